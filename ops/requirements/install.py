@@ -1,0 +1,190 @@
+"""Makes the environment that the lock describes: the whole of `make install`.
+
+    python3 ops/requirements/install.py --venv .venv --accelerator auto
+
+Uses the standard library only, and nothing newer than Python 3.6 before the version is checked.
+A second call finds its stamp and does nothing; a call after an interrupted one goes on from there.
+"""
+
+import argparse
+import hashlib
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+OLDEST_PYTHON = (3, 11)
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+IMPORTS = "import dagster, duckdb, faiss, fbgemm_gpu, feast, pyarrow, torch, torchrec"
+
+
+class InstallError(Exception):
+    """What stopped the set-up, and what to do about it."""
+
+
+def say(message):
+    print("install: " + message, flush=True)
+
+
+def succeeds(*command):
+    """Whether a command exists and exits with 0; its output goes nowhere."""
+    try:
+        quiet = subprocess.DEVNULL
+        return subprocess.call(command, stdout=quiet, stderr=quiet) == 0
+    except OSError:
+        return False
+
+
+def lock_file(accelerator):
+    if accelerator == "auto":
+        accelerator = "cuda" if succeeds("nvidia-smi") else "cpu"
+    return HERE / (accelerator + ".txt")
+
+
+def read_lock(lock):
+    """[(name, version)] of a lock file, in its order."""
+    lines = (line.split("#")[0].strip() for line in lock.read_text().splitlines())
+    return [tuple(line.replace("===", "==").split("==")) for line in lines if line]
+
+
+def stamp_key(lock, python):
+    """What the environment depends on; the place too, for an editable install points at it."""
+    key = hashlib.sha256()
+    version = subprocess.check_output([str(python), "-VV"])
+    for part in (lock.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), bytes(ROOT), version):
+        key.update(hashlib.sha256(part).digest())
+    return "{} {}\n".format(lock.name, key.hexdigest())
+
+
+def make_environment(venv):
+    """The environment's Python, in an environment made first where there is none."""
+    python = venv / "bin" / "python"
+    if succeeds(str(python), "-m", "pip", "--version"):
+        return python
+    whole = (venv / "pyvenv.cfg").exists()
+    if venv.exists() and not whole and any(venv.iterdir()):
+        raise InstallError(
+            "{} exists and is not a Python environment. Choose another: make VENV=...".format(venv)
+        )
+    say("making {} with Python {}".format(venv, platform.python_version()))
+    # `--clear` only touches what was an environment: one whose making was interrupted.
+    command = [sys.executable, "-m", "venv"] + (["--clear"] if whole else []) + [str(venv)]
+    if subprocess.call(command) != 0:
+        raise InstallError(
+            "`python -m venv` failed. Debian and Ubuntu keep it in a package of its own: "
+            "apt-get install python3-venv"
+        )
+    return python
+
+
+def pip_install(python, *arguments):
+    """Whether pip installed what was asked; the lock is the whole closure, so never dependencies."""
+    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    return subprocess.call(command + ["--no-deps", *arguments]) == 0
+
+
+def install_cpu_torch(python, version, index):
+    """The CPU build of torch, from pip's own configuration or else from PyTorch's CPU index.
+
+    Asking for the local version "+cpu" is what keeps CUDA away: an index that lacks the CPU build
+    answers at once that there is none, and nothing is downloaded.
+    """
+    present = "import torch, sys; sys.exit(torch.__version__.split('+')[0] != {!r})"
+    if succeeds(str(python), "-c", present.format(version)):
+        return
+    linux = sys.platform == "linux"
+    build = "torch=={}{}".format(version, "+cpu" if linux else "")  # elsewhere only CPU builds exist
+    if linux and pip_install(python, "--quiet", "--only-binary=torch", build):
+        return
+    say("pip's configuration has no CPU build of torch (its message above): asking " + index)
+    if not pip_install(python, "--index-url", index, build):
+        raise InstallError(
+            "no CPU build of torch {}. Name an index that has it: make TORCH_CPU_INDEX=...".format(
+                version
+            )
+        )
+
+
+# Runs in the environment. A package is whole if every file that its RECORD names is there, in its size.
+FIND_BROKEN = r"""
+import csv, importlib.metadata, sys
+for name, version in (line.split() for line in sys.stdin):
+    try:
+        found = importlib.metadata.distribution(name)
+        rows = list(csv.reader((found.read_text("RECORD") or "").splitlines()))
+        whole = bool(rows) and all(
+            found.locate_file(path).stat().st_size == int(size) for path, _, size in rows if size
+        )
+    except (importlib.metadata.PackageNotFoundError, OSError):
+        whole = False
+    if not whole:
+        print(name, version)
+"""
+
+
+def find_broken(python, packages):
+    """Packages of the lock that an interrupted install left in pieces."""
+    listing = "".join("{} {}\n".format(*package) for package in packages)
+    found = subprocess.run(
+        [str(python), "-c", FIND_BROKEN],
+        input=listing,
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+        check=True,
+    )
+    return [tuple(line.split()) for line in found.stdout.splitlines()]
+
+
+def install(venv, lock, torch_cpu_index):
+    stamp = venv / ".longtail-installed"
+    python = venv / "bin" / "python"
+    if stamp.exists() and python.exists() and stamp.read_text() == stamp_key(lock, python):
+        return
+    python = make_environment(venv)
+    say("{} <- {}".format(venv, lock.relative_to(ROOT)))
+    stamp.unlink() if stamp.exists() else None
+    packages = read_lock(lock)
+    if lock.name == "cpu.txt":
+        install_cpu_torch(python, dict(packages)["torch"], torch_cpu_index)
+    if not pip_install(python, "--only-binary=:all:", "--requirement", str(lock)):
+        raise InstallError("pip failed (its message above). What is there is kept: run it again.")
+    broken = find_broken(python, packages)
+    if broken:
+        say("repairing what an interrupted install left: " + " ".join(name for name, _ in broken))
+        wanted = ["{}=={}".format(*package) for package in broken]
+        if not pip_install(python, "--force-reinstall", *wanted):
+            raise InstallError("pip failed (its message above). Remove {} and retry.".format(venv))
+    # hatchling stands in the lock: the build needs no environment of its own, and so no download.
+    if not pip_install(python, "--quiet", "--no-build-isolation", "--editable", str(ROOT)):
+        raise InstallError("longtail itself could not be installed (pip's message above).")
+    if subprocess.call([str(python), "-c", IMPORTS]) != 0:
+        raise InstallError("the environment does not import (message above): please report it.")
+    unfinished = stamp.with_suffix(".tmp")
+    unfinished.write_text(stamp_key(lock, python))
+    os.replace(str(unfinished), str(stamp))
+    say("done")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / ".venv")
+    parser.add_argument("--accelerator", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--torch-cpu-index", default="https://download.pytorch.org/whl/cpu")
+    options = parser.parse_args()
+    try:
+        if sys.version_info < OLDEST_PYTHON:
+            raise InstallError(
+                "Python {}.{} or newer is needed, and {} is {}. Name another: "
+                "make PYTHON=python3.11".format(
+                    *OLDEST_PYTHON, sys.executable, platform.python_version()
+                )
+            )
+        install(options.venv.absolute(), lock_file(options.accelerator), options.torch_cpu_index)
+    except InstallError as error:
+        sys.exit("install: " + str(error))
+
+
+if __name__ == "__main__":
+    main()
