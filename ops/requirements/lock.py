@@ -1,0 +1,95 @@
+"""Writes cpu.txt and cuda.txt again, from the dependencies in pyproject.toml.
+
+    .venv/bin/python ops/requirements/lock.py                      # keep what is locked
+    .venv/bin/python ops/requirements/lock.py --upgrade feast rich # let these move
+    .venv/bin/python ops/requirements/lock.py --upgrade-all
+
+pip resolves the whole closure without installing or downloading wheels (about a minute). It is
+resolved once, with CUDA, because that is what TorchRec's and torch's own metadata describe; the CPU
+lock is the same closure without CUDA's packages and with FBGEMM's CPU build. So the two never drift.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CUDA_ONLY = re.compile(r"nvidia-.*|cuda-.*|triton")
+# The metadata of this release in its two builds is the same, so one can stand for the other.
+CPU_NAME = {"fbgemm-gpu": "fbgemm-gpu-cpu"}
+
+
+def normalize(name: str) -> str:
+    """A package's one spelling (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def read_requirements() -> list[str]:
+    """The direct requirements, runtime and development."""
+    project = tomllib.loads((HERE.parent.parent / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    # `===` matches PyPI's build alone, not a local "+cpu" one that pip's configuration may offer.
+    return [re.sub(r"^torch==", "torch===", requirement) for requirement in asked]
+
+
+def read_pins() -> dict[str, str]:
+    """What the CUDA lock holds now."""
+    lock = HERE / "cuda.txt"
+    lines = lock.read_text().splitlines() if lock.exists() else []
+    pins = (re.split("===?", line) for line in lines if line and not line.startswith("#"))
+    return {name: version for name, version in pins}
+
+
+def resolve(requirements: list[str], pins: dict[str, str]) -> dict[str, str]:
+    """Name -> version of the closure, as pip would install it for this Python on this platform."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        venv.create(work / "venv", with_pip=True)
+        python = work / "venv" / "bin" / "python"
+        # Older releases of pip download the wheels of a dry run.
+        subprocess.check_call([python, "-m", "pip", "install", "-q", "--upgrade", "pip>=26.3"])
+        (work / "asked.txt").write_text("\n".join(requirements))
+        (work / "pins.txt").write_text("".join(f"{n}=={v}\n" for n, v in pins.items()))
+        subprocess.check_call(
+            [python, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+            + ["--only-binary=:all:", "--use-feature=fast-deps", "--report", work / "report.json"]
+            + ["--requirement", work / "asked.txt", "--constraint", work / "pins.txt"]
+        )
+        report = json.loads((work / "report.json").read_text())
+    found = (package["metadata"] for package in report["install"])
+    return {normalize(package["name"]): package["version"] for package in found}
+
+
+def write_lock(name: str, about: str, packages: dict[str, str]) -> None:
+    """One lock file; CUDA's torch is pinned with `===` for the same reason as above."""
+    header = f"# {about}\n# Written by ops/requirements/lock.py; see README.md beside this file.\n"
+    lines = (
+        f"{package}{'===' if (name, package) == ('cuda.txt', 'torch') else '=='}{version}\n"
+        for package, version in sorted(packages.items())
+    )
+    (HERE / name).write_text(header + "".join(lines))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--upgrade", nargs="*", default=[], metavar="PACKAGE")
+    parser.add_argument("--upgrade-all", action="store_true")
+    options = parser.parse_args()
+    if sys.platform != "linux":
+        sys.exit("lock.py: run it on Linux x86-64, the platform that CUDA's packages are for")
+    moving = {normalize(name) for name in options.upgrade}
+    pins = {} if options.upgrade_all else read_pins()
+    cuda = resolve(read_requirements(), {n: v for n, v in pins.items() if n not in moving})
+    cpu = {CPU_NAME.get(n, n): v for n, v in cuda.items() if not CUDA_ONLY.fullmatch(n)}
+    write_lock("cuda.txt", "The whole closure with PyPI's CUDA build of torch. Linux x86-64.", cuda)
+    write_lock("cpu.txt", "The whole closure for machines without a GPU. Linux.", cpu)
+
+
+if __name__ == "__main__":
+    main()
