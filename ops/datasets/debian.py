@@ -6,7 +6,6 @@ rank the packages it depends on, recommends or suggests (items). See README.md b
 
 import argparse
 import hashlib
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -26,16 +25,10 @@ FIELDS = (
     *RELATIONS,
 )
 
-FEATURES = {
-    "section": pa.string(),
-    "source": pa.string(),
-    "maintainer": pa.string(),
-    "multi_arch": pa.string(),
-    "size_band": pa.string(),
-    "homepage_host": pa.string(),
-    "tags": pa.list_(pa.string()),
-    "name_tokens": pa.list_(pa.string()),
-    "words": pa.list_(pa.string()),
+SINGLE = ("section", "source", "maintainer", "multi_arch", "size_band", "homepage_host")
+MULTIPLE = ("tags", "name_tokens", "words")
+FEATURES = {name: pa.string() for name in SINGLE} | {
+    name: pa.list_(pa.string()) for name in MULTIPLE
 }
 TIMESTAMP = {"event_timestamp": pa.timestamp("us", tz="UTC")}
 SCHEMAS = {
@@ -44,7 +37,7 @@ SCHEMAS = {
     "interactions": pa.schema({"query_id": pa.string(), "item_id": pa.string(), **TIMESTAMP}),
 }
 
-# In-order distinct: list_distinct promises no order. An empty list becomes null.
+# list_distinct promises no order, and an empty list of values stands as null.
 MACROS = """
 CREATE MACRO in_order(l) AS list_filter(l, lambda x, i: list_position(l, x) = i);
 CREATE MACRO or_null(l) AS CASE WHEN len(l) > 0 THEN l END;
@@ -110,25 +103,32 @@ FROM history
 WHERE features IS DISTINCT FROM before
 """
 
-QUERIES = "SELECT item_id AS query_id, * EXCLUDE (item_id, active) FROM items WHERE active"
+QUERIES = """
+SELECT item_id AS query_id, * EXCLUDE (item_id, active) FROM items WHERE active
+ORDER BY query_id, event_timestamp
+"""
 
 INTERACTIONS = """
 SELECT query_id, item_id, min(released) AS event_timestamp
 FROM (SELECT released, name AS query_id, source, unnest(targets) AS item_id FROM packages) AS edge
 JOIN (SELECT released, name AS item_id, source FROM packages) AS item USING (released, item_id)
-WHERE edge.source <> item.source AND query_id <> item_id
+WHERE edge.source <> item.source  -- and so no package to itself
 GROUP BY query_id, item_id
+ORDER BY query_id, item_id
 """
 
-ORDER = {
-    "items": "item_id, event_timestamp",
-    "queries": "query_id, event_timestamp",
-    "interactions": "query_id, item_id",
+SELECTS = {
+    "items": "FROM items ORDER BY item_id, event_timestamp",
+    "queries": QUERIES,
+    "interactions": INTERACTIONS,
 }
 
 
 def parse_stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Yield the needed fields of each stanza of a Packages index; continuation lines are joined."""
+    """Yield the needed fields of each stanza of a Packages index.
+
+    Continuation lines are joined, but a description's first line alone is the short description.
+    """
     stanza: dict[str, str] = {}
     field = ""
     for line in lines:
@@ -138,7 +138,7 @@ def parse_stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
                 yield stanza
             stanza, field = {}, ""
         elif line[0] in " \t":
-            if field in stanza:
+            if field in stanza and field != "Description":
                 stanza[field] += " " + line.strip()
         else:
             field, _, value = line.partition(":")
@@ -156,7 +156,7 @@ def opaque_code(text: str) -> str:
 def read_release(released: date, lines: Iterable[str]) -> pa.Table:
     """One row a package of a release: the raw fields as strings, null where absent.
 
-    Of a name with several stanzas the last stands: apt lists versions in ascending order.
+    Of a name with several stanzas the last stands: an index lists versions in ascending order.
 
     Raises:
         ValueError: no stanza names a package.
@@ -191,12 +191,9 @@ def build_tables(releases: Iterable[pa.Table], num_words: int = NUM_WORDS) -> di
         connection.execute(PACKAGES)
         connection.execute(WORDS, {"num_words": num_words, "max_words": MAX_WORDS})
         connection.execute(ITEMS)
-        selects = {"items": "FROM items", "queries": QUERIES, "interactions": INTERACTIONS}
         return {
-            name: connection.sql(f"FROM ({select}) ORDER BY {ORDER[name]}")
-            .to_arrow_table()
-            .cast(SCHEMAS[name])
-            for name, select in selects.items()
+            name: connection.sql(select).to_arrow_table().cast(SCHEMAS[name])
+            for name, select in SELECTS.items()
         }
 
 
@@ -209,7 +206,7 @@ def write_tables(tables: Mapping[str, pa.Table], output: Path) -> None:
         for name, table in tables.items():
             pq.write_table(table, temporaries[name], compression="zstd", compression_level=22)
         for name, final in finals.items():
-            os.replace(temporaries[name], final)
+            temporaries[name].replace(final)
     finally:
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
@@ -222,7 +219,7 @@ def read_releases(arguments: Iterable[str]) -> list[pa.Table]:
         ValueError: an argument, a date or an index that is not one, or a date given twice.
         OSError: an index that cannot be read.
     """
-    paths: dict[date, str] = {}
+    paths: dict[date, Path] = {}
     for argument in arguments:
         day, separator, path = argument.partition("=")
         if not separator or not path:
@@ -233,14 +230,14 @@ def read_releases(arguments: Iterable[str]) -> list[pa.Table]:
             raise ValueError(f"--release {argument}: {day!r} is no date (YYYY-MM-DD)") from None
         if released in paths:
             raise ValueError(f"--release {argument}: a second index for {day}")
-        paths[released] = path
+        paths[released] = Path(path)
     tables = []
-    for released, path in sorted(paths.items()):
+    for released, index in sorted(paths.items()):
         try:
-            with open(path, encoding="utf-8") as lines:
+            with index.open(encoding="utf-8") as lines:
                 tables.append(read_release(released, lines))
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise ValueError(f"{index}: {error}") from error
     return tables
 
 
