@@ -1,0 +1,186 @@
+"""Where a run's products stand, and how they are written: to a temporary place, then renamed.
+
+    <home>/runs/<as_of>/catalogue/        items, queries, histories, interactions
+                        vocabularies/     one Arrow file a table, schema.json
+                        correlations/     matrix and masking plan
+                        training_set/     encoded rows and examples
+                        model.json        the version trained for this day
+                        approved.json     written by the gate, read by export and publication
+    <home>/versions/<version>/            one immutable model version, `manifest.json` last
+    <home>/published.json                 the version and slot that are served
+    <home>/feast/                         embedded registry and online store
+
+A finished stage carries `stamp.json` with the fingerprint of everything that it was made from;
+a stage whose fingerprint has not changed is not done again.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from longtail.config import Config
+from longtail.errors import InputError, LongtailError
+
+STAMP = "stamp.json"
+MANIFEST = "manifest.json"
+
+
+class RunPaths:
+    """The products of one day's run before they become a version."""
+
+    def __init__(self, config: Config, as_of: date) -> None:
+        self.folder = config.home / "runs" / as_of.isoformat()
+        self.catalogue = self.folder / "catalogue"
+        self.vocabularies = self.folder / "vocabularies"
+        self.correlations = self.folder / "correlations"
+        self.training_set = self.folder / "training_set"
+        self.model = self.folder / "model.json"
+        self.approved = self.folder / "approved.json"
+
+
+class VersionPaths:
+    """The files of one model version."""
+
+    def __init__(self, config: Config, version: str) -> None:
+        self.version = version
+        self.folder = config.home / "versions" / version
+        self.config = self.folder / "config.json"
+        self.schema = self.folder / "schema.json"
+        self.vocabularies = self.folder / "vocabularies"
+        self.masking_plan = self.folder / "masking_plan.json"
+        self.checkpoints = self.folder / "checkpoints"
+        self.encoder = self.folder / "encoder.safetensors"
+        self.training = self.folder / "training.json"
+        self.training_log = self.folder / "training.jsonl"
+        self.metrics = self.folder / "metrics.json"
+        self.embeddings = self.folder / "item_embeddings.parquet"
+        self.index = self.folder / "items.faiss"
+        self.manifest = self.folder / MANIFEST
+
+    @property
+    def committed(self) -> bool:
+        """Whether the version is whole: its manifest, written last, exists."""
+        return self.manifest.is_file()
+
+
+def published_pointer(config: Config) -> Path:
+    """The file whose content is the commit of a publication."""
+    return config.home / "published.json"
+
+
+def parse_version_day(version: str) -> date:
+    """The `as_of` day that a version name begins with.
+
+    Raises:
+        InputError: the name is not of the form `YYYYMMDD-<hash>`.
+    """
+    try:
+        return date.fromisoformat(version.split("-")[0])
+    except ValueError as error:
+        raise InputError(f"version {version!r} is not of the form YYYYMMDD-<hash>") from error
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is flushed and renamed over it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it takes the place of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            outgoing = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+            os.replace(path, outgoing)
+            os.replace(temporary, path)
+            shutil.rmtree(outgoing)
+        else:
+            os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON document atomically."""
+    with replaced_file(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON document.
+
+    Raises:
+        LongtailError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LongtailError(f"{path} does not exist: run the stage that writes it first") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise LongtailError(f"{path} is damaged ({error}): delete it and run again") from error
+
+
+def fingerprint(*parts: Any) -> str:
+    """A hash of JSON-able parts: the identity of what a stage was made from."""
+    canonical = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def source_hash(*packages: str) -> str:
+    """A hash of the source of `longtail` packages, so that changed code is never taken for done."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for package in packages:
+        for file in sorted((root / package).rglob("*.py")):
+            digest.update(file.relative_to(root).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def read_stamp(folder: Path) -> dict[str, Any] | None:
+    """The stamp of a finished stage, or None where it has not finished."""
+    return read_json(folder / STAMP) if (folder / STAMP).is_file() else None
+
+
+def is_current(folder: Path, stage_fingerprint: str) -> bool:
+    """Whether a finished stage was made from exactly these inputs."""
+    stamp = read_stamp(folder)
+    return stamp is not None and stamp.get("fingerprint") == stage_fingerprint
+
+
+def required_stamp(folder: Path, *, made_by: str) -> dict[str, Any]:
+    """The stamp of a stage that must have finished.
+
+    Raises:
+        LongtailError: it has not; the message names the command that does it.
+    """
+    stamp = read_stamp(folder)
+    if stamp is None:
+        raise LongtailError(f"{folder} is not finished: run `longtail {made_by}` first")
+    return stamp

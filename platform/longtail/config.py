@@ -1,0 +1,252 @@
+"""One typed, strict configuration, read from YAML.
+
+Each section belongs to the package of the same name and is all that this package reads.
+Relative paths are relative to the configuration file. Unknown keys are errors.
+"""
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from longtail.errors import InputError
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, and strict about names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeaturesConfig(Section):
+    """Which Feast objects describe the data, and how values become table rows."""
+
+    interactions: str = Field("interactions", description="name of the Feast data source")
+    query_service: str = "query_features"
+    item_service: str = "item_features"
+    online_query_service: str = Field(
+        "query_features", description="service whose online values query encoding reads"
+    )
+    default_dim: PositiveInt = Field(64, description="embedding size of a feature without `dim`")
+    min_count: PositiveInt = Field(1, description="rows a value needs to enter a vocabulary")
+    hash_buckets: PositiveInt = Field(
+        2**18, description="table rows of a `vocabulary: hash` feature without `buckets`"
+    )
+
+
+class DatasetConfig(Section):
+    """How interactions become training, validation and test examples."""
+
+    split: Literal["hash", "time"] = "hash"
+    validation_fraction: Fraction = Field(0.1, description="hash split only")
+    test_fraction: Fraction = Field(0.1, description="hash split only")
+    training_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="nested share of the training part that is used"
+    )
+    validation_days: PositiveInt = Field(1, description="time split only")
+    test_days: PositiveInt = Field(1, description="time split only")
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1.0:
+            raise ValueError("validation_fraction + test_fraction must stay below 1")
+        return self
+
+
+class CorrelationConfig(Section):
+    """How feature correlation is measured over the catalogue, and what may be masked."""
+
+    measure: Literal["mutual_information", "normalized"] = "normalized"
+    missing: Literal["value", "leave_out"] = Field(
+        "value", description="a missing value counts as a value of its own, or its item is left out"
+    )
+    never_mask: tuple[str, ...] = Field((), description="item features that no mask contains")
+
+
+class ModelConfig(Section):
+    """The shape of the two towers."""
+
+    hidden: tuple[PositiveInt, ...] = Field((512,), description="hidden layer widths")
+    output_dim: PositiveInt = Field(128, description="length of the published embeddings")
+
+
+class LossConfig(Section):
+    """The supervised loss: batch softmax with its corrections (DESIGN.md section 3)."""
+
+    temperature: PositiveFloat = 0.1
+    logq: Literal["exact", "none"] = "exact"
+    correct_positive: bool = Field(True, description="apply logQ to the positive's logit too")
+    mixed_negatives: bool = Field(True, description="uniform catalogue items as candidates")
+
+
+class SelfSupervisionConfig(Section):
+    """The auxiliary task of Yao et al. 2021 over uniformly sampled catalogue items."""
+
+    augmentation: Literal["correlated_masking", "none"] = "correlated_masking"
+    weight: Annotated[float, Field(ge=0.0)] = Field(0.1, description="alpha")
+    temperature: PositiveFloat = 0.1
+    value_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+    sample_size: PositiveInt | None = Field(
+        None, description="catalogue items a batch; at most, and by default, the batch size"
+    )
+
+
+class TrainingConfig(Section):
+    """The loop: batches, epochs, optimizers, ranks, checkpoints."""
+
+    batch_size: PositiveInt = Field(1024, description="examples a rank and step")
+    num_epochs: PositiveInt = 10
+    warm_start: bool = Field(True, description="start from the newest earlier version's tables")
+    warm_start_epochs: PositiveInt = Field(3, description="epochs of a warm-started refresh")
+    table_learning_rate: PositiveFloat = 0.05
+    tower_learning_rate: PositiveFloat = 0.025
+    num_ranks: PositiveInt = 1
+    threads_per_rank: PositiveInt | None = Field(None, description="default: cores / ranks")
+    checkpoint_every_steps: PositiveInt = 500
+    keep_checkpoints: PositiveInt = 2
+    max_restarts: Annotated[int, Field(ge=0)] = 1
+    log_every_steps: PositiveInt = 20
+    seed: int = 0
+
+
+class EvaluationConfig(Section):
+    """Exact full-catalogue retrieval on the held-out pairs."""
+
+    head_fraction: Fraction = Field(
+        0.1, description="share of catalogue items, by training interactions, that is the head"
+    )
+    query_batch_size: PositiveInt = 512
+
+
+class GateConfig(Section):
+    """What a version must show before it may be published."""
+
+    better_than_popularity: bool = True
+    min_recall_ratio: Fraction = Field(
+        0.95,
+        description="overall and tail recall@50 relative to the served version, on common items",
+    )
+
+
+class IndexConfig(Section):
+    """The nearest-neighbour index of a version."""
+
+    kind: Literal["flat"] = "flat"
+
+
+class PublicationConfig(Section):
+    """The write of a version into its Feast slot."""
+
+    batch_rows: PositiveInt = Field(5_000, description="rows a write and a read-back batch")
+    keep_versions: Annotated[int, Field(ge=2)] = Field(
+        5, description="versions kept on disk; the served and the previous one always stay"
+    )
+
+
+class ScheduleConfig(Section):
+    """When the whole flow refreshes; the schedule is off until it is switched on."""
+
+    cron: str = Field("0 3 * * *", description="UTC; refreshes the last complete day")
+    deadline_cron: str = Field(
+        "0 9 * * *", description="UTC; the last complete day should be published by then"
+    )
+    first_day: date = Field(date(2000, 1, 1), description="the first day that can be refreshed")
+
+
+class Config(Section):
+    """The whole configuration of one project."""
+
+    feature_repo: Path = Field(description="folder with feature_store.yaml")
+    home: Path = Field(Path(".longtail"), description="where runs are kept; LONGTAIL_HOME wins")
+    features: FeaturesConfig = FeaturesConfig()
+    dataset: DatasetConfig = DatasetConfig()
+    correlation: CorrelationConfig = CorrelationConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    self_supervision: SelfSupervisionConfig = SelfSupervisionConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gate: GateConfig = GateConfig()
+    index: IndexConfig = IndexConfig()
+    publication: PublicationConfig = PublicationConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+
+    @property
+    def sample_size(self) -> int:
+        """Catalogue items drawn a batch; 0 when neither loss term wants any."""
+        wanted = self.loss.mixed_negatives or self.self_supervision.augmentation != "none"
+        return (self.self_supervision.sample_size or self.training.batch_size) if wanted else 0
+
+    @model_validator(mode="after")
+    def _sample_fits_batch(self) -> Self:
+        size = self.self_supervision.sample_size
+        if size is not None and size > self.training.batch_size:
+            raise ValueError(
+                f"self_supervision.sample_size ({size}) is larger than training.batch_size "
+                f"({self.training.batch_size}): lower it, or leave it out"
+            )
+        return self
+
+
+def default_config_path() -> Path:
+    """The demo's configuration in this checkout."""
+    return Path(__file__).resolve().parents[2] / "ops" / "profiles" / "demo.yaml"
+
+
+def config_file(path: str | os.PathLike[str] | None = None) -> Path:
+    """The configuration file to use: the one given, else `LONGTAIL_CONFIG`, else the demo's."""
+    return Path(path or os.environ.get("LONGTAIL_CONFIG") or default_config_path()).absolute()
+
+
+def load_config(path: str | os.PathLike[str] | None = None) -> Config:
+    """Read a configuration file and make its paths absolute.
+
+    Args:
+        path: the YAML file; the default is that of `config_file`.
+
+    Raises:
+        InputError: the file is missing or no YAML mapping, or a key is unknown or has a wrong
+            value. All wrong keys are named at once.
+    """
+    file = config_file(path)
+    if not file.is_file():
+        raise InputError(
+            f"configuration {file} does not exist: give --config, or set LONGTAIL_CONFIG"
+        )
+    try:
+        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"configuration {file} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"configuration {file} must be a mapping of sections")
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"configuration {file}: {_explain(error)}") from error
+    home = os.environ.get("LONGTAIL_HOME") or config.home
+    return config.model_copy(
+        update={
+            "feature_repo": (file.parent / config.feature_repo).resolve(),
+            "home": (
+                Path(home).absolute() if os.environ.get("LONGTAIL_HOME") else file.parent / home
+            ).resolve(),
+        }
+    )
+
+
+def _explain(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "the whole"
+        if problem["type"] == "extra_forbidden":
+            problems.append(f"`{where}` does not exist: remove it, or look for a typing error")
+        else:
+            problems.append(f"`{where}`: {problem['msg']}")
+    return "; ".join(problems)

@@ -1,0 +1,241 @@
+"""From the training set to batches: one KeyedJaggedTensor a step, each distinct row once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
+
+from longtail.config import Config
+from longtail.dataset.sampler import (
+    CatalogueSampler,
+    ExampleSampler,
+    dropout_generator,
+    mask_generator,
+)
+from longtail.dataset.training_set import TrainingSet
+from longtail.features.encoding import offsets_of, ranges
+
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one rank trains on in one step.
+
+    Popularity repeats rows inside a batch: N examples have Q distinct query rows and I distinct
+    item rows, followed by M uniformly sampled catalogue items. C candidates are the I items and,
+    with mixed negatives, the M sampled ones.
+
+    Attributes:
+        features: keys `query.<name>` then `item.<name>`, stride max(Q, I + M); a side's rows come
+            first, the rest of its stride is empty.
+        query: `[N]` int64, position of each example's query among the Q.
+        item: `[N]` int64, position of each example's item among the I.
+        weight: `[N]` float32, zero for examples that only fill up the batch.
+        timestamp: `[N]` int64, microseconds.
+        candidate_birth: `[C]` int64, microseconds: never a negative of an earlier example.
+        candidate_repeats: `[C]` float32, examples of the batch that have this item row.
+        candidate_expected: `[C]` float32, times the item is expected among the candidates.
+        excluded_example, excluded_candidate: `[E]` int64, pairs that are accidental hits: the
+            candidate is a known training positive of the example's query (its own item included).
+        num_queries, num_items, num_sampled: Q, I, M.
+        mask_seed: the item feature from which this step's mask is built.
+    """
+
+    features: KeyedJaggedTensor
+    query: torch.Tensor
+    item: torch.Tensor
+    weight: torch.Tensor
+    timestamp: torch.Tensor
+    candidate_birth: torch.Tensor
+    candidate_repeats: torch.Tensor
+    candidate_expected: torch.Tensor
+    excluded_example: torch.Tensor
+    excluded_candidate: torch.Tensor
+    num_queries: int
+    num_items: int
+    num_sampled: int
+    mask_seed: int
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "Batch":
+        """The batch on another device."""
+        moved = {
+            field.name: getattr(self, field.name).to(device, non_blocking=non_blocking)
+            for field in fields(self)
+            if not isinstance(getattr(self, field.name), int)
+        }
+        return replace(self, **moved)
+
+    def record_stream(self, stream: torch.Stream) -> None:
+        """Keep the tensors alive until `stream` has used them (TorchRec's pipelines ask)."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, int):
+                value.record_stream(stream)
+
+
+class BatchBuilder:
+    """Builds the batch of any step, from the memory-mapped training set alone.
+
+    Args:
+        training_set: what to train on.
+        config: dataset, loss, self-supervision and training sections are read.
+        world_size: ranks.
+        rank: this one.
+    """
+
+    def __init__(
+        self, training_set: TrainingSet, config: Config, *, world_size: int = 1, rank: int = 0
+    ) -> None:
+        self._set = training_set
+        self._mixed = config.loss.mixed_negatives
+        self._seed = config.training.seed
+        self._rank = rank
+        ssl = config.self_supervision
+        self._value_dropout = ssl.value_dropout if ssl.augmentation != "none" else 0.0
+        self._multi_valued = np.array([f.kind == "multi" for f in training_set.schema.item])
+        self._keys = [feature.key for feature in training_set.schema.features]
+        self._catalogue = np.flatnonzero(training_set.catalogue_row >= 0)
+        self.examples = ExampleSampler(
+            len(training_set.train), config.training.batch_size, world_size, rank, self._seed
+        )
+        self.catalogue = CatalogueSampler(
+            len(self._catalogue), config.sample_size, world_size, rank, self._seed
+        )
+        frequency = training_set.train_count / max(1, training_set.train_count.sum())
+        expected = config.training.batch_size * frequency
+        if self._mixed:
+            in_catalogue = training_set.catalogue_row >= 0
+            expected = expected + in_catalogue * (self.catalogue.size / len(self._catalogue))
+        self._expected = expected.astype(np.float32)
+        self._positives = _Positives(training_set)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which every training example is seen once."""
+        return self.examples.steps_per_epoch
+
+    def epoch(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from one of its steps on."""
+        order = self.examples.epoch_order(epoch)
+        for step in range(first_step, self.steps_per_epoch):
+            positions, counts = self.examples.batch(order, step)
+            yield self.build(positions, counts, step=epoch * self.steps_per_epoch + step)
+
+    def build(self, examples: Int64Array, counts: npt.NDArray[np.bool_], *, step: int) -> Batch:
+        """One batch.
+
+        Args:
+            examples: `[N]` positions in the training part.
+            counts: `[N]` whether each has its weight, or none.
+            step: the global step, which seeds the sample, the dropout and the mask.
+        """
+        s = self._set
+        query_rows, query = np.unique(s.train.query_row[examples], return_inverse=True)
+        item_rows, item, repeats = np.unique(
+            s.train.item_row[examples], return_inverse=True, return_counts=True
+        )
+        sampled = self._catalogue[self.catalogue.draw(step)]
+        all_item_rows = np.concatenate([item_rows, s.catalogue_row[sampled]])
+
+        query_values, query_lengths = s.query_rows.columns(query_rows)
+        item_values, item_lengths = s.item_rows.columns(all_item_rows)
+        if self._value_dropout and len(sampled):
+            item_values, item_lengths = self._drop_values(
+                item_values, item_lengths, first_sampled=len(item_rows), step=step
+            )
+        stride = max(len(query_rows), len(all_item_rows))
+        lengths = np.zeros((len(self._keys), stride), np.int32)
+        lengths[: len(query_lengths), : len(query_rows)] = query_lengths
+        lengths[len(query_lengths) :, : len(all_item_rows)] = item_lengths
+        features = KeyedJaggedTensor(
+            keys=self._keys,
+            values=torch.from_numpy(np.concatenate([query_values, item_values]).astype(np.int64)),
+            lengths=torch.from_numpy(lengths.ravel()),
+            stride=stride,
+        )
+
+        candidates = s.item_of_row[item_rows].astype(np.int64)
+        repeats = repeats.astype(np.float32)
+        if self._mixed:
+            candidates = np.concatenate([candidates, sampled])
+            repeats = np.concatenate([repeats, np.ones(len(sampled), np.float32)])
+        queries = s.query_of_row[s.train.query_row[examples]]
+        excluded_example, excluded_candidate = self._positives.hits(queries, candidates)
+        return Batch(
+            features=features,
+            query=torch.from_numpy(query.ravel()),
+            item=torch.from_numpy(item.ravel()),
+            weight=torch.from_numpy(s.train.weight[examples] * counts),
+            timestamp=torch.from_numpy(s.train.timestamp[examples]),
+            candidate_birth=torch.from_numpy(s.first_seen[candidates]),
+            candidate_repeats=torch.from_numpy(repeats),
+            candidate_expected=torch.from_numpy(self._expected[candidates]),
+            excluded_example=torch.from_numpy(excluded_example),
+            excluded_candidate=torch.from_numpy(excluded_candidate),
+            num_queries=len(query_rows),
+            num_items=len(item_rows),
+            num_sampled=len(sampled),
+            mask_seed=int(mask_generator(self._seed, step).integers(len(s.schema.item))),
+        )
+
+    def _drop_values(
+        self,
+        values: npt.NDArray[np.int32],
+        lengths: Int64Array,
+        *,
+        first_sampled: int,
+        step: int,
+    ) -> tuple[npt.NDArray[np.int32], Int64Array]:
+        """Drop values inside the sampled items' multi-valued features."""
+        droppable = np.zeros(lengths.shape, bool)
+        droppable[self._multi_valued, first_sampled:] = True
+        cell = np.repeat(np.arange(lengths.size), lengths.ravel())
+        generator = dropout_generator(self._seed, step, self._rank)
+        dropped = droppable.ravel()[cell]
+        dropped[dropped] = generator.random(int(dropped.sum())) < self._value_dropout
+        kept = np.bincount(cell[~dropped], minlength=lengths.size).reshape(lengths.shape)
+        return values[~dropped], kept
+
+
+class _Positives:
+    """Training positives by query, to find the accidental hits among a batch's candidates."""
+
+    def __init__(self, training_set: TrainingSet) -> None:
+        query = training_set.query_of_row[training_set.train.query_row].astype(np.int64)
+        item = training_set.item_of_row[training_set.train.item_row].astype(np.int64)
+        order = np.argsort(query, kind="stable")
+        self._items = item[order]
+        counts = np.bincount(query, minlength=len(training_set.query_ids))
+        self._offsets = offsets_of(counts)
+        # Where an item's candidates stand in the sorted candidates; filled for each batch.
+        self._first = np.zeros(len(training_set.item_ids), np.int64)
+        self._count = np.zeros(len(training_set.item_ids), np.int64)
+
+    def hits(self, queries: npt.NDArray[np.int32], candidates: Int64Array) -> tuple[
+        Int64Array, Int64Array
+    ]:
+        """Pairs of (example, candidate) where the candidate is a positive of the query.
+
+        Args:
+            queries: `[N]` query of each example.
+            candidates: `[C]` item of each candidate; an item may stand more than once.
+        """
+        by_item = np.argsort(candidates, kind="stable")
+        items, first, count = np.unique(
+            candidates[by_item], return_index=True, return_counts=True
+        )
+        self._first[items], self._count[items] = first, count
+        starts = self._offsets[queries]
+        lengths = self._offsets[queries.astype(np.int64) + 1] - starts
+        example = np.repeat(np.arange(len(queries)), lengths)
+        positive = self._items[ranges(starts, lengths)]
+        there = self._count[positive] > 0
+        example, positive = example[there], positive[there]
+        copies = self._count[positive]
+        candidate = by_item[ranges(self._first[positive], copies)]
+        self._count[items] = 0
+        return np.repeat(example, copies), candidate

@@ -1,0 +1,140 @@
+"""The training set on disk: each distinct encoded row once, and the examples that point at them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from longtail.artifacts import read_json, replaced_file, write_json
+from longtail.errors import LongtailError
+from longtail.features.encoding import EncodedRows
+from longtail.features.schema import Schema
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Positive pairs of one part.
+
+    Attributes:
+        query_row: `[n]` int32 rows of `TrainingSet.query_rows`, features as of the interaction.
+        item_row: `[n]` int32 rows of `TrainingSet.item_rows`, likewise.
+        weight: `[n]` float32.
+        timestamp: `[n]` int64, microseconds since 1970-01-01 UTC.
+    """
+
+    query_row: npt.NDArray[np.int32]
+    item_row: npt.NDArray[np.int32]
+    weight: npt.NDArray[np.float32]
+    timestamp: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.query_row)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Everything that training and evaluation read, memory-mapped.
+
+    An item (a query) may have several rows, one for each state that its features were in.
+
+    Attributes:
+        schema: the features, in the order of the encoded rows.
+        item_rows, query_rows: distinct encoded rows.
+        item_ids: `[num_items]` every item ever seen, sorted.
+        catalogue_row: `[num_items]` int32 row of its features as of the day; -1 where it is not
+            in the catalogue.
+        item_of_row: `[num_item_rows]` int32 position in `item_ids`.
+        first_seen: `[num_items]` int64, microseconds: the item's birth.
+        train_count: `[num_items]` int64, training interactions.
+        query_ids: `[num_queries]` every query ever seen, sorted.
+        latest_query_row: `[num_queries]` int32 row of its features as of the day.
+        query_of_row: `[num_query_rows]` int32 position in `query_ids`.
+        train, validation, test: the examples of each part.
+    """
+
+    schema: Schema
+    item_rows: EncodedRows
+    query_rows: EncodedRows
+    item_ids: pa.Array
+    catalogue_row: npt.NDArray[np.int32]
+    item_of_row: npt.NDArray[np.int32]
+    first_seen: npt.NDArray[np.int64]
+    train_count: npt.NDArray[np.int64]
+    query_ids: pa.Array
+    latest_query_row: npt.NDArray[np.int32]
+    query_of_row: npt.NDArray[np.int32]
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+def write_training_set(folder: Path, training_set: TrainingSet) -> None:
+    """Write a training set as Arrow files that can be memory-mapped."""
+    s = training_set
+    write_json(folder / "schema.json", s.schema.to_json())
+    _write(folder / "item_rows.arrow", s.item_rows.to_arrow())
+    _write(folder / "query_rows.arrow", s.query_rows.to_arrow())
+    _write(folder / "item_of_row.arrow", pa.table({"item": s.item_of_row}))
+    _write(folder / "query_of_row.arrow", pa.table({"query": s.query_of_row}))
+    items = {
+        "item_id": s.item_ids,
+        "catalogue_row": s.catalogue_row,
+        "first_seen": s.first_seen,
+        "train_count": s.train_count,
+    }
+    _write(folder / "items.arrow", pa.table(items))
+    queries = {"query_id": s.query_ids, "latest_row": s.latest_query_row}
+    _write(folder / "queries.arrow", pa.table(queries))
+    for part in PARTS:
+        _write(folder / f"{part}.arrow", pa.table(vars(getattr(s, part))))
+
+
+def load_training_set(folder: Path) -> TrainingSet:
+    """Memory-map what `write_training_set` wrote: nothing is copied.
+
+    Raises:
+        LongtailError: a file is missing or damaged.
+    """
+    items, queries = _read(folder / "items.arrow"), _read(folder / "queries.arrow")
+    parts = {part: _read(folder / f"{part}.arrow") for part in PARTS}
+    return TrainingSet(
+        schema=Schema.from_json(read_json(folder / "schema.json")),
+        item_rows=EncodedRows.from_arrow(_read(folder / "item_rows.arrow")),
+        query_rows=EncodedRows.from_arrow(_read(folder / "query_rows.arrow")),
+        item_ids=items["item_id"].combine_chunks(),
+        catalogue_row=_numpy(items, "catalogue_row"),
+        item_of_row=_numpy(_read(folder / "item_of_row.arrow"), "item"),
+        first_seen=_numpy(items, "first_seen"),
+        train_count=_numpy(items, "train_count"),
+        query_ids=queries["query_id"].combine_chunks(),
+        latest_query_row=_numpy(queries, "latest_row"),
+        query_of_row=_numpy(_read(folder / "query_of_row.arrow"), "query"),
+        **{
+            part: Examples(**{name: _numpy(table, name) for name in table.column_names})
+            for part, table in parts.items()
+        },
+    )
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    combined = table.combine_chunks()  # one record batch, so that reading needs no concatenation
+    with replaced_file(path) as temporary, pa.OSFile(str(temporary), "wb") as sink:
+        with pa.ipc.new_file(sink, combined.schema) as writer:
+            writer.write_table(combined)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise LongtailError(
+            f"{path} cannot be read ({error}): delete its folder and run `longtail dataset`"
+        ) from error
+
+
+def _numpy(table: pa.Table, column: str) -> npt.NDArray[np.generic]:
+    return table[column].combine_chunks().to_numpy(zero_copy_only=table.num_rows > 0)

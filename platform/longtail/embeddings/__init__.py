@@ -1,0 +1,1 @@
+"""Export of the catalogue, the nearest-neighbour index, and publication."""

@@ -1,0 +1,128 @@
+"""Encoding: Arrow tables of raw features become rows of embedding-table positions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from longtail.features.schema import Feature
+from longtail.features.vocabulary import Vocabulary, flat_values
+
+Int32Array = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Feature rows as one jagged array, row by row and feature by feature.
+
+    Values of feature f in row r are `values[offsets[r * F + f] : offsets[r * F + f + 1]]`.
+    Nulls and values outside the vocabulary are left out: an empty feature is the learned default.
+
+    Attributes:
+        num_features: F.
+        offsets: `[R * F + 1]` int64, starting at 0.
+        values: `[nnz]` int32 table rows.
+    """
+
+    num_features: int
+    offsets: Int64Array
+    values: Int32Array
+
+    @property
+    def num_rows(self) -> int:
+        """R."""
+        return (len(self.offsets) - 1) // self.num_features
+
+    def take(self, rows: npt.NDArray[np.integer]) -> "EncodedRows":
+        """The given rows, in the given order."""
+        cells = np.asarray(rows, np.int64)[:, None] * self.num_features
+        cells = (cells + np.arange(self.num_features)).ravel()
+        starts = self.offsets[cells]
+        lengths = self.offsets[cells + 1] - starts
+        return EncodedRows(
+            self.num_features, offsets_of(lengths), self.values[ranges(starts, lengths)]
+        )
+
+    def columns(self, rows: npt.NDArray[np.integer]) -> tuple[Int32Array, Int64Array]:
+        """The given rows feature by feature, as a KeyedJaggedTensor holds them.
+
+        Returns:
+            values `[nnz]`, and lengths `[F, n]`.
+        """
+        cells = np.asarray(rows, np.int64) * self.num_features
+        cells = cells + np.arange(self.num_features)[:, None]
+        starts = self.offsets[cells]
+        lengths = self.offsets[cells + 1] - starts
+        return self.values[ranges(starts.ravel(), lengths.ravel())], lengths
+
+    def to_arrow(self) -> pa.Table:
+        """One column `values` of `R * F` lists; the inverse of `from_arrow`."""
+        return pa.table(
+            {"values": pa.LargeListArray.from_arrays(self.offsets, self.values)}
+        ).replace_schema_metadata({"num_features": str(self.num_features)})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> "EncodedRows":
+        """Read what `to_arrow` made, without a copy."""
+        lists = table["values"].combine_chunks()
+        num_features = int(table.schema.metadata[b"num_features"])
+        return cls(num_features, lists.offsets.to_numpy(), lists.values.to_numpy())
+
+
+def offsets_of(lengths: npt.NDArray[np.integer]) -> Int64Array:
+    """Exclusive running sum: `[n]` lengths to `[n + 1]` offsets."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def ranges(starts: Int64Array, lengths: Int64Array) -> Int64Array:
+    """Concatenate `starts[i] .. starts[i] + lengths[i]` for all i, without a loop."""
+    offsets = offsets_of(lengths)
+    return np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+
+
+def encode_table(
+    table: pa.Table, features: Sequence[Feature], vocabularies: Mapping[str, Vocabulary]
+) -> EncodedRows:
+    """Encode the feature columns of a table.
+
+    Args:
+        table: `[R]` rows with one column a feature.
+        features: the features of one side, in the order of the schema.
+        vocabularies: by table name.
+    """
+    num_rows, num_features = table.num_rows, len(features)
+    lengths = np.zeros((num_rows, num_features), np.int64)
+    kept: list[Int32Array] = []
+    for position, feature in enumerate(features):
+        codes, rows = _encode_column(table[feature.name], feature, vocabularies[feature.table])
+        known = codes >= 0
+        kept.append(codes[known])
+        lengths[:, position] = np.bincount(rows[known], minlength=num_rows)
+    # The columns stand one after another; put their values row by row.
+    column_offsets = np.cumsum([0] + [len(codes) for codes in kept])
+    starts = np.empty_like(lengths)
+    for position in range(num_features):
+        starts[:, position] = column_offsets[position] + offsets_of(lengths[:, position])[:-1]
+    values = np.concatenate(kept) if kept else np.empty(0, np.int32)
+    return EncodedRows(
+        num_features, offsets_of(lengths.ravel()), values[ranges(starts.ravel(), lengths.ravel())]
+    )
+
+
+def _encode_column(
+    column: pa.ChunkedArray, feature: Feature, vocabulary: Vocabulary
+) -> tuple[Int32Array, Int64Array]:
+    """Table row of every value of a column, and the row of the column that it stands in."""
+    array = column.combine_chunks()
+    value_type = pa.string() if feature.dtype == "string" else pa.int64()
+    codes = vocabulary.encode(pc.cast(flat_values(array), value_type))
+    if feature.kind == "single":
+        return codes, np.arange(len(array), dtype=np.int64)
+    parents = pc.list_parent_indices(array).to_numpy(zero_copy_only=False)
+    return codes, parents.astype(np.int64)

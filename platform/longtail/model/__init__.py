@@ -1,0 +1,1 @@
+"""Towers, losses and augmentations: plain modules, no I/O, no distributed calls."""

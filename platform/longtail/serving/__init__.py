@@ -1,0 +1,1 @@
+"""What downstream code imports: lookup, neighbours, query encoding."""

@@ -1,0 +1,1 @@
+"""Sharding, the training loop, checkpoints and the torchrun launcher."""
