@@ -1,0 +1,1 @@
+"""Mutual information between features, and the masking plans made from it."""

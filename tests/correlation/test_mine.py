@@ -1,0 +1,81 @@
+import json
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import mutual_info_score
+
+from longtail.artifacts import RunPaths, write_json
+from longtail.config import Config, CorrelationConfig
+from longtail.correlation.mine import mine_correlations
+from longtail.errors import LongtailError
+from longtail.features.schema import Feature, Schema
+
+DAY = date(2025, 8, 9)
+
+
+def feature(name: str, kind: str = "single", is_id: bool = False) -> Feature:
+    return Feature(name, "item", kind, "string", f"item_{name}", 8, is_id=is_id)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    config = Config(
+        feature_repo=tmp_path,
+        home=tmp_path / "home",
+        correlation=CorrelationConfig(measure="mutual_information"),
+    )
+    catalogue = RunPaths(config, DAY).catalogue
+    catalogue.mkdir(parents=True)
+    item = (feature("item_id", is_id=True), feature("section"), feature("tags", "multi"))
+    query = Feature("query_id", "query", "single", "string", "query_query_id", 8, is_id=True)
+    write_json(catalogue / "schema.json", Schema((query,), item).to_json())
+    table = pa.table(
+        {
+            "item_id": ["a", "b", "c", "d"],
+            "section": ["net", "net", "web", None],
+            "tags": pa.array([["x"], ["x", "y"], None, ["y"]], pa.list_(pa.string())),
+            "event_timestamp": pa.array([0] * 4, pa.timestamp("us", "UTC")),
+        }
+    )
+    pq.write_table(table, catalogue / "items.parquet")
+    write_json(catalogue / "stamp.json", {"fingerprint": "one"})
+    return config
+
+
+def test_mines_the_catalogue_and_plans_with_the_id_as_a_feature(config: Config) -> None:
+    document = mine_correlations(config, DAY)
+    folder = RunPaths(config, DAY).correlations
+    assert document["measure"] == "mutual_information"
+    assert document["features"] == ["item_id", "section", "tags"]  # and no time, no first_seen
+    expected = mutual_info_score(["a", "b", "c", "d"], ["net", "net", "web", "missing"])
+    assert document["matrix"][0][1] == pytest.approx(expected, abs=1e-9)
+    assert set(document["plan"]) == {"item_id", "section", "tags"}
+    assert all(len(masked) == 2 for masked in document["plan"].values())
+    assert json.loads((folder / "correlations.json").read_text()) == document
+    assert (folder / "heat_map.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_is_done_once_for_the_same_catalogue(config: Config) -> None:
+    mine_correlations(config, DAY)
+    folder = RunPaths(config, DAY).correlations
+    written = (folder / "correlations.json").stat().st_mtime_ns
+    assert mine_correlations(config, DAY)["features"] == ["item_id", "section", "tags"]
+    assert (folder / "correlations.json").stat().st_mtime_ns == written
+    write_json(RunPaths(config, DAY).catalogue / "stamp.json", {"fingerprint": "two"})
+    mine_correlations(config, DAY)
+    assert (folder / "correlations.json").stat().st_mtime_ns != written
+
+
+def test_another_measure_is_shown_but_training_keeps_the_configured_one(config: Config) -> None:
+    shown = mine_correlations(config, DAY, measure="normalized")
+    assert shown["measure"] == "normalized"
+    assert shown["matrix"][0][1] == pytest.approx(1.0)
+    assert not RunPaths(config, DAY).correlations.exists()
+
+
+def test_says_what_to_run_first(config: Config) -> None:
+    with pytest.raises(LongtailError, match="longtail run"):
+        mine_correlations(config, date(2025, 8, 10))
