@@ -1,0 +1,56 @@
+"""What is served: the embedding of every item, from one of three identical slots.
+
+`longtail publish` writes a new version into a slot that nobody reads, and only then points the
+FeatureService `item_embeddings` at it. Consumers read that service, never a slot.
+The slots have no offline source: nothing but a publication fills them.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from entities import item
+from feast import FeatureService, FeatureView, Field
+from feast.types import Array, Float32, String
+
+
+def slot(name: str) -> FeatureView:
+    """One of the three places for the embeddings of all items."""
+    return FeatureView(
+        name=f"item_embeddings_{name}",
+        entities=[item],
+        schema=[
+            Field(name="embedding", dtype=Array(Float32), description="unit length"),
+            Field(
+                name="model_version",
+                dtype=String,
+                description="compare vectors of one version only",
+            ),
+        ],
+        description="filled by `longtail publish`; read it through the service item_embeddings",
+    )
+
+
+def published_slot() -> str:
+    """The slot that the pointer file names: applying this repository never changes what is served.
+
+    Before the first publication it is slot a, which is empty.
+    """
+    home = os.environ.get("LONGTAIL_HOME") or Path(__file__).resolve().parents[1] / ".longtail"
+    pointer = Path(home) / "published.json"
+    return str(json.loads(pointer.read_text("utf-8"))["slot"]) if pointer.is_file() else "a"
+
+
+item_embeddings_a = slot("a")
+item_embeddings_b = slot("b")
+item_embeddings_c = slot("c")
+
+item_embeddings = FeatureService(
+    name="item_embeddings",
+    features=[
+        {"a": item_embeddings_a, "b": item_embeddings_b, "c": item_embeddings_c}[
+            published_slot()
+        ].with_name("item_embeddings")
+    ],
+    description="the embeddings of the published version, whichever slot holds them",
+)
