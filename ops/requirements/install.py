@@ -159,7 +159,7 @@ def install(venv, lock, torch_cpu_index):
     # hatchling stands in the lock: the build needs no environment of its own, and so no download.
     if not pip_install(python, "--quiet", "--no-build-isolation", "--editable", str(ROOT)):
         raise InstallError("longtail itself could not be installed (pip's message above).")
-    if subprocess.call([str(python), "-c", IMPORTS]) != 0:
+    if subprocess.call([str(python), "-W", "ignore", "-c", IMPORTS]) != 0:
         raise InstallError("the environment does not import (message above): please report it.")
     unfinished = stamp.with_suffix(".tmp")
     unfinished.write_text(stamp_key(lock, python))
