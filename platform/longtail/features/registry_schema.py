@@ -1,0 +1,181 @@
+"""The model's schema, derived from the two FeatureServices of the Feast registry.
+
+There is no second list of features: what a service projects is what the model sees. Tags refine
+it: a field's for a feature, the entity's for the id, which is a feature of the model too.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+from feast import FeatureStore, FeatureView, ValueType
+from feast.errors import FeastObjectNotFoundException
+from feast.types import Array, FeastType, Float32, Float64, Int32, Int64, String
+
+from longtail.config import FeaturesConfig
+from longtail.errors import InputError
+from longtail.features.schema import Feature, Schema, Side
+
+Kind = Literal["single", "multi"]
+DType = Literal["string", "integer"]
+
+CATEGORICAL: dict[FeastType, tuple[Kind, DType]] = {
+    String: ("single", "string"),
+    Int32: ("single", "integer"),
+    Int64: ("single", "integer"),
+    Array(String): ("multi", "string"),
+    Array(Int32): ("multi", "integer"),
+    Array(Int64): ("multi", "integer"),
+}
+DENSE: tuple[FeastType, ...] = (Float32, Float64, Array(Float32), Array(Float64))
+
+
+def derive_schema(store: FeatureStore, config: FeaturesConfig) -> Schema:
+    """Read the schema from the registry.
+
+    Raises:
+        InputError: a service or view is missing, or a feature has a type or a tag that the model
+            cannot take, or features that share a table disagree. All problems are named at once.
+    """
+    problems: list[str] = []
+    schema = Schema(
+        query=_side_features(store, config, "query", problems),
+        item=_side_features(store, config, "item", problems),
+    )
+    if schema.query_key == schema.item_key:
+        problems.append(
+            f"queries and items have the same join key `{schema.item_key}`: "
+            "interactions need two different columns, so rename one"
+        )
+    problems += _sharing_problems(schema)
+    if problems:
+        raise InputError("the feature definitions cannot be used: " + "; ".join(problems))
+    return schema
+
+
+def side_view(store: FeatureStore, service: str) -> FeatureView:
+    """The one feature view whose features a service projects.
+
+    Raises:
+        InputError: the service or its view does not exist, or it has several views or entities.
+    """
+    try:
+        projections = store.get_feature_service(service).feature_view_projections
+    except FeastObjectNotFoundException as error:
+        raise InputError(
+            f"FeatureService `{service}` is not defined in the feature repository: define it, or "
+            "correct the name under `features` in the configuration"
+        ) from error
+    if len(projections) != 1:
+        raise InputError(
+            f"FeatureService `{service}` reads {len(projections)} feature views: put the features "
+            "of a side into one view"
+        )
+    view = store.get_feature_view(projections[0].name)
+    if len(view.entities) != 1:
+        raise InputError(
+            f"feature view `{view.name}` has {len(view.entities)} entities: it must have exactly "
+            "one, the query or the item"
+        )
+    return view
+
+
+def _side_features(
+    store: FeatureStore, config: FeaturesConfig, side: Side, problems: list[str]
+) -> tuple[Feature, ...]:
+    service = config.query_service if side == "query" else config.item_service
+    view = side_view(store, service)
+    entity = store.get_entity(view.entities[0])
+    if entity.value_type != ValueType.STRING:
+        problems.append(
+            f"entity `{entity.name}` has value type {entity.value_type.name}: ids must be STRING, "
+            "so cast the column and declare it so"
+        )
+    features = [_feature(side, entity.join_key, "single", "string", entity.tags, config, problems)]
+    for field in store.get_feature_service(service).feature_view_projections[0].features:
+        what = f"feature `{field.name}` of `{service}`"
+        if field.dtype in DENSE:
+            problems.append(
+                f"{what} is {field.dtype}: dense features are not read yet, so leave it out of "
+                "the service"
+            )
+        elif field.dtype not in CATEGORICAL:
+            problems.append(
+                f"{what} is {field.dtype}: the model takes String, Int32, Int64 and arrays of "
+                "them, so leave it out of the service or change its type"
+            )
+        else:
+            kind, dtype = CATEGORICAL[field.dtype]
+            features.append(_feature(side, field.name, kind, dtype, field.tags, config, problems))
+    return (replace(features[0], is_id=True), *features[1:])
+
+
+def _feature(
+    side: Side,
+    name: str,
+    kind: Kind,
+    dtype: DType,
+    tags: Mapping[str, str],
+    config: FeaturesConfig,
+    problems: list[str],
+) -> Feature:
+    where = f"{side} feature `{name}`"
+    # Feast's DuckDB join drops every column that ends so, taking it for its own.
+    if name.endswith("_y"):
+        problems.append(f"{where}: Feast's DuckDB store loses columns that end in `_y`: rename it")
+    table = tags.get("table", f"{side}_{name}")
+    if not re.fullmatch(r"\w+", table):
+        problems.append(
+            f"{where}: its table is called {table!r}: give it a tag `table` of letters, digits "
+            "and underscores"
+        )
+    vocabulary: Literal["exact", "hash"] = "exact"
+    if tags.get("vocabulary", "exact") == "hash":
+        vocabulary = "hash"
+    elif tags.get("vocabulary", "exact") != "exact":
+        problems.append(
+            f"{where}: tag vocabulary is {tags['vocabulary']!r}: it must be `exact` or `hash`"
+        )
+    if "buckets" in tags and vocabulary == "exact":
+        problems.append(f"{where}: tag buckets counts only with `vocabulary: hash`: add that tag")
+    buckets = _positive(tags, "buckets", config.hash_buckets, where, problems)
+    dim = _positive(tags, "dim", config.default_dim, where, problems)
+    if dim % 4:
+        problems.append(f"{where}: its embeddings have {dim} numbers: FBGEMM wants a multiple of 4")
+    return Feature(
+        name=name,
+        side=side,
+        kind=kind,
+        dtype=dtype,
+        table=table,
+        dim=dim,
+        vocabulary=vocabulary,
+        buckets=buckets if vocabulary == "hash" else None,
+    )
+
+
+def _positive(
+    tags: Mapping[str, str], tag: str, default: int, where: str, problems: list[str]
+) -> int:
+    if tag not in tags:
+        return default
+    if not re.fullmatch(r"[1-9][0-9]*", tags[tag]):
+        problems.append(f"{where}: tag {tag} is {tags[tag]!r}: it must be a positive whole number")
+        return default
+    return int(tags[tag])
+
+
+def _sharing_problems(schema: Schema) -> list[str]:
+    problems = []
+    for table, (first, *others) in schema.tables.items():
+        for other in others:
+            for name in ("dtype", "dim", "vocabulary", "buckets"):
+                one, two = getattr(first, name), getattr(other, name)
+                if one != two:
+                    problems.append(
+                        f"features `{first.key}` and `{other.key}` share table `{table}` but "
+                        f"their {name} is {one} and {two}: make them equal, or give one its own "
+                        "tag `table`"
+                    )
+    return problems
