@@ -2,13 +2,13 @@
 
     python3 ops/requirements/install.py --venv .venv --accelerator auto
 
-Uses the standard library only, and nothing newer than Python 3.6 before the version is checked.
+Uses the standard library only, and no syntax that an older Python could not read, so that one is
+told which version is needed.
 A second call finds its stamp and does nothing; a call after an interrupted one goes on from there.
 """
 
 import argparse
 import hashlib
-import os
 import pathlib
 import platform
 import subprocess
@@ -55,7 +55,7 @@ def stamp_key(lock, python):
     version = subprocess.check_output([str(python), "-VV"])
     for part in (lock.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), bytes(ROOT), version):
         key.update(hashlib.sha256(part).digest())
-    return "{} {}\n".format(lock.name, key.hexdigest())
+    return f"{lock.name} {key.hexdigest()}\n"
 
 
 def make_environment(venv):
@@ -66,9 +66,9 @@ def make_environment(venv):
     whole = (venv / "pyvenv.cfg").exists()
     if venv.exists() and not whole and any(venv.iterdir()):
         raise InstallError(
-            "{} exists and is not a Python environment. Choose another: make VENV=...".format(venv)
+            f"{venv} exists and is not a Python environment. Choose another: make VENV=..."
         )
-    say("making {} with Python {}".format(venv, platform.python_version()))
+    say(f"making {venv} with Python {platform.python_version()}")
     # `--clear` only touches what was an environment: one whose making was interrupted.
     command = [sys.executable, "-m", "venv"] + (["--clear"] if whole else []) + [str(venv)]
     if subprocess.call(command) != 0:
@@ -80,9 +80,9 @@ def make_environment(venv):
 
 
 def pip_install(python, *arguments):
-    """Whether pip installed what was asked; the lock is the whole closure, so never dependencies."""
+    """Whether pip installed what was asked. The lock is the whole closure: never dependencies."""
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    return subprocess.call(command + ["--no-deps", *arguments]) == 0
+    return subprocess.call([*command, "--no-deps", *arguments]) == 0
 
 
 def install_cpu_torch(python, version, index):
@@ -94,20 +94,17 @@ def install_cpu_torch(python, version, index):
     present = "import torch, sys; sys.exit(torch.__version__.split('+')[0] != {!r})"
     if succeeds(str(python), "-c", present.format(version)):
         return
-    linux = sys.platform == "linux"
-    build = "torch=={}{}".format(version, "+cpu" if linux else "")  # elsewhere only CPU builds exist
-    if linux and pip_install(python, "--quiet", "--only-binary=torch", build):
+    build = f"torch=={version}+cpu"
+    if pip_install(python, "--quiet", "--only-binary=torch", build):
         return
     say("pip's configuration has no CPU build of torch (its message above): asking " + index)
     if not pip_install(python, "--index-url", index, build):
         raise InstallError(
-            "no CPU build of torch {}. Name an index that has it: make TORCH_CPU_INDEX=...".format(
-                version
-            )
+            f"no CPU build of torch {version}. Name an index that has it: make TORCH_CPU_INDEX=..."
         )
 
 
-# Runs in the environment. A package is whole if every file that its RECORD names is there, in its size.
+# Runs in the environment. A package is whole if every file that its RECORD names is there, whole.
 FIND_BROKEN = r"""
 import csv, importlib.metadata, sys
 for name, version in (line.split() for line in sys.stdin):
@@ -131,7 +128,7 @@ def find_broken(python, packages):
         [str(python), "-c", FIND_BROKEN],
         input=listing,
         stdout=subprocess.PIPE,
-        universal_newlines=True,
+        text=True,
         check=True,
     )
     return [tuple(line.split()) for line in found.stdout.splitlines()]
@@ -143,8 +140,9 @@ def install(venv, lock, torch_cpu_index):
     if stamp.exists() and python.exists() and stamp.read_text() == stamp_key(lock, python):
         return
     python = make_environment(venv)
-    say("{} <- {}".format(venv, lock.relative_to(ROOT)))
-    stamp.unlink() if stamp.exists() else None
+    say(f"{venv} <- {lock.relative_to(ROOT)}")
+    if stamp.exists():
+        stamp.unlink()
     packages = read_lock(lock)
     if lock.name == "cpu.txt":
         install_cpu_torch(python, dict(packages)["torch"], torch_cpu_index)
@@ -155,7 +153,7 @@ def install(venv, lock, torch_cpu_index):
         say("repairing what an interrupted install left: " + " ".join(name for name, _ in broken))
         wanted = ["{}=={}".format(*package) for package in broken]
         if not pip_install(python, "--force-reinstall", *wanted):
-            raise InstallError("pip failed (its message above). Remove {} and retry.".format(venv))
+            raise InstallError(f"pip failed (its message above). Remove {venv} and retry.")
     # hatchling stands in the lock: the build needs no environment of its own, and so no download.
     if not pip_install(python, "--quiet", "--no-build-isolation", "--editable", str(ROOT)):
         raise InstallError("longtail itself could not be installed (pip's message above).")
@@ -163,7 +161,7 @@ def install(venv, lock, torch_cpu_index):
         raise InstallError("the environment does not import (message above): please report it.")
     unfinished = stamp.with_suffix(".tmp")
     unfinished.write_text(stamp_key(lock, python))
-    os.replace(str(unfinished), str(stamp))
+    unfinished.replace(stamp)
     say("done")
 
 
@@ -181,6 +179,8 @@ def main():
                     *OLDEST_PYTHON, sys.executable, platform.python_version()
                 )
             )
+        if sys.platform != "linux":
+            raise InstallError("FBGEMM has no wheels but for Linux: use a Linux container.")
         install(options.venv.absolute(), lock_file(options.accelerator), options.torch_cpu_index)
     except InstallError as error:
         sys.exit("install: " + str(error))

@@ -5,8 +5,8 @@
     .venv/bin/python ops/requirements/lock.py --upgrade-all
 
 pip resolves the whole closure without installing or downloading wheels (about a minute). It is
-resolved once, with CUDA, because that is what TorchRec's and torch's own metadata describe; the CPU
-lock is the same closure without CUDA's packages and with FBGEMM's CPU build. So the two never drift.
+resolved once, with CUDA, because that is what TorchRec's and torch's own metadata describe; the
+CPU lock is the same closure without CUDA's packages and with FBGEMM's CPU build: no drift.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def read_pins() -> dict[str, str]:
     """What the CUDA lock holds now."""
     lock = HERE / "cuda.txt"
     lines = lock.read_text().splitlines() if lock.exists() else []
-    pins = (re.split("===?", line) for line in lines if line and not line.startswith("#"))
-    return {name: version for name, version in pins}
+    pins = (tuple(re.split("===?", line)) for line in lines if line and not line.startswith("#"))
+    return dict(pins)
 
 
 def resolve(requirements: list[str], pins: dict[str, str]) -> dict[str, str]:
@@ -56,13 +56,13 @@ def resolve(requirements: list[str], pins: dict[str, str]) -> dict[str, str]:
         subprocess.check_call([python, "-m", "pip", "install", "-q", "--upgrade", "pip>=26.3"])
         (work / "asked.txt").write_text("\n".join(requirements))
         (work / "pins.txt").write_text("".join(f"{n}=={v}\n" for n, v in pins.items()))
-        subprocess.check_call(
-            [python, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
-            + ["--only-binary=:all:", "--use-feature=fast-deps", "--report", work / "report.json"]
-            + ["--requirement", work / "asked.txt", "--constraint", work / "pins.txt"]
-        )
-        report = json.loads((work / "report.json").read_text())
-    found = (package["metadata"] for package in report["install"])
+        command = [python, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
+        options = ["--only-binary=:all:", "--use-feature=fast-deps"]
+        files = ["-r", work / "asked.txt", "-c", work / "pins.txt"]
+        report = work / "report.json"
+        subprocess.check_call([*command, *options, *files, "--report", report])
+        install = json.loads(report.read_text())["install"]
+    found = (package["metadata"] for package in install)
     return {normalize(package["name"]): package["version"] for package in found}
 
 
