@@ -1,0 +1,202 @@
+"""Publication: a version into the slot that nobody reads, then one flip; and the way back."""
+
+import logging
+from dataclasses import asdict
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from longtail.artifacts import RunPaths, VersionPaths, read_json
+from longtail.config import Config
+from longtail.embeddings.pointer import (
+    SLOTS,
+    LockedError,
+    Pointer,
+    Publication,
+    publication_lock,
+    read_pointer,
+    timestamp,
+)
+from longtail.embeddings.query_features import publish_query_features
+from longtail.embeddings.slots import choose_slot, difference, fill_slot, flip, settle
+from longtail.embeddings.validation import validate_embeddings
+from longtail.embeddings.versions import list_versions, retain_versions, verify_version
+from longtail.errors import LongtailError
+from longtail.features.schema import Schema
+
+if TYPE_CHECKING:  # it imports Feast, which takes seconds: `status` must not
+    from longtail.features.online import OnlineStore
+
+__all__ = ["publish", "publish_query_features", "repair", "rollback", "status"]
+
+log = logging.getLogger("longtail.embeddings")
+
+
+def publish(config: Config, as_of: date) -> dict[str, Any]:
+    """Serve the version that the gate approved for a day.
+
+    Nothing is published, and nothing is wrong, when that version is served already or when a
+    newer day is.
+
+    Returns:
+        The `status` document with `published` (bool) and, where it is false, `reason`.
+
+    Raises:
+        LongtailError: no version is approved, it is damaged, or another publication is running.
+            What was served before is still served, whole.
+    """
+    approved = RunPaths(config, as_of).approved
+    if not approved.is_file():
+        raise LongtailError(f"no version is approved for {as_of}: run `longtail evaluate` first")
+    version = str(read_json(approved)["version"])
+    with publication_lock(config):
+        pointer = read_pointer(config)
+        if pointer is not None and as_of < pointer.served.day:
+            return _not_published(
+                pointer, f"{pointer.served.as_of} is served, which is newer than {as_of}"
+            )
+        online = _open_online(config)
+        if pointer is not None:
+            pointer = settle(config, online, pointer)
+            if pointer.served.version == version:
+                if _still_there(config, online, pointer):
+                    return _not_published(pointer, f"version {version} is served already")
+                log.info("version %s is served, but slot %s lost it", version, pointer.served.slot)
+        pointer = _serve(config, online, pointer, version, catalogue=_catalogue(config, as_of))
+        retain_versions(config)
+    return {"published": True, **_document(pointer)}
+
+
+def rollback(config: Config, version: str | None = None) -> dict[str, Any]:
+    """Serve an earlier version again: the previous one, or any committed one.
+
+    Where a slot still holds it this is one flip; otherwise it is written like any publication.
+
+    Returns:
+        The `status` document with `published`, and `reason` where it is false.
+
+    Raises:
+        LongtailError: there is nothing to go back to, or the version is damaged.
+    """
+    with publication_lock(config):
+        pointer = read_pointer(config)
+        if pointer is None:
+            raise LongtailError("nothing is published yet, so there is nothing to go back from")
+        if version is None:
+            if pointer.previous is None:
+                names = [v["version"] for v in list_versions(config) if v["state"] == "kept"]
+                raise LongtailError(
+                    "no version was served before this one: name one with `longtail rollback "
+                    f"VERSION` (on disk: {', '.join(names) or 'no other'})"
+                )
+            version = pointer.previous.version
+        online = _open_online(config)
+        pointer = settle(config, online, pointer)
+        if pointer.served.version == version:
+            return _not_published(pointer, f"version {version} is served already")
+        pointer = _serve(config, online, pointer, version, catalogue=None)
+    return {"published": True, **_document(pointer)}
+
+
+def status(config: Config) -> dict[str, Any]:
+    """What is served.
+
+    Returns:
+        `{"version", "as_of", "published_at", "num_items", "slot", "previous"}`, `previous` being
+        a version or None; `{"version": None}` before the first publication.
+    """
+    pointer = read_pointer(config)
+    if pointer is not None and pointer.leaving is not None:
+        repair(config)
+        pointer = read_pointer(config)
+    return {"version": None} if pointer is None else _document(pointer)
+
+
+def repair(config: Config, online: "OnlineStore" | None = None) -> bool:
+    """Finish a publication that was interrupted between its commit and the service.
+
+    Returns:
+        False where another process is publishing right now: it will do so itself.
+    """
+    try:
+        with publication_lock(config):
+            pointer = read_pointer(config)
+            if pointer is not None:
+                settle(config, online or _open_online(config), pointer)
+    except LockedError:
+        return False
+    return True
+
+
+def _open_online(config: Config) -> "OnlineStore":
+    from longtail.features.online import OnlineStore
+
+    online = OnlineStore(config)
+    online.restore_slots(SLOTS)
+    return online
+
+
+def _serve(
+    config: Config,
+    online: "OnlineStore",
+    pointer: Pointer | None,
+    version: str,
+    *,
+    catalogue: pa.ChunkedArray | None,
+) -> Pointer:
+    """Validate a version, have a slot that holds it, and flip to that slot."""
+    manifest = verify_version(config, version)
+    file = VersionPaths(config, version).embeddings
+    num_rows = validate_embeddings(
+        file, manifest, batch_rows=config.publication.batch_rows, catalogue=catalogue
+    )
+    log.info("version %s: %d embeddings are valid", version, num_rows)
+    slot = pointer.slot_of(version) if pointer and pointer.served.version != version else None
+    if slot is not None:
+        problem = difference(config, online, slot=slot, file=file, version=version)
+        if problem is not None:
+            log.info("slot %s lost version %s (%s)", slot, version, problem)
+            slot = None
+    if slot is None:
+        slot = choose_slot(online, pointer)
+        fill_slot(config, online, pointer, slot=slot, file=file, version=version, num_rows=num_rows)
+    served = Publication(
+        version=version,
+        as_of=manifest["as_of"],
+        published_at=timestamp(),
+        num_items=num_rows,
+        slot=slot,
+    )
+    return flip(config, online, pointer, served)
+
+
+def _still_there(config: Config, online: "OnlineStore", pointer: Pointer) -> bool:
+    """Whether the served slot has its first rows; a lost or emptied store has none."""
+    file = VersionPaths(config, pointer.served.version).embeddings
+    return file.is_file() and not difference(
+        config,
+        online,
+        slot=pointer.served.slot,
+        file=file,
+        version=pointer.served.version,
+        first_batch_only=True,
+    )
+
+
+def _catalogue(config: Config, as_of: date) -> pa.ChunkedArray:
+    """The keys of all items of a day's catalogue."""
+    folder = RunPaths(config, as_of).catalogue
+    key = Schema.from_json(read_json(folder / "schema.json")).item_key
+    return pq.read_table(folder / "items.parquet", columns=[key])[key]
+
+
+def _document(pointer: Pointer) -> dict[str, Any]:
+    previous = pointer.previous.version if pointer.previous else None
+    return {**asdict(pointer.served), "previous": previous}
+
+
+def _not_published(pointer: Pointer, reason: str) -> dict[str, Any]:
+    log.info("nothing published: %s", reason)
+    return {"published": False, "reason": reason, **_document(pointer)}

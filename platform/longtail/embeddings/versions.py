@@ -1,0 +1,224 @@
+"""Model versions: immutable folders, committed by a manifest with the hash of every file."""
+
+import logging
+import shutil
+import time
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from longtail.artifacts import (
+    MANIFEST,
+    STAMP,
+    RunPaths,
+    VersionPaths,
+    file_hash,
+    fingerprint,
+    parse_version_day,
+    read_json,
+    write_json,
+)
+from longtail.config import Config
+from longtail.embeddings.pointer import read_pointer
+from longtail.errors import InputError, LongtailError
+
+log = logging.getLogger("longtail.embeddings")
+
+UNFINISHED_SECONDS = 24 * 3600
+"""An incomplete version that nobody has written to for this long is abandoned."""
+
+
+def commit_version(config: Config, version: str) -> dict[str, Any]:
+    """Commit a finished version: hash its files and write the manifest, last.
+
+    A version that is already committed is verified instead, and stays as it is.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        LongtailError: the folder, its embeddings, or the training's record are missing.
+    """
+    paths = VersionPaths(config, version)
+    if paths.committed:
+        return verify_version(config, version)
+    as_of = parse_version_day(version)
+    training = read_json(paths.training)
+    own_config = read_json(paths.config)
+    embeddings = _embeddings_schema(paths.embeddings)
+    catalogue = read_json(RunPaths(config, as_of).catalogue / STAMP)
+    manifest = {
+        "version": version,
+        "as_of": as_of.isoformat(),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "embedding_dim": embeddings.schema_arrow.field("embedding").type.list_size,
+        "num_items": embeddings.metadata.num_rows,
+        "num_queries": catalogue["num_queries"],
+        "schema_fingerprint": fingerprint(read_json(paths.schema)),
+        "split": own_config["dataset"],
+        "seed": own_config["training"]["seed"],
+        "parent": training.get("parent"),
+        "files": {name: file_hash(paths.folder / name) for name in _files(paths.folder)},
+    }
+    write_json(paths.manifest, manifest)
+    log.info(
+        "version %s committed: %d items x %d, %d files",
+        version,
+        manifest["num_items"],
+        manifest["embedding_dim"],
+        len(manifest["files"]),
+    )
+    return manifest
+
+
+def verify_version(
+    config: Config, version: str, *, files: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Compare a committed version's files with the hashes in its manifest.
+
+    Args:
+        config: the project.
+        version: the version's name.
+        files: paths relative to the version's folder; default all that the manifest lists.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputError: there is no such version.
+        LongtailError: it is not committed, or a file is missing, unlisted or altered.
+    """
+    manifest = read_manifest(config, version)
+    folder = VersionPaths(config, version).folder
+    for name in sorted(manifest["files"] if files is None else files):
+        expected = manifest["files"].get(name)
+        if expected is None:
+            raise LongtailError(f"version {version}: {name} does not stand in its manifest")
+        if not (folder / name).is_file():
+            raise LongtailError(
+                f"version {version}: {folder / name} is missing: restore it, or remove the folder"
+            )
+        if file_hash(folder / name) != expected:
+            raise LongtailError(
+                f"version {version}: {folder / name} is not the file that was committed (its hash "
+                "differs from the manifest's): restore it, or remove the folder and run again"
+            )
+    return manifest
+
+
+def read_manifest(config: Config, version: str) -> dict[str, Any]:
+    """The manifest of a committed version.
+
+    Raises:
+        InputError: there is no such version.
+        LongtailError: it has no manifest, or one of another version.
+    """
+    paths = VersionPaths(config, version)
+    if Path(version).name != version or not paths.folder.is_dir():
+        known = ", ".join(entry["version"] for entry in list_versions(config)) or "none"
+        raise InputError(f"there is no version {version!r}: versions on disk: {known}")
+    if not paths.committed:
+        raise LongtailError(
+            f"version {version} is not committed ({paths.manifest} is missing): "
+            "run `longtail export` to finish it"
+        )
+    manifest: dict[str, Any] = read_json(paths.manifest)
+    if manifest.get("version") != version:
+        raise LongtailError(
+            f"{paths.manifest} belongs to version {manifest.get('version')!r}: restore the folder"
+        )
+    return manifest
+
+
+def list_versions(config: Config) -> list[dict[str, Any]]:
+    """All versions on disk, newest first.
+
+    Returns:
+        `{"version", "as_of", "state", "created_at", "num_items"}` each, the state being `served`,
+        `previous`, `kept` or `incomplete`; the last two keys are None where it is incomplete.
+    """
+    pointer = read_pointer(config)
+    served = pointer.served.version if pointer else None
+    previous = pointer.previous.version if pointer and pointer.previous else None
+    versions = []
+    for name in _version_names(config):
+        paths = VersionPaths(config, name)
+        manifest = read_json(paths.manifest) if paths.committed else {}
+        if not manifest:
+            state = "incomplete"
+        else:
+            state = {served: "served", previous: "previous"}.get(name, "kept")
+        versions.append(
+            {
+                "version": name,
+                "as_of": parse_version_day(name).isoformat(),
+                "state": state,
+                "created_at": manifest.get("created_at"),
+                "num_items": manifest.get("num_items"),
+            }
+        )
+    versions.sort(key=lambda entry: (entry["as_of"], entry["created_at"] or ""), reverse=True)
+    return versions
+
+
+def retain_versions(config: Config) -> list[str]:
+    """Remove old versions: `publication.keep_versions` committed ones stay, the newest.
+
+    The served and the previous version always stay. An incomplete version goes when it is older
+    than every version that stays and nobody has written to it for a day.
+
+    Returns:
+        The names of the removed versions.
+    """
+    versions = list_versions(config)
+    committed = [entry for entry in versions if entry["state"] != "incomplete"]
+    kept = committed[: config.publication.keep_versions]
+    oldest = min((entry["as_of"] for entry in kept), default="")
+    removed = [
+        entry["version"]
+        for entry in committed[config.publication.keep_versions :]
+        if entry["state"] == "kept"
+    ] + [
+        entry["version"]
+        for entry in versions
+        if entry["state"] == "incomplete"
+        and entry["as_of"] < oldest
+        and _seconds_since_written(VersionPaths(config, entry["version"]).folder)
+        > UNFINISHED_SECONDS
+    ]
+    for version in removed:
+        paths = VersionPaths(config, version)
+        # Without its manifest it is no version any more, wherever the removal may be interrupted.
+        paths.manifest.unlink(missing_ok=True)
+        shutil.rmtree(paths.folder)
+        log.info("version %s removed: %d newer ones are kept", version, len(kept))
+    return removed
+
+
+def _version_names(config: Config) -> list[str]:
+    root = config.home / "versions"
+    if not root.is_dir():
+        return []
+    return [entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[:1].isdigit()]
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != MANIFEST and not file.name.endswith(".tmp")
+    )
+
+
+def _embeddings_schema(file: Path) -> pq.ParquetFile:
+    if not file.is_file():
+        raise LongtailError(f"{file} does not exist: run `longtail export` first")
+    return pq.ParquetFile(file)
+
+
+def _seconds_since_written(folder: Path) -> float:
+    times = [folder.stat().st_mtime, *(file.stat().st_mtime for file in folder.rglob("*"))]
+    return time.time() - max(times)

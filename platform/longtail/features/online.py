@@ -1,0 +1,234 @@
+"""The online half of the one adapter around Feast: slots of embeddings, and their service.
+
+Rows go in as protos and come out as protos, batch by batch; nothing passes through pandas.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+from feast import FeatureService, FeatureStore, FeatureView
+from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import FloatList, Value
+from feast.type_map import python_values_to_proto_values
+from feast.types import Int32, Int64
+
+from longtail.config import Config
+from longtail.errors import InputError, LongtailError
+from longtail.features.definitions import load_definitions, open_store
+
+Float32Array = npt.NDArray[np.float32]
+OnlineRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+
+SERVICE = "item_embeddings"
+FEATURES = ["embedding", "model_version"]
+READ_ROWS = 10_000
+"""Keys in one read: below the number of variables that SQLite takes in a statement."""
+
+
+@dataclass(frozen=True)
+class EmbeddingRows:
+    """Embeddings as an online store returned them, one row a key asked for.
+
+    Attributes:
+        vectors: `[n]` lists of `dim` floats; None where the store has no row.
+        versions: `[n]` the row's `model_version`; None where the store has no row.
+    """
+
+    vectors: list[list[float] | None]
+    versions: list[str | None]
+
+
+class OnlineStore:
+    """The slots, identical feature views, and the FeatureService that names one of them."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._store = open_store(config)
+        self._provider = self._store._get_provider()
+
+    @property
+    def cache_ttl(self) -> timedelta:
+        """How long a consumer may go on reading an older registry."""
+        return timedelta(seconds=self._store.config.registry.cache_ttl_seconds)
+
+    def refresh(self) -> None:
+        """Read the registry again."""
+        self._store.refresh_registry()
+
+    def service_slot(self) -> str | None:
+        """The slot that the registered service names; None where it is not applied."""
+        service = find_service(self._store, SERVICE)
+        return _slot_of(service) if service else None
+
+    def point_service(self, slot: str) -> None:
+        """Make the service name a slot; what else is registered about it stays."""
+        registered = find_service(self._store, SERVICE)
+        service = FeatureService(
+            name=SERVICE,
+            features=[self._view(slot).with_name(SERVICE)],
+            description=registered.description if registered else "",
+            tags=dict(registered.tags) if registered else {},
+            owner=registered.owner if registered else "",
+        )
+        self._store.apply([service])
+
+    def restore_slots(self, slots: Sequence[str]) -> None:
+        """Register every slot that was never applied, or that a crash in `empty_slot` left out.
+
+        Raises:
+            InputError: the repository does not define them.
+        """
+        registered = {view.name for view in self._store.list_feature_views()}
+        missing = {_view_name(slot) for slot in slots} - registered
+        if not missing:
+            return
+        defined = load_definitions(self._config)
+        views = [view for view in defined.feature_views if view.name in missing]
+        if len(views) != len(missing):
+            raise InputError(
+                f"{self._config.feature_repo} does not define {', '.join(sorted(missing))}: "
+                "restore its item_embeddings.py"
+            )
+        self._store.apply([*defined.projects, *defined.entities, *views])
+
+    def empty_slot(self, slot: str) -> None:
+        """Drop a slot with all its rows, and make it anew.
+
+        `delete_feature_view` would leave the rows in the store, for the next apply to show again.
+        """
+        view = self._view(slot)
+        self._store.apply([], objects_to_delete=[view], partial=False)
+        self._store.apply([view])
+
+    def write(
+        self, slot: str, items: Sequence[str], vectors: Float32Array, *, version: str
+    ) -> None:
+        """Write one batch into a slot.
+
+        Args:
+            slot: the slot's name.
+            items: `[n]` keys.
+            vectors: `[n, dim]`.
+            version: the model version that every row carries.
+        """
+        view, now = self._view(slot), datetime.now(UTC)
+        model_version = Value(string_val=version)
+        rows: list[OnlineRow] = [
+            (
+                key,
+                {
+                    "embedding": Value(float_list_val=FloatList(val=vector)),
+                    "model_version": model_version,
+                },
+                now,
+                None,
+            )
+            for key, vector in zip(entity_keys(view, items), vectors.tolist(), strict=True)
+        ]
+        self._provider.online_write_batch(self._store.config, view, rows, None)
+
+    def read(self, slot: str, items: Sequence[str]) -> EmbeddingRows:
+        """Read one batch of a slot straight from the online store, past service and cache.
+
+        Args:
+            slot: the slot's name.
+            items: `[n]` keys, at most `READ_ROWS`.
+        """
+        view = self._view(slot)
+        found = self._provider.online_read(
+            self._store.config, view, entity_keys(view, items), FEATURES
+        )
+        return EmbeddingRows(
+            vectors=[row["embedding"].float_list_val.val if row else None for _, row in found],
+            versions=[row["model_version"].string_val if row else None for _, row in found],
+        )
+
+    def lookup(self, items: Sequence[str]) -> tuple[str, EmbeddingRows]:
+        """Read embeddings as every Feast consumer does: through the service, registry cached.
+
+        Args:
+            items: `[n]` keys, any number.
+
+        Returns:
+            The slot that the service named, and the rows.
+
+        Raises:
+            LongtailError: the service is not applied.
+        """
+        service = required_service(self._store, SERVICE)
+        slot = _slot_of(service)
+        view = self._store.get_feature_view(_view_name(slot), allow_registry_cache=True)
+        vectors: list[list[float] | None] = []
+        versions: list[str | None] = []
+        for start in range(0, len(items), READ_ROWS):
+            keys = typed_keys(view, items[start : start + READ_ROWS])
+            columns = self._store.get_online_features(
+                features=service, entity_rows={view.join_keys[0]: keys}
+            ).to_dict()
+            vectors += columns["embedding"]
+            versions += columns["model_version"]
+        return slot, EmbeddingRows(vectors, versions)
+
+    def _view(self, slot: str) -> FeatureView:
+        try:
+            return self._store.get_feature_view(_view_name(slot))
+        except FeatureViewNotFoundException as error:
+            raise LongtailError(
+                f"feature view {_view_name(slot)} is not applied: publish again, or run `feast "
+                f"apply` in {self._config.feature_repo}"
+            ) from error
+
+
+def find_service(store: FeatureStore, name: str, *, cached: bool = False) -> FeatureService | None:
+    """A registered FeatureService, or None."""
+    try:
+        return store.get_feature_service(name, allow_cache=cached)
+    except FeatureServiceNotFoundException:
+        return None
+
+
+def required_service(store: FeatureStore, name: str) -> FeatureService:
+    """A registered FeatureService, out of the cached registry where it stands there.
+
+    Raises:
+        LongtailError: it is not applied.
+    """
+    service = find_service(store, name, cached=True) or find_service(store, name)
+    if service is None:
+        raise LongtailError(
+            f"the Feast service {name!r} is not applied: run `longtail run`, or `feast apply`"
+        )
+    return service
+
+
+def typed_keys(view: FeatureView, keys: Sequence[str]) -> list[str] | list[int]:
+    """Keys in the type that the view's entity declares.
+
+    Raises:
+        InputError: the entity's keys are integers, and one of these is not.
+    """
+    if view.entity_columns[0].dtype not in (Int32, Int64):
+        return list(keys)
+    try:
+        return [int(key) for key in keys]
+    except ValueError as error:
+        raise InputError(f"{view.join_keys[0]} takes integers: {error}") from error
+
+
+def entity_keys(view: FeatureView, keys: Sequence[str]) -> list[EntityKey]:
+    """The protos of `[n]` keys."""
+    column = view.entity_columns[0]
+    values = python_values_to_proto_values(typed_keys(view, keys), column.dtype.to_value_type())
+    return [EntityKey(join_keys=[column.name], entity_values=[value]) for value in values]
+
+
+def _view_name(slot: str) -> str:
+    return f"{SERVICE}_{slot}"
+
+
+def _slot_of(service: FeatureService) -> str:
+    return service.feature_view_projections[0].name.removeprefix(f"{SERVICE}_")

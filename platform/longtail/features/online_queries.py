@@ -1,0 +1,110 @@
+"""The online features of queries: written for all of them, read for the ones that ask."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+from feast.type_map import python_values_to_proto_values
+
+from longtail.config import Config
+from longtail.errors import LongtailError
+from longtail.features.definitions import open_store
+from longtail.features.online import OnlineRow, entity_keys, required_service, typed_keys
+from longtail.features.schema import Feature
+
+
+class OnlineQueries:
+    """The views of `features.online_query_service` in the online store."""
+
+    def __init__(self, config: Config) -> None:
+        self._store = open_store(config)
+        self._provider = self._store._get_provider()
+        self._service_name = config.features.online_query_service
+
+    def write(self, table: pa.Table) -> None:
+        """Write the latest features of queries, and read every row back.
+
+        Args:
+            table: `[n]` rows: the query key (string), the service's features, `event_timestamp`.
+
+        Raises:
+            LongtailError: what was read back is not what was written.
+        """
+        service = required_service(self._store, self._service_name)
+        timestamps = table["event_timestamp"].to_pylist()
+        for projection in service.feature_view_projections:
+            view = self._store.get_feature_view(projection.name)
+            names = [feature.name for feature in projection.features]
+            keys = entity_keys(view, table[view.join_keys[0]].to_pylist())
+            columns = [
+                python_values_to_proto_values(
+                    table[feature.name].to_pylist(), feature.dtype.to_value_type()
+                )
+                for feature in projection.features
+            ]
+            rows: list[OnlineRow] = [
+                (key, dict(zip(names, values, strict=True)), moment, None)
+                for key, moment, *values in zip(keys, timestamps, *columns, strict=True)
+            ]
+            self._provider.online_write_batch(self._store.config, view, rows, None)
+            found = self._provider.online_read(self._store.config, view, keys, names)
+            for (_, returned), (key, written, _, _) in zip(found, rows, strict=True):
+                if returned != written:
+                    raise LongtailError(
+                        f"the online store returned other features of {view.name} than were "
+                        f"written for {key.entity_values[0]}: publish them again"
+                    )
+
+    def read(self, queries: Sequence[str], features: Sequence[Feature]) -> pa.Table:
+        """The online features of queries, in the order asked for.
+
+        Args:
+            queries: `[n]` query keys.
+            features: the query features of a version's schema, its key among them.
+
+        Returns:
+            `[n]` rows, one column a feature.
+
+        Raises:
+            LongtailError: a query is unknown, or a feature is not served online.
+        """
+        service = required_service(self._store, self._service_name)
+        view = self._store.get_feature_view(
+            service.feature_view_projections[0].name, allow_registry_cache=True
+        )
+        join_key = view.join_keys[0]
+        response = self._store.get_online_features(
+            features=service, entity_rows={join_key: typed_keys(view, queries)}
+        )
+        columns = response.to_dict()
+        missing = [f.name for f in features if not f.is_id and f.name not in columns]
+        if missing:
+            raise LongtailError(
+                f"the served version reads {', '.join(missing)}, which the Feast service "
+                f"{service.name} does not offer: restore these features, or train a new version"
+            )
+        names = response.proto.metadata.feature_names.val
+        statuses = [
+            result.statuses
+            for name, result in zip(names, response.proto.results, strict=True)
+            if name != join_key
+        ]
+        for row, query in enumerate(queries):
+            if all(status[row] == FieldStatus.NOT_FOUND for status in statuses):
+                raise LongtailError(
+                    f"query {query!r} has no online features: check its id; a new query gets them "
+                    "with the next `longtail run`"
+                )
+        return pa.table(
+            {
+                feature.name: pa.array(
+                    queries if feature.is_id else columns[feature.name], _arrow_type(feature)
+                )
+                for feature in features
+            }
+        )
+
+
+def _arrow_type(feature: Feature) -> pa.DataType:
+    value_type = pa.string() if feature.dtype == "string" or feature.is_id else pa.int64()
+    return pa.list_(value_type) if feature.kind == "multi" else value_type
