@@ -1,0 +1,1 @@
+"""Exact retrieval metrics, popularity slices and the release gate."""

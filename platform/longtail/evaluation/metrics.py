@@ -1,0 +1,102 @@
+"""Exact retrieval metrics: the rank of every held-out item in the full catalogue, recall, MAP.
+
+Nothing is sampled and nothing is approximated: every candidate is scored for every query.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.evaluation.held_out import HeldOut
+
+CUTOFFS = (10, 50)
+
+Metrics = dict[str, float | int]
+
+
+def similarity_ranks(
+    query_vectors: npt.NDArray[np.float32],
+    item_vectors: npt.NDArray[np.float32],
+    held_out: HeldOut,
+    *,
+    query_batch_size: int = 512,
+) -> npt.NDArray[np.int64]:
+    """Rank every held-out item among all candidates by inner product with its query.
+
+    Args:
+        query_vectors: `[Q, dim]` float32, finite.
+        item_vectors: `[C, dim]` float32, finite.
+        held_out: the pairs, and the items that a query is not shown.
+        query_batch_size: queries scored at a time; a batch takes `4 * batch * C` bytes.
+
+    Returns:
+        `[P]` ranks, 1 the best: one more than the number of shown candidates with a higher score,
+        or with an equal one and a lower position.
+    """
+    assert len(query_vectors) == held_out.num_queries
+    assert len(item_vectors) == held_out.num_candidates
+    assert np.isfinite(query_vectors).all()
+    assert np.isfinite(item_vectors).all()
+    ranks = np.empty(len(held_out.pair_query), np.int64)
+    transposed = item_vectors.T
+    for first in range(0, held_out.num_queries, query_batch_size):
+        last = min(first + query_batch_size, held_out.num_queries)
+        scores = query_vectors[first:last] @ transposed
+        hidden = slice(held_out.excluded_offsets[first], held_out.excluded_offsets[last])
+        counts = np.diff(held_out.excluded_offsets[first : last + 1])
+        hidden_query = np.repeat(np.arange(last - first), counts)
+        scores[hidden_query, held_out.excluded_item[hidden]] = -np.inf
+        pairs = np.searchsorted(held_out.pair_query, (first, last))
+        for pair in range(*pairs):
+            row = scores[held_out.pair_query[pair] - first]
+            item = held_out.pair_item[pair]
+            higher = np.count_nonzero(row > row[item])
+            ranks[pair] = 1 + higher + np.count_nonzero(row[:item] == row[item])
+    return ranks
+
+
+def retrieval_metrics(ranks: npt.NDArray[np.int64], pair_query: npt.NDArray[np.int64]) -> Metrics:
+    """Recall and mean average precision of ranked pairs: of all, or of those of a slice.
+
+    Recall@k is micro-averaged: the share of pairs whose item stands among the first k.
+    Average precision@k of a query is the sum, over its items among the first k, of the share of its
+    items up to there, divided by min(number of its items, k); MAP@k is its mean over the queries
+    that have a pair. Only the given pairs count as right: a query's items outside the slice take
+    their places in the ranking like any other candidate.
+
+    Args:
+        ranks: `[P]` ranks from 1, distinct for a query.
+        pair_query: `[P]` the query of each pair, any non-negative numbers.
+
+    Returns:
+        `recall@k`, `map@k` for k in `CUTOFFS`, and `num_pairs`. All zero without pairs.
+    """
+    num_pairs = len(ranks)
+    metrics: Metrics = {"num_pairs": num_pairs}
+    order = np.lexsort((ranks, pair_query))
+    rank = ranks[order]
+    _, start, num_relevant = np.unique(pair_query[order], return_index=True, return_counts=True)
+    query = np.repeat(np.arange(len(start)), num_relevant)
+    number_right = np.arange(num_pairs) - np.repeat(start, num_relevant) + 1
+    for k in CUTOFFS:
+        found = rank <= k
+        precision = np.where(found, number_right / rank, 0.0)
+        average = np.bincount(query, precision, minlength=len(start)) / np.minimum(num_relevant, k)
+        metrics[f"recall@{k}"] = float(found.mean()) if num_pairs else 0.0
+        metrics[f"map@{k}"] = float(average.mean()) if num_pairs else 0.0
+    return metrics
+
+
+def metrics_by_slice(
+    ranks: npt.NDArray[np.int64], held_out: HeldOut, slices: dict[str, npt.NDArray[np.bool_]]
+) -> dict[str, Metrics]:
+    """`retrieval_metrics` of each slice.
+
+    Args:
+        ranks: `[P]`.
+        held_out: the pairs.
+        slices: `{name: [C] whether a candidate belongs to it}`.
+    """
+    return {
+        name: retrieval_metrics(ranks[chosen], held_out.pair_query[chosen])
+        for name, chosen in ((name, mask[held_out.pair_item]) for name, mask in slices.items())
+    }
