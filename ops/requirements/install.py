@@ -152,7 +152,7 @@ def install(venv, lock, torch_cpu_index):
     if broken:
         say("repairing what an interrupted install left: " + " ".join(name for name, _ in broken))
         wanted = ["{}=={}".format(*package) for package in broken]
-        if not pip_install(python, "--force-reinstall", *wanted):
+        if not pip_install(python, "--ignore-installed", *wanted):
             raise InstallError(f"pip failed (its message above). Remove {venv} and retry.")
     # hatchling stands in the lock: the build needs no environment of its own, and so no download.
     if not pip_install(python, "--quiet", "--no-build-isolation", "--editable", str(ROOT)):
