@@ -153,7 +153,7 @@ class BatchBuilder:
         lengths[len(query_lengths) :, : len(all_item_rows)] = item_lengths
         features = KeyedJaggedTensor(
             keys=self._keys,
-            values=torch.from_numpy(np.concatenate([query_values, item_values]).astype(np.int64)),
+            values=torch.from_numpy(np.concatenate([query_values, item_values])),
             lengths=torch.from_numpy(lengths.ravel()),
             stride=stride,
         )

@@ -1,0 +1,119 @@
+"""The encoder bundle: both towers and their tables as one safetensors file.
+
+It needs torch alone: no TorchRec, no FBGEMM, no process group.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.torch
+import torch
+from torch import nn
+from torch.nn import functional
+
+from longtail.artifacts import VersionPaths, read_json, replaced_file
+from longtail.errors import LongtailError
+from longtail.features.encoding import EncodedRows, offsets_of
+from longtail.features.schema import Schema, Side
+from longtail.model.towers import Tower
+from longtail.training.checkpoint import newest_checkpoint, read_tensors, stored_tensors
+
+_TABLE_PREFIX = "embedding_bags.embedding_bags."
+_MODEL_PREFIX = "model."
+
+
+class Encoder(nn.Module):
+    """Both towers of a version as plain torch modules.
+
+    Args:
+        schema: the version's schema.
+        tables: `[rows, dim]` weights by table name.
+        hidden: widths of the towers' hidden layers.
+        output_dim: length of the vectors.
+    """
+
+    def __init__(
+        self, schema: Schema, tables: Mapping[str, torch.Tensor], hidden: list[int], output_dim: int
+    ) -> None:
+        super().__init__()
+        self.schema = schema
+        self.output_dim = output_dim
+        self._tables = dict(tables)
+        self.query_tower = Tower([f.dim for f in schema.query], hidden, output_dim)
+        self.item_tower = Tower([f.dim for f in schema.item], hidden, output_dim)
+
+    @torch.inference_mode()
+    def encode(
+        self, side: Side, rows: EncodedRows, *, batch_size: int = 4096
+    ) -> npt.NDArray[np.float32]:
+        """Encode feature rows.
+
+        Args:
+            side: which tower.
+            rows: R encoded rows of that side, by this version's vocabularies.
+            batch_size: rows at a time.
+
+        Returns:
+            `[R, output_dim]` float32 unit vectors.
+        """
+        tower = self.query_tower if side == "query" else self.item_tower
+        features = self.schema.side(side)
+        vectors = np.empty((rows.num_rows, self.output_dim), np.float32)
+        for first in range(0, rows.num_rows, batch_size):
+            batch = np.arange(first, min(first + batch_size, rows.num_rows))
+            values, lengths = rows.columns(batch)
+            ends = offsets_of(lengths.sum(axis=1))
+            pooled = [
+                functional.embedding_bag(
+                    torch.from_numpy(values[ends[i] : ends[i + 1]].astype(np.int64)),
+                    self._tables[feature.table],
+                    torch.from_numpy(offsets_of(lengths[i])),
+                    mode="mean",
+                    include_last_offset=True,
+                )
+                for i, feature in enumerate(features)
+            ]
+            present = torch.from_numpy(lengths.T > 0)
+            vectors[batch] = tower(torch.cat(pooled, dim=1), present).numpy()
+        return vectors
+
+
+def write_encoder(paths: VersionPaths) -> None:
+    """Turn a version's newest checkpoint into its encoder bundle."""
+    checkpoint = newest_checkpoint(paths.checkpoints)
+    names = [name for name in stored_tensors(checkpoint) if name.startswith(_MODEL_PREFIX)]
+    tensors = {
+        name.removeprefix(_MODEL_PREFIX): tensor.contiguous()
+        for name, tensor in read_tensors(checkpoint, names).items()
+    }
+    with replaced_file(paths.encoder) as temporary:
+        safetensors.torch.save_file(tensors, temporary)
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """Load the encoder of a version.
+
+    Args:
+        folder: the version's folder, with `encoder.safetensors`, `config.json`, `schema.json`.
+
+    Raises:
+        LongtailError: the bundle is missing or damaged.
+    """
+    file = folder / "encoder.safetensors"
+    schema = Schema.from_json(read_json(folder / "schema.json"))
+    model = read_json(folder / "config.json")["model"]
+    try:
+        tensors = safetensors.torch.load_file(file)
+    except (OSError, safetensors.SafetensorError, json.JSONDecodeError) as error:
+        raise LongtailError(
+            f"{file} cannot be read ({error}): train this version again"
+        ) from error
+    tables = {
+        table: tensors.pop(f"{_TABLE_PREFIX}{table}.weight") for table in schema.tables
+    }
+    encoder = Encoder(schema, tables, model["hidden"], model["output_dim"])
+    encoder.load_state_dict(tensors)
+    return encoder.eval()

@@ -1,0 +1,118 @@
+"""Warm start: a refresh begins with what an earlier version has learned, value by value."""
+
+import logging
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+import torch
+from torch.distributed._shard.sharded_tensor import ShardedTensor
+from torch.distributed.checkpoint._nested_dict import flatten_state_dict
+
+from longtail.artifacts import VersionPaths, parse_version_day
+from longtail.config import Config
+from longtail.features.vocabulary import Vocabulary, load_vocabularies
+from longtail.training.checkpoint import newest_checkpoint, read_tensors, stored_tensors
+
+log = logging.getLogger("longtail.training")
+
+
+def warm_start_parent(config: Config, as_of: date) -> str | None:
+    """The newest whole version of an earlier day, or None."""
+    folder = config.home / "versions"
+    if not folder.is_dir():
+        return None
+    earlier = [
+        entry.name
+        for entry in sorted(folder.iterdir())
+        if VersionPaths(config, entry.name).committed and parse_version_day(entry.name) < as_of
+    ]
+    if not earlier:
+        return None
+    newest = max(parse_version_day(name) for name in earlier)
+    same_day = [name for name in earlier if parse_version_day(name) == newest]
+    return max(same_day, key=lambda name: VersionPaths(config, name).manifest.stat().st_mtime)
+
+
+def warm_start(
+    state: dict[str, Any], parent: VersionPaths, vocabularies: dict[str, Vocabulary]
+) -> int:
+    """Copy weights and optimizer state of an earlier version into a freshly made model.
+
+    A table row is copied by the value that it stands for, since a new vocabulary orders its
+    values anew; the rows of new values, and tensors whose shapes changed, stay fresh.
+
+    Args:
+        state: the live state of the new model, as `Checkpointer.state` gives it; filled in place.
+        parent: the earlier version.
+        vocabularies: the new ones, by table.
+
+    Returns:
+        How many tensors were filled.
+    """
+    checkpoint = newest_checkpoint(parent.checkpoints)
+    stored = stored_tensors(checkpoint)
+    old_vocabularies = load_vocabularies(parent.vocabularies)
+    old_rows = {
+        table: old_row_of_new(vocabulary, old_vocabularies[table])
+        for table, vocabulary in vocabularies.items()
+        if table in old_vocabularies
+    }
+    num_filled = 0
+    live, _ = flatten_state_dict(state)
+    for name, tensor in live.items():
+        if name not in stored:
+            continue
+        if isinstance(tensor, ShardedTensor):
+            table = _table_of(name, old_rows)
+            if table is None or stored[name][1:] != tuple(tensor.size())[1:]:
+                continue
+            _copy_rows(tensor, checkpoint, name, old_rows[table])
+            num_filled += 1
+        elif isinstance(tensor, torch.Tensor) and stored[name] == tuple(tensor.shape):
+            with torch.no_grad():
+                tensor.copy_(read_tensors(checkpoint, [name])[name])
+            num_filled += 1
+    log.info("warm start from %s: %d tensors", parent.version, num_filled)
+    return num_filled
+
+
+def old_row_of_new(new: Vocabulary, old: Vocabulary) -> npt.NDArray[np.int64]:
+    """For every row of a new table the old row of the same value, or -1."""
+    if new.buckets is not None or old.buckets is not None:
+        same = new.buckets == old.buckets
+        return np.arange(new.num_rows) if same else np.full(new.num_rows, -1)
+    rows = np.full(new.num_rows, -1, np.int64)
+    if new.values.type == old.values.type:
+        found = pc.fill_null(pc.index_in(new.values, value_set=old.values), -1)
+        rows[: len(new.values)] = found.to_numpy(zero_copy_only=False)
+    return rows
+
+
+def _table_of(name: str, tables: dict[str, npt.NDArray[np.int64]]) -> str | None:
+    """The table in a state name such as `model.embedding_bags.embedding_bags.<table>.weight`."""
+    for table in tables:
+        if f"embedding_bags.{table}." in name:
+            return table
+    return None
+
+
+def _copy_rows(
+    tensor: ShardedTensor, checkpoint: Path, name: str, old_rows: npt.NDArray[np.int64]
+) -> None:
+    shards = tensor.local_shards()
+    if not shards:
+        return
+    old = read_tensors(checkpoint, [name])[name]
+    for shard in shards:
+        offsets, sizes = shard.metadata.shard_offsets, shard.metadata.shard_sizes
+        source = torch.from_numpy(old_rows[offsets[0] : offsets[0] + sizes[0]])
+        known = source >= 0
+        rows = old[source[known]]
+        if old.dim() == 2:
+            rows = rows[:, offsets[1] : offsets[1] + sizes[1]]
+        with torch.no_grad():
+            shard.tensor[known.to(shard.tensor.device)] = rows.to(shard.tensor)
