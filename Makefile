@@ -21,7 +21,7 @@ SECOND_DAY ?= 2025-08-09
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: ## make $(VENV) from the lock, or do nothing when it is up to date
+install: ## make the environment from the lock; nothing when it is up to date
 	@$(PYTHON) ops/requirements/install.py --venv "$(VENV)" --accelerator "$(ACCELERATOR)" \
 		--torch-cpu-index "$(TORCH_CPU_INDEX)"
 
@@ -53,6 +53,6 @@ format: install ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-clean: ## remove caches; keeps $(VENV) and .longtail
+clean: ## remove caches; keeps the environment and .longtail
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -not -path "./.venv/*" -not -path "./.git/*" -prune -exec rm -rf {} +

@@ -39,7 +39,8 @@ def succeeds(*command):
 
 def lock_file(accelerator):
     if accelerator == "auto":
-        accelerator = "cuda" if succeeds("nvidia-smi") else "cpu"
+        has_gpu = platform.machine() == "x86_64" and succeeds("nvidia-smi")
+        accelerator = "cuda" if has_gpu else "cpu"
     return HERE / (accelerator + ".txt")
 
 
@@ -91,8 +92,10 @@ def install_cpu_torch(python, version, index):
     Asking for the local version "+cpu" is what keeps CUDA away: an index that lacks the CPU build
     answers at once that there is none, and nothing is downloaded.
     """
-    present = "import torch, sys; sys.exit(torch.__version__.split('+')[0] != {!r})"
-    if succeeds(str(python), "-c", present.format(version)):
+    present = (
+        f"import torch as t; assert t.__version__.startswith({version!r}) and not t.version.cuda"
+    )
+    if succeeds(str(python), "-c", present):
         return
     build = f"torch=={version}+cpu"
     if pip_install(python, "--quiet", "--only-binary=torch", build):
@@ -144,6 +147,10 @@ def install(venv, lock, torch_cpu_index):
     if stamp.exists():
         stamp.unlink()
     packages = read_lock(lock)
+    # FBGEMM's two builds are two packages with the same files: the other one must go first.
+    other_build = {"cpu.txt": "fbgemm-gpu", "cuda.txt": "fbgemm-gpu-cpu"}[lock.name]
+    if succeeds(str(python), "-m", "pip", "show", other_build):
+        subprocess.check_call([str(python), "-m", "pip", "uninstall", "--yes", other_build])
     if lock.name == "cpu.txt":
         install_cpu_torch(python, dict(packages)["torch"], torch_cpu_index)
     if not pip_install(python, "--only-binary=:all:", "--requirement", str(lock)):
