@@ -215,9 +215,9 @@ class _Positives:
         self._first = np.zeros(len(training_set.item_ids), np.int64)
         self._count = np.zeros(len(training_set.item_ids), np.int64)
 
-    def hits(self, queries: npt.NDArray[np.int32], candidates: Int64Array) -> tuple[
-        Int64Array, Int64Array
-    ]:
+    def hits(
+        self, queries: npt.NDArray[np.int32], candidates: Int64Array
+    ) -> tuple[Int64Array, Int64Array]:
         """Pairs of (example, candidate) where the candidate is a positive of the query.
 
         Args:
@@ -225,9 +225,7 @@ class _Positives:
             candidates: `[C]` item of each candidate; an item may stand more than once.
         """
         by_item = np.argsort(candidates, kind="stable")
-        items, first, count = np.unique(
-            candidates[by_item], return_index=True, return_counts=True
-        )
+        items, first, count = np.unique(candidates[by_item], return_index=True, return_counts=True)
         self._first[items], self._count[items] = first, count
         starts = self._offsets[queries]
         lengths = self._offsets[queries.astype(np.int64) + 1] - starts

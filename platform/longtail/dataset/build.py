@@ -156,13 +156,12 @@ class _Side:
         self.ids = pc.unique(everyone).sort()
 
         def position(keys: pa.ChunkedArray) -> Int64Array:
-            return pc.index_in(keys, value_set=self.ids).to_numpy().astype(np.int64)
+            positions: Int64Array = pc.index_in(keys, value_set=self.ids).to_numpy()
+            return positions.astype(np.int64)
 
         entity, when = position(seen), timestamps
         moments, moment = np.unique(when, return_inverse=True)
-        states, state_of_example = np.unique(
-            entity * len(moments) + moment, return_inverse=True
-        )
+        states, state_of_example = np.unique(entity * len(moments) + moment, return_inverse=True)
         state_entity = states // len(moments)
         asked = pa.table(
             {
@@ -239,4 +238,5 @@ def _mix64(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def _microseconds(column: pa.ChunkedArray) -> Int64Array:
     utc = pc.cast(column, pa.timestamp("us", tz="UTC"))
-    return pc.cast(utc, pa.int64()).to_numpy().astype(np.int64)
+    microseconds: Int64Array = pc.cast(utc, pa.int64()).to_numpy()
+    return microseconds

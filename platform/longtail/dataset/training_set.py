@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -122,9 +123,12 @@ def load_training_set(folder: Path) -> TrainingSet:
 
 def _write(path: Path, table: pa.Table) -> None:
     combined = table.combine_chunks()  # one record batch, so that reading needs no concatenation
-    with replaced_file(path) as temporary, pa.OSFile(str(temporary), "wb") as sink:
-        with pa.ipc.new_file(sink, combined.schema) as writer:
-            writer.write_table(combined)
+    with (
+        replaced_file(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, combined.schema) as writer,
+    ):
+        writer.write_table(combined)
 
 
 def _read(path: Path) -> pa.Table:
@@ -136,5 +140,8 @@ def _read(path: Path) -> pa.Table:
         ) from error
 
 
-def _numpy(table: pa.Table, column: str) -> npt.NDArray[np.generic]:
-    return table[column].combine_chunks().to_numpy(zero_copy_only=table.num_rows > 0)
+def _numpy(table: pa.Table, column: str) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = (
+        table[column].combine_chunks().to_numpy(zero_copy_only=table.num_rows > 0)
+    )
+    return array

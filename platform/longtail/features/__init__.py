@@ -1,1 +1,1 @@
-"""What the model sees: schema from the Feast registry, vocabularies, encoding, the Feast adapter."""
+"""What the model sees: the registry's schema, vocabularies, encoding, and the Feast adapter."""

@@ -1,5 +1,6 @@
 """The towers: from pooled feature embeddings to unit vectors."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -23,8 +24,9 @@ class Tower(nn.Module):
         self.dims = tuple(dims)
         widths = [sum(dims), *hidden, output_dim]
         self.default = nn.Parameter(torch.empty(sum(dims)).uniform_(-0.01, 0.01))
+        self.input_layer = nn.Linear(widths[0], widths[1])
         self.layers = nn.ModuleList(
-            nn.Linear(before, after) for before, after in zip(widths, widths[1:], strict=False)
+            nn.Linear(before, after) for before, after in itertools.pairwise(widths[1:])
         )
 
     def fill(self, pooled: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
@@ -39,12 +41,13 @@ class Tower(nn.Module):
 
     def first(self, filled: torch.Tensor) -> torch.Tensor:
         """`[B, sum(dims)]` to the first layer's output before its nonlinearity."""
-        return self.layers[0](filled)  # type: ignore[no-any-return]
+        first: torch.Tensor = self.input_layer(filled)
+        return first
 
     def rest(self, first: torch.Tensor) -> torch.Tensor:
         """From the first layer's output to unit vectors `[B, output_dim]`."""
         hidden = first
-        for layer in self.layers[1:]:
+        for layer in self.layers:
             hidden = layer(functional.relu(hidden))
         return functional.normalize(hidden, dim=-1)
 
@@ -68,10 +71,10 @@ class Tower(nn.Module):
         Returns:
             The unmasked view, the first and the second masked view, each as `first` returns it.
         """
-        flags = torch.tensor([m for m, dim in zip(masked, self.dims, strict=True) for _ in range(dim)])
-        weight, bias = self.layers[0].weight, self.layers[0].bias
-        inside = flags.nonzero().ravel().to(filled.device)
-        outside = (~flags).nonzero().ravel().to(filled.device)
+        columns = torch.tensor(masked).repeat_interleave(torch.tensor(self.dims))
+        inside = columns.nonzero().ravel().to(filled.device)
+        outside = (~columns).nonzero().ravel().to(filled.device)
+        weight, bias = self.input_layer.weight, self.input_layer.bias
         part_inside = filled[:, inside] @ weight[:, inside].T
         part_outside = filled[:, outside] @ weight[:, outside].T
         default_inside = weight[:, inside] @ self.default[inside]

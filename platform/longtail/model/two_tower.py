@@ -80,8 +80,9 @@ class TwoTower(nn.Module):
         main, sampled = filled[: batch.num_items], filled[batch.num_items :]
         first_layers = [item_tower.first(main)]
         if self._ssl.augmentation != "none":
-            plain, first, second = item_tower.first_by_mask(sampled, self._masks[batch.mask_seed])
-            first_layers += [plain, first, second] if self._loss.mixed_negatives else [first, second]
+            mask = self._masks[batch.mask_seed]
+            unmasked, *views = item_tower.first_by_mask(sampled, mask)
+            first_layers += [unmasked, *views] if self._loss.mixed_negatives else views
         elif self._loss.mixed_negatives:
             first_layers += [item_tower.first(sampled)]
         vectors = item_tower.rest(torch.cat(first_layers))

@@ -108,12 +108,8 @@ def load_encoder(folder: Path) -> Encoder:
     try:
         tensors = safetensors.torch.load_file(file)
     except (OSError, safetensors.SafetensorError, json.JSONDecodeError) as error:
-        raise LongtailError(
-            f"{file} cannot be read ({error}): train this version again"
-        ) from error
-    tables = {
-        table: tensors.pop(f"{_TABLE_PREFIX}{table}.weight") for table in schema.tables
-    }
+        raise LongtailError(f"{file} cannot be read ({error}): train this version again") from error
+    tables = {table: tensors.pop(f"{_TABLE_PREFIX}{table}.weight") for table in schema.tables}
     encoder = Encoder(schema, tables, model["hidden"], model["output_dim"])
     encoder.load_state_dict(tensors)
     return encoder.eval()

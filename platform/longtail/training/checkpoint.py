@@ -1,7 +1,6 @@
 """Checkpoints: sharded state on disk, readable at any number of ranks and without TorchRec."""
 
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -10,8 +9,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 log = logging.getLogger("longtail.training")
 
@@ -47,9 +48,9 @@ class Checkpointer:
         if dist.get_rank() == 0:
             shutil.rmtree(temporary, ignore_errors=True)
         dist.barrier()
-        dcp.save(self.state(), checkpoint_id=temporary)
+        save(self.state(), checkpoint_id=temporary)
         if dist.get_rank() == 0:
-            os.replace(temporary, target)
+            temporary.replace(target)
             for old in checkpoints(self._folder)[: -self._keep]:
                 shutil.rmtree(self._folder / f"step-{old}")
         dist.barrier()
@@ -64,7 +65,7 @@ class Checkpointer:
         if not steps:
             return 0
         state = self.state()
-        dcp.load(state, checkpoint_id=self._folder / f"step-{steps[-1]}")
+        load(state, checkpoint_id=self._folder / f"step-{steps[-1]}")
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optim"])
         log.info("resumed from the checkpoint of step %d", steps[-1])
@@ -93,7 +94,7 @@ def newest_checkpoint(folder: Path) -> Path:
 
 def stored_tensors(checkpoint: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all tensors in a checkpoint."""
-    metadata = dcp.FileSystemReader(checkpoint).read_metadata()
+    metadata = FileSystemReader(checkpoint).read_metadata()
     return {
         name: tuple(entry.size)
         for name, entry in metadata.state_dict_metadata.items()
@@ -103,11 +104,11 @@ def stored_tensors(checkpoint: Path) -> dict[str, tuple[int, ...]]:
 
 def read_tensors(checkpoint: Path, names: Iterable[str]) -> dict[str, torch.Tensor]:
     """Read whole tensors out of a checkpoint, in one process, without TorchRec."""
-    metadata = dcp.FileSystemReader(checkpoint).read_metadata().state_dict_metadata
+    metadata = FileSystemReader(checkpoint).read_metadata().state_dict_metadata
     tensors = {}
     for name in names:
         entry = metadata[name]
         assert isinstance(entry, TensorStorageMetadata), name
         tensors[name] = torch.empty(entry.size, dtype=entry.properties.dtype)
-    dcp.load(tensors, checkpoint_id=checkpoint, no_dist=True)
+    load(tensors, checkpoint_id=checkpoint, no_dist=True)
     return tensors

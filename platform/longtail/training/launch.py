@@ -219,7 +219,7 @@ def main() -> None:
     try:
         _launch(arguments)
     except LongtailError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        sys.stderr.write(f"Error: {error}\n")
         sys.exit(error.exit_code)
 
 
@@ -228,7 +228,8 @@ def _launch(arguments: argparse.Namespace) -> None:
 
     if DAGSTER_PIPES_CONTEXT_ENV_VAR not in os.environ:
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-        print(json.dumps(train(arguments.config, arguments.as_of, num_ranks=arguments.num_ranks)))
+        result = train(arguments.config, arguments.as_of, num_ranks=arguments.num_ranks)
+        sys.stdout.write(json.dumps(result) + "\n")
         return
     with open_dagster_pipes() as pipes:
         log.setLevel(logging.INFO)

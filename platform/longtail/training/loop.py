@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from longtail.config import Config
-from longtail.dataset.batches import Batch, BatchBuilder
+from longtail.dataset.batches import BatchBuilder
 from longtail.errors import LongtailError
 from longtail.training.checkpoint import Checkpointer
 
@@ -86,7 +86,8 @@ def prefetched(elements: Iterator[Element]) -> Iterator[Element]:
     def put(element: Element | None, error: BaseException | None) -> None:
         while not stopped.is_set():
             try:
-                return ready.put((element, error), timeout=0.1)
+                ready.put((element, error), timeout=0.1)
+                return
             except queue.Full:
                 continue  # the consumer is busy, or has stopped
 

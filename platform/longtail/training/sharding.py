@@ -64,14 +64,10 @@ def build_model(
     sharders = [EmbeddingBagCollectionSharder()]
     sharding_plan = plan_sharding(model, tables, sharders, config, device)
     torch.manual_seed(config.training.seed + dist.get_rank())
-    sharded = DistributedModelParallel(
-        model, device=device, plan=sharding_plan, sharders=sharders
-    )
+    sharded = DistributedModelParallel(model, device=device, plan=sharding_plan, sharders=sharders)
     towers = KeyedOptimizerWrapper(
         dict(in_backward_optimizer_filter(sharded.named_parameters())),
-        lambda parameters: torch.optim.Adagrad(
-            parameters, lr=config.training.tower_learning_rate
-        ),
+        lambda parameters: torch.optim.Adagrad(parameters, lr=config.training.tower_learning_rate),
     )
     return sharded, CombinedOptimizer([("tables", sharded.fused_optimizer), ("towers", towers)])
 
@@ -86,7 +82,9 @@ def plan_sharding(
     """Ask TorchRec's planner on rank 0 where each table lives, and tell every rank."""
     world_size = dist.get_world_size()
     # A table keeps its sharding type across a resume, since optimizer state depends on it.
-    constraints = {table.name: ParameterConstraints(sharding_types=["table_wise"]) for table in tables}
+    constraints = {
+        table.name: ParameterConstraints(sharding_types=["table_wise"]) for table in tables
+    }
     planner = EmbeddingShardingPlanner(
         topology=Topology(
             world_size=world_size,

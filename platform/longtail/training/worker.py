@@ -46,9 +46,7 @@ def run_rank(config: Config, as_of: date, version: str, parent: str | None) -> N
         warm_start(state, VersionPaths(config, parent), load_vocabularies(paths.vocabularies))
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optim"])
-    num_epochs = (
-        config.training.num_epochs if parent is None else config.training.warm_start_epochs
-    )
+    num_epochs = config.training.num_epochs if parent is None else config.training.warm_start_epochs
     result = train(
         model,
         optimizer,
