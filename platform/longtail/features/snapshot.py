@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import STAMP, RunPaths, file_hash, fingerprint, replaced_folder, write_json
 from longtail.config import Config
-from longtail.features.store import ACTIVE, TIMESTAMP, FeatureRepository, latest_rows
-from longtail.features.validation import first_of_group
+from longtail.features.history import first_of_group, latest_rows
+from longtail.features.sources import TIMESTAMP
+from longtail.features.store import ACTIVE, FeatureRepository
 
 log = logging.getLogger("longtail.features")
 
@@ -79,7 +80,7 @@ def current_items(history: pa.Table, key: str) -> pa.Table:
     Args:
         history: item rows sorted by key, then timestamp, with the column `active`.
     """
-    first = history.filter(pa.array(first_of_group(history, [key])))[TIMESTAMP]
+    first = history.filter(first_of_group(history, [key]))[TIMESTAMP]
     latest = latest_rows(history, key).append_column(FIRST_SEEN, first)
     return latest.filter(latest[ACTIVE]).drop_columns(ACTIVE)
 
@@ -90,7 +91,7 @@ def _fingerprint(folder: Path) -> str:
 
 def _warn_of_strangers(interactions: pa.Table, column: str, history: pa.Table, key: str) -> None:
     """Warn of interactions whose query or item has no row by the time they happen."""
-    born = history.filter(pa.array(first_of_group(history, [key]))).select([key, TIMESTAMP])
+    born = history.filter(first_of_group(history, [key])).select([key, TIMESTAMP])
     position = pc.index_in(interactions[column], born[key].combine_chunks())
     born_at = born[TIMESTAMP].combine_chunks().take(position.combine_chunks())
     known = pc.fill_null(pc.less_equal(born_at, interactions[TIMESTAMP]), False)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from longtail.features.history import first_of_group
 from longtail.features.schema import Feature
 
 Form = Literal["id", "string", "integer", "strings", "integers", "boolean", "number", "timestamp"]
@@ -123,14 +123,16 @@ def duplicate_problems(history: pa.Table, key: str, timestamp: str, table: str) 
     Args:
         history: the table's rows, sorted by `key`, then `timestamp`.
     """
-    repeated = ~first_of_group(history, [key, timestamp])
-    if not repeated.any():
+    repeated = history.select([key, timestamp]).filter(
+        pc.invert(first_of_group(history, [key, timestamp]))
+    )
+    if not repeated.num_rows:
         return []
-    row = history.select([key, timestamp]).slice(int(np.argmax(repeated)), 1)
+    example = repeated.slice(0, 1).to_pylist()[0]
     return [
-        f"{table} has {int(repeated.sum())} duplicated rows: `{key}` = {row[key][0].as_py()!r} "
-        f"stands more than once with `{timestamp}` = {row[timestamp][0].as_py().isoformat()}: keep "
-        "one row a key and timestamp"
+        f"{table} has {repeated.num_rows} duplicated rows: `{key}` = {example[key]!r} stands more "
+        f"than once with `{timestamp}` = {example[timestamp].isoformat()}: keep one row a key and "
+        "timestamp"
     ]
 
 
@@ -145,14 +147,3 @@ def weight_problems(rows: pa.Table, column: str, table: str) -> list[str]:
         f"column `{column}` of {table} has the value {example}: weights must be finite and not "
         "negative"
     ]
-
-
-def first_of_group(rows: pa.Table, columns: Sequence[str]) -> np.ndarray:
-    """A boolean mask [num_rows] of the first row of each run of equal values in `columns`."""
-    first = np.zeros(rows.num_rows, dtype=bool)
-    first[:1] = True
-    for column in columns:
-        values = rows[column].combine_chunks()
-        changed = pc.not_equal(values.slice(1), values.slice(0, max(len(values) - 1, 0)))
-        first[1:] |= changed.to_numpy(zero_copy_only=False)
-    return first
