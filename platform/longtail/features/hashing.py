@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 
 def stable_hash(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """Hash values to 64 bits: the first eight bytes, little-endian, of the MD5 of their text.
+    """Hash values to 64 bits: the first eight bytes, big-endian, of the MD5 of their text.
 
     Args:
         values: strings or integers, `[n]`, without nulls.
@@ -20,7 +20,7 @@ def stable_hash(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     with duckdb.connect() as connection:
         connection.register("input", table)
         hashed = connection.execute(
-            "SELECT md5_number_lower(value) AS hash FROM input ORDER BY position"
+            "SELECT ('0x' || substr(md5(value), 1, 16))::UBIGINT AS hash FROM input ORDER BY position"
         ).fetchnumpy()
     return np.asarray(hashed["hash"], dtype=np.uint64)
 
