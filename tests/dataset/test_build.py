@@ -1,6 +1,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from longtail.dataset.build import distinct_rows
 from longtail.features.encoding import EncodedRows, offsets_of
 

@@ -1,4 +1,5 @@
 import numpy as np
+
 from longtail.dataset.sampler import CatalogueSampler, ExampleSampler
 
 

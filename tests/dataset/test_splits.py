@@ -1,6 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from longtail.config import DatasetConfig
 from longtail.dataset.splits import (
     DAY_US,
