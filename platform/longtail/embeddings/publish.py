@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json
 from longtail.config import Config
+from longtail.embeddings.export import approved_version
 from longtail.embeddings.pointer import (
     SLOTS,
     LockedError,
@@ -47,10 +48,7 @@ def publish(config: Config, as_of: date) -> dict[str, Any]:
         LongtailError: no version is approved, it is damaged, or another publication is running.
             What was served before is still served, whole.
     """
-    approved = RunPaths(config, as_of).approved
-    if not approved.is_file():
-        raise LongtailError(f"no version is approved for {as_of}: run `longtail evaluate` first")
-    version = str(read_json(approved)["version"])
+    version = approved_version(config, as_of)
     with publication_lock(config):
         pointer = read_pointer(config)
         if pointer is not None and as_of < pointer.served.day:
@@ -114,7 +112,7 @@ def status(config: Config) -> dict[str, Any]:
     return {"version": None} if pointer is None else _document(pointer)
 
 
-def repair(config: Config, online: "OnlineStore" | None = None) -> bool:
+def repair(config: Config, online: "OnlineStore | None" = None) -> bool:
     """Finish a publication that was interrupted between its commit and the service.
 
     Returns:
@@ -156,9 +154,8 @@ def _serve(
     slot = pointer.slot_of(version) if pointer and pointer.served.version != version else None
     if slot is not None:
         problem = difference(config, online, slot=slot, file=file, version=version)
-        if problem is not None:
-            log.info("slot %s lost version %s (%s)", slot, version, problem)
-            slot = None
+        log.info("slot %s: %s", slot, problem or f"still holds version {version}, whole")
+        slot = slot if problem is None else None
     if slot is None:
         slot = choose_slot(online, pointer)
         fill_slot(config, online, pointer, slot=slot, file=file, version=version, num_rows=num_rows)

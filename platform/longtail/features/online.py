@@ -13,8 +13,6 @@ from feast import FeatureService, FeatureStore, FeatureView
 from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
-from feast.type_map import python_values_to_proto_values
-from feast.types import Int32, Int64
 
 from longtail.config import Config
 from longtail.errors import InputError, LongtailError
@@ -165,7 +163,7 @@ class OnlineStore:
         vectors: list[list[float] | None] = []
         versions: list[str | None] = []
         for start in range(0, len(items), READ_ROWS):
-            keys = typed_keys(view, items[start : start + READ_ROWS])
+            keys = list(items[start : start + READ_ROWS])
             columns = self._store.get_online_features(
                 features=service, entity_rows={view.join_keys[0]: keys}
             ).to_dict()
@@ -205,25 +203,12 @@ def required_service(store: FeatureStore, name: str) -> FeatureService:
     return service
 
 
-def typed_keys(view: FeatureView, keys: Sequence[str]) -> list[str] | list[int]:
-    """Keys in the type that the view's entity declares.
-
-    Raises:
-        InputError: the entity's keys are integers, and one of these is not.
-    """
-    if view.entity_columns[0].dtype not in (Int32, Int64):
-        return list(keys)
-    try:
-        return [int(key) for key in keys]
-    except ValueError as error:
-        raise InputError(f"{view.join_keys[0]} takes integers: {error}") from error
-
-
 def entity_keys(view: FeatureView, keys: Sequence[str]) -> list[EntityKey]:
-    """The protos of `[n]` keys."""
-    column = view.entity_columns[0]
-    values = python_values_to_proto_values(typed_keys(view, keys), column.dtype.to_value_type())
-    return [EntityKey(join_keys=[column.name], entity_values=[value]) for value in values]
+    """The protos of `[n]` keys; ids are strings everywhere."""
+    join_keys = [view.join_keys[0]]
+    return [
+        EntityKey(join_keys=join_keys, entity_values=[Value(string_val=key)]) for key in keys
+    ]
 
 
 def _view_name(slot: str) -> str:

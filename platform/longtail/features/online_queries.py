@@ -9,7 +9,7 @@ from feast.type_map import python_values_to_proto_values
 from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.features.definitions import open_store
-from longtail.features.online import OnlineRow, entity_keys, required_service, typed_keys
+from longtail.features.online import OnlineRow, entity_keys, required_service
 from longtail.features.schema import Feature
 
 
@@ -74,10 +74,10 @@ class OnlineQueries:
         )
         join_key = view.join_keys[0]
         response = self._store.get_online_features(
-            features=service, entity_rows={join_key: typed_keys(view, queries)}
+            features=service, entity_rows={join_key: list(queries)}
         )
         columns = response.to_dict()
-        missing = [f.name for f in features if not f.is_id and f.name not in columns]
+        missing = [feature.name for feature in features if feature.name not in columns]
         if missing:
             raise LongtailError(
                 f"the served version reads {', '.join(missing)}, which the Feast service "
@@ -97,14 +97,12 @@ class OnlineQueries:
                 )
         return pa.table(
             {
-                feature.name: pa.array(
-                    queries if feature.is_id else columns[feature.name], _arrow_type(feature)
-                )
+                feature.name: pa.array(columns[feature.name], _arrow_type(feature))
                 for feature in features
             }
         )
 
 
 def _arrow_type(feature: Feature) -> pa.DataType:
-    value_type = pa.string() if feature.dtype == "string" or feature.is_id else pa.int64()
+    value_type = pa.string() if feature.dtype == "string" else pa.int64()
     return pa.list_(value_type) if feature.kind == "multi" else value_type
