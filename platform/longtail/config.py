@@ -154,8 +154,8 @@ class ScheduleConfig(Section):
     """When the whole flow refreshes; the schedule is off until it is switched on."""
 
     cron: str = Field("0 3 * * *", description="UTC; refreshes the last complete day")
-    deadline_cron: str = Field(
-        "0 9 * * *", description="UTC; the last complete day should be published by then"
+    max_age_hours: PositiveFloat = Field(
+        36.0, description="Dagster calls embeddings stale that were published longer ago"
     )
     first_day: date = Field(date(2000, 1, 1), description="the first day that can be refreshed")
 

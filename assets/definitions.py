@@ -1,0 +1,41 @@
+"""Everything that Dagster shows and runs."""
+
+from dagster import Definitions, in_process_executor
+
+from assets import (
+    checks,
+    evaluation,
+    features,
+    jobs,
+    publication,
+    resources,
+    schedules,
+    sources,
+    training,
+)
+
+defs = Definitions(
+    assets=[
+        sources.interactions,
+        sources.items,
+        sources.queries,
+        features.catalogue,
+        features.vocabularies,
+        features.feature_correlations,
+        training.training_set,
+        training.two_tower_model,
+        evaluation.retrieval_evaluation,
+        evaluation.approved_model,
+        publication.item_embeddings,
+        publication.item_index,
+        publication.online_item_embeddings,
+        publication.online_query_features,
+    ],
+    asset_checks=checks.ALL,
+    jobs=[jobs.refresh, jobs.rollback],
+    schedules=[schedules.daily_refresh],
+    resources=resources.resources(),
+    # The flow is a line, so a process for every step would gain nothing, and each would import
+    # Feast again (5 seconds). Training has its process tree all the same, through Pipes.
+    executor=in_process_executor,
+)

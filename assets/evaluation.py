@@ -1,0 +1,51 @@
+"""How well the model retrieves, and whether it may be published."""
+
+from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, asset
+
+from assets.metadata import charted, image, recall_table
+from assets.partitions import DAILY
+from assets.resources import Project
+from assets.stage import stage
+from assets.training import two_tower_model
+
+
+@asset(deps=[two_tower_model], partitions_def=DAILY, group_name="evaluation", kinds={"torch"})
+def retrieval_evaluation(
+    context: AssetExecutionContext, project: Project
+) -> MaterializeResult[None]:
+    """Exact recall and MAP over the whole catalogue, by slice, beside simple rankings."""
+    from longtail.artifacts import RunPaths, VersionPaths, read_json
+    from longtail.evaluation.evaluate import RECALL_PLOT, evaluate_version
+
+    with stage(context) as as_of:
+        config = project.load()
+        version = read_json(RunPaths(config, as_of).model)["version"]
+        document = evaluate_version(config, version, baselines=True)
+        baselines = {name: recall_table(metrics) for name, metrics in document["baselines"].items()}
+        plot = VersionPaths(config, version).folder / RECALL_PLOT
+        return MaterializeResult(
+            metadata={
+                "version": version,
+                "metrics": recall_table(document["metrics"]),
+                "recall": image(plot, "recall by slice"),
+                **baselines,
+                **charted(document["metrics"]),
+            }
+        )
+
+
+@asset(deps=[retrieval_evaluation], partitions_def=DAILY, group_name="evaluation", kinds={"json"})
+def approved_model(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
+    """The gate: a pointer to the version that may be published, or a failure that stops the run.
+
+    It is an asset and not a check, because a failed check leaves the checked asset materialized
+    and does not stop another run.
+    """
+    from longtail.evaluation.gate import approve
+
+    with stage(context) as as_of:
+        approval = approve(project.load(), as_of)
+        reasons = "\n".join(f"- {reason}" for reason in approval["reasons"])
+        return MaterializeResult(
+            metadata={"version": approval["version"], "reasons": MetadataValue.md(reasons)}
+        )

@@ -1,0 +1,74 @@
+"""What the model will see: the catalogue of the day, the vocabularies, how features correlate."""
+
+from dagster import AssetExecutionContext, DataVersion, MaterializeResult, asset
+
+from assets.metadata import figures, image, table
+from assets.partitions import DAILY
+from assets.resources import Project
+from assets.stage import stage
+
+
+@asset(
+    deps=["interactions", "items", "queries"],
+    partitions_def=DAILY,
+    group_name="features",
+    kinds={"feast", "duckdb", "parquet"},
+)
+def catalogue(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
+    """All active items as of the day, the latest queries, both histories, the interactions."""
+    from longtail.artifacts import RunPaths
+    from longtail.features.snapshot import build_catalogue
+
+    with stage(context) as as_of:
+        config = project.load()
+        summary = build_catalogue(config, as_of)
+        folder = RunPaths(config, as_of).catalogue
+        return MaterializeResult(
+            metadata={**figures(summary), "folder": str(folder)},
+            data_version=DataVersion(summary["fingerprint"]),
+        )
+
+
+@asset(deps=[catalogue], partitions_def=DAILY, group_name="features", kinds={"parquet"})
+def vocabularies(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
+    """The values of every embedding table and how often each occurs, up to the day."""
+    from longtail.artifacts import RunPaths, read_stamp
+    from longtail.features.vocabulary import build_vocabularies
+
+    with stage(context) as as_of:
+        config = project.load()
+        build_vocabularies(config, as_of)
+        folder = RunPaths(config, as_of).vocabularies
+        sizes: dict[str, int] = (read_stamp(folder) or {})["num_rows"]
+        return MaterializeResult(
+            metadata={
+                "num_values": sum(sizes.values()),
+                "tables": table([{"table": name, "values": size} for name, size in sizes.items()]),
+                "folder": str(folder),
+            }
+        )
+
+
+@asset(deps=[catalogue], partitions_def=DAILY, group_name="features", kinds={"duckdb"})
+def feature_correlations(
+    context: AssetExecutionContext, project: Project
+) -> MaterializeResult[None]:
+    """Mutual information between item features over the catalogue, and the masking plan."""
+    from longtail.artifacts import RunPaths
+    from longtail.correlation.mine import mine_correlations
+
+    with stage(context) as as_of:
+        config = project.load()
+        document = mine_correlations(config, as_of)
+        folder = RunPaths(config, as_of).correlations
+        plan = [
+            {"seed": seed, "masked": ", ".join(masked)} for seed, masked in document["plan"].items()
+        ]
+        return MaterializeResult(
+            metadata={
+                "measure": str(document["measure"]),
+                "heat_map": image(folder / "heat_map.png", "correlation of item features"),
+                "masking_plan": table(plan),
+                "folder": str(folder),
+            }
+        )

@@ -1,0 +1,47 @@
+"""The two jobs: refresh everything for a day, and go back to an earlier version."""
+
+from dagster import (
+    AssetObservation,
+    AssetSelection,
+    Config,
+    OpExecutionContext,
+    define_asset_job,
+    job,
+    op,
+)
+from pydantic import Field
+
+from assets.metadata import figures
+from assets.partitions import DAILY
+from assets.resources import Project
+from assets.stage import failures, forwarded_log
+
+refresh = define_asset_job(
+    "refresh",
+    selection=AssetSelection.all() - AssetSelection.keys("interactions", "items", "queries"),
+    partitions_def=DAILY,
+    description="The whole flow for one day: from the raw tables to served embeddings.",
+)
+
+
+class RollbackConfig(Config):
+    """Which version to serve again."""
+
+    version: str | None = Field(default=None, description="default: the one served before this")
+
+
+@op
+def serve_earlier_version(
+    context: OpExecutionContext, config: RollbackConfig, project: Project
+) -> None:
+    """Publish an earlier version, whole and verified, in place of the served one."""
+    from longtail.embeddings.publish import rollback as roll_back
+
+    with forwarded_log(context), failures():
+        document = roll_back(project.load(), config.version)
+        context.log_event(AssetObservation("online_item_embeddings", metadata=figures(document)))
+
+
+@job(description="Serve an earlier version again, at once.")
+def rollback() -> None:
+    serve_earlier_version()

@@ -1,0 +1,52 @@
+"""What people read on an asset's page: figures that chart over time, tables, small images."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dagster import MetadataValue, TableRecord
+
+Metadata = dict[str, MetadataValue[Any] | str | int | float | bool]
+
+# Larger images would bloat the event log: those are given by path alone.
+_MAX_INLINE_BYTES = 300_000
+
+
+def figures(summary: Mapping[str, Any]) -> Metadata:
+    """The plain values of a stage's summary; what is nested or missing is left out."""
+    return {
+        key: value for key, value in summary.items() if isinstance(value, str | int | float | bool)
+    }
+
+
+def image(file: Path, title: str) -> MetadataValue[Any]:
+    """A PNG shown inside Markdown, with the path of the file.
+
+    Dagster has no image type; a data URI inside Markdown is what its page shows.
+    """
+    content = file.read_bytes()
+    caption = f"`{file}`"
+    if len(content) > _MAX_INLINE_BYTES:
+        return MetadataValue.md(caption)
+    encoded = base64.b64encode(content).decode("ascii")
+    return MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})\n\n{caption}")
+
+
+def table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> MetadataValue[Any]:
+    """A table; every row has the same columns."""
+    return MetadataValue.table(records=[TableRecord(dict(row)) for row in rows])
+
+
+def recall_table(metrics: Mapping[str, Mapping[str, float]]) -> MetadataValue[Any]:
+    """Metrics by slice: one row a slice, one column a metric."""
+    return table([{"slice": name, **values} for name, values in metrics.items()])
+
+
+def charted(metrics: Mapping[str, Mapping[str, float]]) -> Metadata:
+    """Every metric as a number of its own, which Dagster charts over time: `tail_recall_at_50`."""
+    return {
+        f"{name}_{metric.replace('@', '_at_')}": value
+        for name, values in metrics.items()
+        for metric, value in values.items()
+    }

@@ -1,0 +1,113 @@
+"""From an approved model to what downstream code reads. Only this part is retried: it is I/O."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    Backoff,
+    FreshnessPolicy,
+    MaterializeResult,
+    MetadataValue,
+    RetryPolicy,
+    asset,
+)
+
+from assets.evaluation import approved_model
+from assets.features import catalogue
+from assets.metadata import figures, table
+from assets.partitions import DAILY
+from assets.resources import Project
+from assets.stage import stage
+from longtail.config import Config, load_config
+
+RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL)
+# A backfilled day counts as fresh, too: Dagster's policies do not know partitions.
+FRESHNESS = FreshnessPolicy.time_window(
+    fail_window=timedelta(hours=load_config().schedule.max_age_hours)
+)
+_NUM_SAMPLE_ITEMS = 5
+_NUM_NEIGHBOURS = 5
+
+
+@asset(deps=[approved_model], partitions_def=DAILY, group_name="publication", kinds={"parquet"})
+def item_embeddings(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
+    """The embedding of every catalogue item, in one Parquet file of the version."""
+    from longtail.embeddings.export import export_catalogue
+
+    with stage(context) as as_of:
+        return MaterializeResult(metadata=figures(export_catalogue(project.load(), as_of)))
+
+
+@asset(deps=[item_embeddings], partitions_def=DAILY, group_name="publication", kinds={"faiss"})
+def item_index(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
+    """The nearest-neighbour index; with it the version is whole, and committed."""
+    from longtail.embeddings.index import build_index
+
+    with stage(context) as as_of:
+        return MaterializeResult(metadata=figures(build_index(project.load(), as_of)))
+
+
+@asset(
+    deps=[item_index],
+    partitions_def=DAILY,
+    group_name="publication",
+    kinds={"feast"},
+    retry_policy=RETRY,
+    freshness_policy=FRESHNESS,
+)
+def online_item_embeddings(
+    context: AssetExecutionContext, project: Project
+) -> MaterializeResult[None]:
+    """The version in the online store: written to the next slot, read back, then served.
+
+    A day older than the served one is not published; the metadata says so.
+    """
+    from longtail.artifacts import RunPaths
+    from longtail.embeddings.publish import publish
+
+    with stage(context) as as_of:
+        config = project.load()
+        document = publish(config, as_of)
+        metadata = figures(document)
+        if document["as_of"] == as_of.isoformat():
+            interactions = RunPaths(config, as_of).catalogue / "interactions.parquet"
+            metadata["sample_neighbours"] = _sample_neighbours(config, interactions)
+        return MaterializeResult(metadata=metadata)
+
+
+@asset(
+    deps=[catalogue],
+    partitions_def=DAILY,
+    group_name="publication",
+    kinds={"feast"},
+    retry_policy=RETRY,
+)
+def online_query_features(
+    context: AssetExecutionContext, project: Project
+) -> MaterializeResult[None]:
+    """The latest features of every query in the online store, where query encoding reads them."""
+    from longtail.embeddings.publish import publish_query_features
+
+    with stage(context) as as_of:
+        return MaterializeResult(metadata=figures(publish_query_features(project.load(), as_of)))
+
+
+def _sample_neighbours(config: Config, interactions: Path) -> MetadataValue[Any]:
+    """The nearest items of the most chosen items that are still in the catalogue."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from longtail.serving.neighbours import Neighbours
+
+    counts = pc.value_counts(pq.read_table(interactions, columns=["item_id"])["item_id"])
+    order = pc.sort_indices(counts.field("counts"), sort_keys=[("", "descending")])
+    served = Neighbours(config)
+    known = set(served.served().items.to_pylist())
+    chosen = [item for item in counts.field("values").take(order).to_pylist() if item in known]
+    rows = []
+    for item in chosen[:_NUM_SAMPLE_ITEMS]:
+        results = served.of_item(item, _NUM_NEIGHBOURS)["results"]
+        rows.append({"item": item, "neighbours": ", ".join(result["item"] for result in results)})
+    return table(rows)

@@ -1,0 +1,88 @@
+"""What of Dagster's event log a person who waits wants to see."""
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dagster import AssetCheckEvaluation, DagsterEventType, EventLogEntry, JobDefinition
+
+
+@dataclass(frozen=True)
+class StageFailure:
+    """The stage that failed first, why, and the exit code that its error asks for."""
+
+    stage: str
+    error: str
+    exit_code: int
+
+
+class RunReporter:
+    """Turns the events of one run into calls of `send(event, **details)`.
+
+    Attributes:
+        run_id: the id that the run must be started with.
+        num_stages: assets that the job makes.
+        failure: the first stage that failed, if one did.
+    """
+
+    def __init__(self, job: JobDefinition, send: Callable[..., None]) -> None:
+        self.run_id = str(uuid.uuid4())
+        self.failure: StageFailure | None = None
+        self._stages = {key.to_python_identifier() for key in job.asset_layer.executable_asset_keys}
+        self.num_stages = len(self._stages)
+        self._num_started = 0
+        self._send = send
+        self._causes: dict[str, str] = {}
+
+    def report(self, entry: EventLogEntry, *_: Any) -> None:
+        """Handle one event, in the order in which Dagster stores them."""
+        event = entry.dagster_event
+        step = entry.step_key
+        if step is None:
+            return
+        if event is None:
+            # What Pipes says of itself begins like that.
+            if not entry.user_message.startswith("[pipes]"):
+                level = logging.getLevelName(int(entry.level))
+                self._send("log", level=level, message=entry.user_message)
+            return
+        kind = event.event_type
+        if kind == DagsterEventType.STEP_START and step in self._stages:
+            self._num_started += 1
+            self._send("stage", stage=step, number=self._num_started)
+        elif kind == DagsterEventType.STEP_SUCCESS and step in self._stages:
+            seconds = event.step_success_data.duration_ms / 1000
+            self._send("done", stage=step, seconds=seconds)
+        elif kind == DagsterEventType.STEP_UP_FOR_RETRY:
+            self._send("log", level="WARNING", message=f"{step} failed, and is tried again")
+        elif kind == DagsterEventType.ENGINE_EVENT and event.engine_event_data.error:
+            # What ended a process on the other side of Dagster Pipes.
+            self._causes[step] = event.engine_event_data.error.message.strip()
+        elif kind == DagsterEventType.ASSET_CHECK_EVALUATION:
+            evaluation = event.event_specific_data
+            if isinstance(evaluation, AssetCheckEvaluation) and not evaluation.passed:
+                self._send(
+                    "check",
+                    stage=evaluation.asset_key.to_user_string(),
+                    check=evaluation.check_name,
+                    severity=evaluation.severity.value,
+                )
+        elif kind == DagsterEventType.STEP_FAILURE:
+            self._report_failure(step, entry)
+
+    def _report_failure(self, step: str, entry: EventLogEntry) -> None:
+        assert entry.dagster_event is not None
+        data = entry.dagster_event.step_failure_data
+        failure = data.user_failure_data
+        if failure is not None:
+            stated = failure.metadata.get("exit_code")
+            exit_code = int(stated.value) if stated is not None else 1  # type: ignore[arg-type]
+            found = StageFailure(step, failure.description or failure.label, exit_code)
+        else:
+            error = data.error
+            message = error.cause.message if error and error.cause else error and error.message
+            found = StageFailure(step, self._causes.get(step) or (message or "").strip(), 1)
+        self._send("failed", stage=step, error=found.error)
+        self.failure = self.failure or found

@@ -1,0 +1,43 @@
+"""When the flow runs by itself. Everything here is off until somebody switches it on."""
+
+from dagster import (
+    DagsterRunStatus,
+    DefaultScheduleStatus,
+    RunRequest,
+    RunsFilter,
+    ScheduleEvaluationContext,
+    SkipReason,
+    schedule,
+)
+
+from assets.jobs import refresh
+from assets.partitions import last_complete_day
+from longtail.config import load_config
+
+_UNFINISHED = [
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+@schedule(
+    job=refresh,
+    cron_schedule=load_config().schedule.cron,
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.STOPPED,
+)
+def daily_refresh(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+    """Refresh the last complete day, unless that is under way.
+
+    A tick for a day that is done already starts a run that finds every stage up to date: a cron
+    that ticks more often than daily picks up late data.
+    """
+    day = last_complete_day(context.scheduled_execution_time).isoformat()
+    if context.instance.get_runs_count(
+        RunsFilter(job_name=refresh.name, statuses=_UNFINISHED, tags={"dagster/partition": day})
+    ):
+        return SkipReason(f"a refresh of {day} is under way")
+    return RunRequest(partition_key=day)

@@ -1,0 +1,67 @@
+"""The encoded training set, and the model trained on it in a process tree of its own."""
+
+import sys
+
+from dagster import (
+    AssetExecutionContext,
+    DataVersion,
+    MaterializeResult,
+    PipesSubprocessClient,
+    asset,
+)
+
+from assets.features import catalogue, feature_correlations, vocabularies
+from assets.metadata import figures, image
+from assets.partitions import DAILY
+from assets.resources import Project
+from assets.stage import stage
+
+
+@asset(deps=[catalogue, vocabularies], partitions_def=DAILY, group_name="training", kinds={"arrow"})
+def training_set(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
+    """Each distinct feature row once, encoded, and the examples that point at them."""
+    from longtail.artifacts import RunPaths
+    from longtail.dataset.build import build_training_set
+
+    with stage(context) as as_of:
+        config = project.load()
+        summary = build_training_set(config, as_of)
+        folder = RunPaths(config, as_of).training_set
+        return MaterializeResult(
+            metadata={**figures(summary), "folder": str(folder)},
+            data_version=DataVersion(summary["fingerprint"]),
+        )
+
+
+@asset(
+    deps=[training_set, feature_correlations],
+    partitions_def=DAILY,
+    group_name="training",
+    kinds={"torch"},
+)
+def two_tower_model(
+    context: AssetExecutionContext, project: Project, pipes: PipesSubprocessClient
+) -> MaterializeResult[None]:
+    """The two towers, trained by torchrun.
+
+    The launcher reports its figures through Dagster Pipes. It is not retried here: a rank that
+    dies is restarted by torchrun, from its checkpoint.
+    """
+    from assets.plots import loss_curve
+    from longtail.artifacts import RunPaths, VersionPaths, read_json
+
+    with stage(context) as as_of:
+        config = project.load()
+        # -P: a folder named `longtail` or `assets` where the command runs must not shadow ours.
+        command = [sys.executable, "-P", "-m", "longtail.training.launch"]
+        command += ["--config", project.config_file, "--as-of", as_of.isoformat()]
+        reported = pipes.run(context=context, command=command).get_materialize_result()
+        paths = RunPaths(config, as_of)
+        version = read_json(paths.model)["version"]
+        plot = loss_curve(
+            VersionPaths(config, version).training_log, paths.folder / "loss_curve.png"
+        )
+        return MaterializeResult(
+            metadata={**(reported.metadata or {}), "loss_curve": image(plot, "loss by step")},
+            data_version=reported.data_version,
+        )

@@ -1,0 +1,44 @@
+"""The `longtail` command."""
+
+import sys
+
+import typer
+
+from longtail.cli import run, serve, served, stages
+from longtail.cli.output import complain, forget_connections
+from longtail.errors import LongtailError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="longtail",
+    help="Item embeddings for large catalogues, from raw tables to a feature store.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for panel, commands in {
+    "The whole flow": (run.run,),
+    "One stage, and what it needs before it": (
+        *(stages.mine, stages.dataset, stages.train),
+        *(stages.evaluate, stages.export, stages.publish),
+    ),
+    "What is served": (served.status, served.versions, served.rollback),
+    "What downstream code gets": (
+        *(served.lookup, served.neighbours, served.recommend, serve.serve),
+    ),
+}.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+
+
+def main() -> None:
+    """Run the command; a known error is one line on stderr and its exit code."""
+    try:
+        app()
+    except LongtailError as error:
+        complain(str(error))
+        sys.exit(error.exit_code)
+    finally:
+        forget_connections()

@@ -1,0 +1,5 @@
+"""`python -m longtail.cli`: the `longtail` command."""
+
+from longtail.cli import main
+
+main()

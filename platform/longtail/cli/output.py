@@ -1,0 +1,109 @@
+"""Where a command's words go: its result to stdout, everything else to stderr."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+
+class Output:
+    """The two places a command writes to.
+
+    Attributes:
+        as_json: whether the result is one JSON document.
+        progress: the console for everything that is not the result.
+    """
+
+    def __init__(self, as_json: bool, stdout_descriptor: int) -> None:
+        self.as_json = as_json
+        self.progress = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._stdout = os.fdopen(stdout_descriptor, "w", encoding="utf-8", closefd=False)
+
+    def result(self, document: Any, *renderables: RenderableType) -> None:
+        """Print the result: the JSON document, or what people read instead.
+
+        Raises:
+            ValueError: the document has a number that JSON does not know, such as NaN.
+        """
+        if self.as_json:
+            print(json.dumps(document, allow_nan=False), file=self._stdout, flush=True)
+            return
+        console = Console(file=self._stdout, highlight=False)
+        for renderable in renderables:
+            console.print(renderable)
+        self._stdout.flush()
+
+
+@contextmanager
+def output(as_json: bool) -> Iterator[Output]:
+    """Send all that anybody prints meanwhile to stderr, child processes included.
+
+    Log lines of `longtail` are shown there as progress.
+    """
+    sys.stdout.flush()
+    stdout_descriptor = os.dup(1)
+    os.dup2(2, 1)
+    out = Output(as_json, stdout_descriptor)
+    hide_warnings()
+    logger = logging.getLogger("longtail")
+    handler = _ProgressHandler(out.progress)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield out
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        sys.stdout.flush()
+        os.dup2(stdout_descriptor, 1)
+        os.close(stdout_descriptor)
+
+
+class _ProgressHandler(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(progress_line(record.getMessage(), record.levelname))
+
+
+def progress_line(message: str, level: str = "INFO") -> Text:
+    """A log line as people see it."""
+    if level == "INFO":
+        return Text(f"  {message}", style="dim")
+    return Text(f"  {level.lower()}: {message}", style="yellow")
+
+
+def complain(message: str) -> None:
+    """Print an error as one line on stderr."""
+    line = " ".join(message.split())
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        Text.assemble(("Error: ", "bold red"), line)
+    )
+
+
+def hide_warnings() -> None:
+    """Keep Python's warnings of other libraries' deprecations from people's terminals.
+
+    Feast switches them on for everybody when it is imported.
+    """
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+
+
+def forget_connections() -> None:
+    """Close what Feast leaves open, which would complain when the process ends.
+
+    Its DuckDB store keeps a connection in a global of ibis; DuckDB reports that as a leak.
+    """
+    ibis = sys.modules.get("ibis")
+    if ibis is not None:
+        ibis.options.default_backend = None

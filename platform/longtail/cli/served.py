@@ -1,0 +1,98 @@
+"""`status`, `versions`, `rollback`, `lookup`, `neighbours`, `recommend`: what is served."""
+
+from typing import Annotated
+
+import typer
+
+from longtail.cli import tables
+from longtail.cli.options import ConfigOption, CountOption, JsonOption
+from longtail.cli.output import output
+from longtail.config import load_config
+
+
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Which version is served."""
+    from longtail.embeddings.publish import status as read_status
+
+    with output(as_json) as out:
+        document = read_status(load_config(config))
+        if document["version"] is None:
+            out.result(document, "Nothing is published yet: run `longtail run`.")
+        else:
+            out.result(document, tables.facts(document))
+
+
+def versions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Which versions are kept."""
+    from longtail.embeddings.versions import list_versions
+
+    with output(as_json) as out:
+        document = {"versions": list_versions(load_config(config))}
+        out.result(document, tables.versions(document))
+
+
+def rollback(
+    version: Annotated[
+        str | None, typer.Argument(help="Default: the one that was served before.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve an earlier version again."""
+    from longtail.embeddings.publish import rollback as roll_back
+
+    with output(as_json) as out:
+        document = roll_back(load_config(config), version)
+        out.result(document, tables.facts(document))
+
+
+def lookup(
+    items: Annotated[list[str], typer.Argument(metavar="ITEM...")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The embeddings of items, as Feast serves them."""
+    from longtail.serving.client import EmbeddingClient
+
+    with output(as_json) as out:
+        document = EmbeddingClient(load_config(config)).lookup(items)
+        table = tables.grid("item", "embedding", title=f"Version {document['version']}")
+        for item, vector in document["embeddings"].items():
+            shown = "not in the catalogue"
+            if vector is not None:
+                start = ", ".join(f"{value:+.3f}" for value in vector[:6])
+                shown = f"[{start}, ...] ({len(vector)} values)"
+            table.add_row(item, shown)
+        out.result(document, table)
+
+
+def neighbours(
+    item: Annotated[str, typer.Argument(metavar="ITEM")],
+    k: CountOption = 10,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The items most like an item."""
+    from longtail.serving.neighbours import Neighbours
+
+    with output(as_json) as out:
+        document = Neighbours(load_config(config)).of_item(item, k)
+        out.result(document, tables.results(document, f"Most like {item}"))
+
+
+def recommend(
+    query: Annotated[str, typer.Argument(metavar="QUERY")],
+    k: CountOption = 10,
+    new: Annotated[
+        bool, typer.Option("--new", help="Leave out what the query chose before.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The items that fit a query best."""
+    from longtail.serving.recommend import Recommender
+
+    with output(as_json) as out:
+        recommender = Recommender(load_config(config))
+        document = recommender.recommend(query, k, exclude_seen=new)
+        out.result(document, tables.results(document, f"For {query}"))

@@ -1,0 +1,171 @@
+"""`mine`, `dataset`, `train`, `evaluate`, `export`, `publish`: the flow up to one stage.
+
+Each does what it needs before it; a stage whose inputs have not changed is not done again.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from longtail.cli import tables
+from longtail.cli.options import AsOfOption, ConfigOption, JsonOption, MeasureOption
+from longtail.cli.output import output
+from longtail.config import Config, config_file, load_config
+from longtail.errors import GateRefusedError
+
+if TYPE_CHECKING:
+    from longtail.correlation.mutual_information import Measure
+
+RanksOption = Annotated[
+    int | None,
+    typer.Option("--num-ranks", min=1, help="Processes; default: the configuration's."),
+]
+BaselinesOption = Annotated[
+    bool, typer.Option("--baselines", help="Also a popularity and a random ranking.")
+]
+
+
+def mine(
+    config: ConfigOption = None,
+    as_of: AsOfOption = None,
+    measure: MeasureOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How item features correlate, and what is masked together."""
+    with output(as_json) as out:
+        project = load_config(config)
+        day = _catalogue(project, as_of)
+        document = _correlations(project, day, measure)
+        out.result(document, tables.correlations(document), tables.masking_plan(document))
+
+
+def dataset(
+    config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOption = False
+) -> None:
+    """The encoded training set of a day."""
+    with output(as_json) as out:
+        project = load_config(config)
+        day = _catalogue(project, as_of)
+        document = {"as_of": day.isoformat(), **_training_set(project, day)}
+        out.result(document, tables.facts(document))
+
+
+def train(
+    config: ConfigOption = None,
+    as_of: AsOfOption = None,
+    num_ranks: RanksOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The two towers of a day."""
+    with output(as_json) as out:
+        project = load_config(config)
+        day = _catalogue(project, as_of)
+        document = _model(project, config, day, num_ranks)
+        out.result(document, tables.facts(document))
+
+
+def evaluate(
+    config: ConfigOption = None,
+    as_of: AsOfOption = None,
+    baselines: BaselinesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """How well a day's model retrieves, and whether the gate lets it pass (exit code 3 if not)."""
+    with output(as_json) as out:
+        project = load_config(config)
+        day = _catalogue(project, as_of)
+        document, refusal = _evaluation(project, config, day, baselines=baselines)
+        verdict = "approved" if refusal is None else "refused"
+        out.result(document, tables.metrics(document), f"{document['version']}: {verdict}")
+        if refusal is not None:
+            raise refusal
+
+
+def export(
+    config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOption = False
+) -> None:
+    """The approved model's embeddings of the whole catalogue, with their index."""
+    with output(as_json) as out:
+        project = load_config(config)
+        day = _catalogue(project, as_of)
+        document = _committed_version(project, config, day)
+        out.result(document, tables.facts(document))
+
+
+def publish(
+    config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOption = False
+) -> None:
+    """The approved version into the online store, in place of the served one."""
+    with output(as_json) as out:
+        project = load_config(config)
+        day = _catalogue(project, as_of)
+        _committed_version(project, config, day)
+        from longtail.embeddings.publish import publish as publish_embeddings
+        from longtail.embeddings.publish import publish_query_features
+
+        publish_query_features(project, day)
+        document = publish_embeddings(project, day)
+        out.result(document, tables.facts(document))
+
+
+def _catalogue(project: Config, as_of: date | None) -> date:
+    """Make the day's catalogue, once its data are known to be good; returns the day."""
+    from longtail.features.preflight import check_data
+    from longtail.features.snapshot import build_catalogue
+
+    day = check_data(project, as_of)
+    build_catalogue(project, day)
+    return day
+
+
+def _correlations(project: Config, day: date, measure: str | None = None) -> dict[str, Any]:
+    from longtail.correlation.mine import mine_correlations
+
+    return mine_correlations(project, day, measure=cast("Measure | None", measure))
+
+
+def _training_set(project: Config, day: date) -> dict[str, Any]:
+    from longtail.dataset.build import build_training_set
+    from longtail.features.vocabulary import build_vocabularies
+
+    build_vocabularies(project, day)
+    return build_training_set(project, day)
+
+
+def _model(
+    project: Config, config: Path | None, day: date, num_ranks: int | None = None
+) -> dict[str, Any]:
+    from longtail.training.launch import train as train_model
+
+    _training_set(project, day)
+    _correlations(project, day)
+    return train_model(config_file(config), day, num_ranks=num_ranks)
+
+
+def _evaluation(
+    project: Config, config: Path | None, day: date, *, baselines: bool
+) -> tuple[dict[str, Any], GateRefusedError | None]:
+    from longtail.evaluation.evaluate import evaluate_version
+    from longtail.evaluation.gate import approve
+
+    version = _model(project, config, day)["version"]
+    document = evaluate_version(project, version, baselines=baselines)
+    refusal = None
+    try:
+        approve(project, day)
+    except GateRefusedError as error:
+        refusal = error
+    return {**document, "approved": refusal is None}, refusal
+
+
+def _committed_version(project: Config, config: Path | None, day: date) -> dict[str, Any]:
+    from longtail.embeddings.export import export_catalogue
+    from longtail.embeddings.index import build_index
+
+    _, refusal = _evaluation(project, config, day, baselines=False)
+    if refusal is not None:
+        raise refusal
+    exported = export_catalogue(project, day)
+    return {**exported, **build_index(project, day)}

@@ -1,0 +1,92 @@
+"""How results look to people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+METRICS = ("recall@10", "recall@50", "map@10", "map@50")
+
+
+def grid(*columns: str, title: str | None = None) -> Table:
+    """An empty table in the house style; columns whose name starts with `#` hold numbers."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(
+            column.removeprefix("#"), justify="right" if column.startswith("#") else "left"
+        )
+    return table
+
+
+def facts(document: Mapping[str, Any], *, title: str | None = None) -> Table:
+    """Two columns: the plain values of a document."""
+    table = Table(title=title, box=None, show_header=False, title_justify="left", padding=(0, 2))
+    for name, value in document.items():
+        if isinstance(value, float):
+            table.add_row(name.replace("_", " "), f"{value:,.4g}")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            table.add_row(name.replace("_", " "), f"{value:,}")
+        elif isinstance(value, str | bool):
+            table.add_row(name.replace("_", " "), str(value))
+    return table
+
+
+def metrics(document: Mapping[str, Any]) -> Table:
+    """Retrieval by slice, and the baselines' overall rows below, where the document has them."""
+    table = grid("", *(f"#{name}" for name in METRICS), "#pairs", title="Retrieval, held-out pairs")
+    for name, values in document["metrics"].items():
+        table.add_row(name, *_metric_cells(values))
+    for name, slices in document.get("baselines", {}).items():
+        table.add_section()
+        for slice_name, values in slices.items():
+            label = f"{name.replace('_', ' ')}, {slice_name}"
+            table.add_row(label, *_metric_cells(values), style="dim")
+    return table
+
+
+def _metric_cells(values: Mapping[str, Any]) -> list[str]:
+    cells = ["-" if values[name] is None else f"{values[name]:.4f}" for name in METRICS]
+    return [*cells, f"{values['num_pairs']:,}"]
+
+
+def results(document: Mapping[str, Any], title: str) -> Table:
+    """Items with their scores, best first."""
+    table = grid("##", "item", "#score", title=title)
+    for rank, result in enumerate(document["results"], start=1):
+        table.add_row(str(rank), result["item"], f"{result['score']:.3f}")
+    return table
+
+
+def correlations(document: Mapping[str, Any]) -> Table:
+    """The matrix of feature correlations."""
+    names: Sequence[str] = document["features"]
+    title = f"Item features: {document['measure'].replace('_', ' ')}"
+    table = grid("", *(f"#{name}" for name in names), title=title)
+    for name, row in zip(names, document["matrix"], strict=True):
+        table.add_row(name, *(f"{value:.2f}" for value in row))
+    return table
+
+
+def masking_plan(document: Mapping[str, Any]) -> Table:
+    """What is masked together with each seed feature."""
+    table = grid("seed", "masked", title="Masking plan")
+    for seed, masked in document["plan"].items():
+        table.add_row(seed, ", ".join(masked))
+    return table
+
+
+def versions(document: Mapping[str, Any]) -> Table:
+    """The versions on disk."""
+    table = grid("version", "as of", "state", "#items", "created")
+    for entry in document["versions"]:
+        num_items = entry.get("num_items")
+        table.add_row(
+            entry["version"],
+            entry["as_of"],
+            entry["state"],
+            "" if num_items is None else f"{num_items:,}",
+            entry.get("created_at") or "",
+            style="bold" if entry["state"] == "served" else None,
+        )
+    return table
