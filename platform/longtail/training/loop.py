@@ -127,14 +127,16 @@ class _Meter:
         self._examples_per_step = examples_per_step
         self._log_file = log_file
         self._started = self._interval_started = time.perf_counter()
-        self._interval: list[tuple[float, float, float]] = []
+        self._interval: list[tuple[float, ...]] = []
         self._epoch = 0
         self._last_step = first_step
         self._final_loss = math.nan
 
     def add(self, step: int, epoch: int, terms: Any) -> None:
         """Take a step's losses, and stop the run where they are not finite."""
-        losses = (float(terms.total), float(terms.main), float(terms.self_supervised))
+        losses = tuple(
+            float(term.detach()) for term in (terms.total, terms.main, terms.self_supervised)
+        )
         if not math.isfinite(losses[0]):
             raise LongtailError(
                 f"the loss of step {step} is not finite (main {losses[1]}, self-supervised "
