@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from longtail.features.encoding import EncodedRows, encode_table, ranges
 from longtail.features.hashing import stable_hash
 from longtail.features.schema import Feature

@@ -2,6 +2,7 @@ import hashlib
 
 import numpy as np
 import pyarrow as pa
+
 from longtail.features.hashing import stable_hash, unit_interval
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from longtail.model.losses import batch_softmax, view_contrast
 
 

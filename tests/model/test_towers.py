@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 import torch
+
 from longtail.model.augmentation import masks_by_seed
 from longtail.model.towers import Tower
 
