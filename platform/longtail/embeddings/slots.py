@@ -82,7 +82,9 @@ def choose_slot(online: "OnlineStore", pointer: Pointer | None) -> str:
         for slot in SLOTS
         if slot not in taken
     }
-    chosen = min(waits, key=lambda slot: waits[slot])
+    # Of several free slots the one that was left first, or never served.
+    left = {slot: records.get(slot, Slot()).served_until or "" for slot in waits}
+    chosen = min(waits, key=lambda slot: (waits[slot], left[slot]))
     if waits[chosen] > 0:
         log.info(
             "slot %s was served a moment ago: waiting %.1f s until every consumer has read the "

@@ -206,9 +206,7 @@ def required_service(store: FeatureStore, name: str) -> FeatureService:
 def entity_keys(view: FeatureView, keys: Sequence[str]) -> list[EntityKey]:
     """The protos of `[n]` keys; ids are strings everywhere."""
     join_keys = [view.join_keys[0]]
-    return [
-        EntityKey(join_keys=join_keys, entity_values=[Value(string_val=key)]) for key in keys
-    ]
+    return [EntityKey(join_keys=join_keys, entity_values=[Value(string_val=key)]) for key in keys]
 
 
 def _view_name(slot: str) -> str:

@@ -40,7 +40,7 @@ class EmbeddingClient:
         """
         check_keys(items, "item")
         deadline = time.monotonic() + SETTLE_SECONDS
-        repaired = None
+        refreshed, repaired = False, None
         while True:
             version, problem, vectors = self._read(items)
             if problem is None:
@@ -50,12 +50,12 @@ class EmbeddingClient:
                     f"the online store does not hold the published version {version}: {problem}; "
                     "run `longtail publish` again"
                 )
-            # Our registry is older than the pointer, or a publication was interrupted between
-            # its commit and the service, or is there right now.
+            # Our registry is older than the pointer; or a publication was interrupted between its
+            # commit and the service; or one is there right now, and will be done in a moment.
             self._online.refresh()
-            if self._read(items[:1])[1] is None:
-                continue
-            if repair(self._config, self._online):
+            if not refreshed:
+                refreshed = True
+            elif repair(self._config, self._online):
                 repaired = version
             else:
                 time.sleep(0.05)
@@ -81,6 +81,6 @@ def check_keys(keys: Sequence[str], what: str) -> None:
     """
     if isinstance(keys, str) or not keys:
         raise InputError(f"name at least one {what}, as a list of strings")
-    wrong = next((key for key in keys if not isinstance(key, str)), None)
-    if wrong is not None:
-        raise InputError(f"{what} {wrong!r} is not a string")
+    for key in keys:
+        if not isinstance(key, str):
+            raise InputError(f"{what} {key!r} is not a string")

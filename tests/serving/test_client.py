@@ -1,0 +1,91 @@
+"""Lookups: of one version, whatever happens to slots and service meanwhile."""
+
+import numpy as np
+import pytest
+
+from longtail.embeddings.pointer import publication_lock
+from longtail.embeddings.publish import publish, rollback
+from longtail.errors import InputError, LongtailError
+from longtail.features.online import OnlineStore
+from longtail.serving import client as client_module
+from longtail.serving.client import EmbeddingClient
+from tests.publications import DAYS, NEW, REMOVED, Published
+
+FIRST, SECOND, *_ = DAYS
+
+
+def test_one_client_follows_every_publication(project: Published) -> None:
+    client = EmbeddingClient(project.config)
+    with pytest.raises(LongtailError, match="nothing is published yet"):
+        client.lookup(["item-000"])
+    for act, day in (
+        (lambda: publish(project.config, FIRST), FIRST),
+        (lambda: publish(project.config, SECOND), SECOND),
+        (lambda: rollback(project.config), FIRST),
+    ):
+        act()
+        expected = project.vectors(day)
+        answer = client.lookup([*expected, "no-such-item", "\0", ""])
+        assert answer["version"] == project.versions[day]
+        assert list(answer["embeddings"])[-3:] == ["no-such-item", "\0", ""]
+        for item, vector in answer["embeddings"].items():
+            if item in expected:
+                np.testing.assert_array_equal(np.array(vector, np.float32), expected[item])
+            else:
+                assert vector is None
+    assert client.lookup([NEW, REMOVED, NEW])["embeddings"].keys() == {NEW, REMOVED}
+
+
+def test_more_keys_than_one_read_takes(project: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longtail.features.online.READ_ROWS", 7)
+    publish(project.config, FIRST)
+    expected = project.vectors(FIRST)
+    answer = EmbeddingClient(project.config).lookup(list(expected))
+    for item, vector in expected.items():
+        np.testing.assert_array_equal(np.array(answer["embeddings"][item], np.float32), vector)
+
+
+@pytest.mark.parametrize("items", [[], "item-000", ["item-000", 7], [None]])
+def test_what_is_no_list_of_keys(project: Published, items: list[str]) -> None:
+    publish(project.config, FIRST)
+    with pytest.raises(InputError, match=r"name at least one item|is not a string"):
+        EmbeddingClient(project.config).lookup(items)
+
+
+def test_a_service_that_names_another_slot_is_repaired(project: Published) -> None:
+    publish(project.config, FIRST)
+    publish(project.config, SECOND)
+    online = OnlineStore(project.config)
+    online.point_service("b")
+    answer = EmbeddingClient(project.config).lookup([NEW, REMOVED])
+    assert answer["version"] == project.versions[SECOND]
+    np.testing.assert_array_equal(
+        np.array(answer["embeddings"][NEW], np.float32), project.vectors(SECOND)[NEW]
+    )
+    assert online.service_slot() == "c"
+
+
+def test_rows_of_another_version_are_never_returned(project: Published) -> None:
+    publish(project.config, FIRST)
+    client = EmbeddingClient(project.config)
+    assert client.lookup(["item-003"])["embeddings"]["item-003"] is not None
+    stranger = np.ones((1, 8), np.float32)
+    OnlineStore(project.config).write("b", ["item-003"], stranger, version="20200101-00000000")
+    with pytest.raises(LongtailError, match="slot b has rows of 20200101-00000000"):
+        client.lookup(["item-002", "item-003"])
+
+
+def test_a_lookup_does_not_wait_forever_for_a_publisher(
+    project: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The publisher that holds the lock would repair the service; this one never does."""
+    publish(project.config, FIRST)
+    OnlineStore(project.config).point_service("a")
+    monkeypatch.setattr(client_module, "SETTLE_SECONDS", 0.2)
+    client = EmbeddingClient(project.config)
+    with (
+        publication_lock(project.config),
+        pytest.raises(LongtailError, match="the service names slot a, published is slot b"),
+    ):
+        client.lookup(["item-000"])
+    assert client.lookup(["item-000"])["embeddings"]["item-000"] is not None

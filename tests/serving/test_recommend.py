@@ -1,0 +1,114 @@
+"""Recommendations against the offline way: the day's table, the query tower, brute force."""
+
+import subprocess
+import sys
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from longtail.artifacts import RunPaths, VersionPaths
+from longtail.embeddings.publish import publish, publish_query_features
+from longtail.errors import InputError, LongtailError
+from longtail.features.encoding import encode_table
+from longtail.features.vocabulary import load_vocabularies
+from longtail.serving.recommend import Recommender
+from longtail.training.bundle import load_encoder
+from tests.publications import DAYS, Published
+
+FIRST, SECOND, *_ = DAYS
+
+
+def expected_scores(
+    project: Published, model: date, features: date, query: str
+) -> dict[str, float]:
+    """All items' scores by one day's model and one day's query features."""
+    paths = VersionPaths(project.config, project.versions[model])
+    encoder = load_encoder(paths.folder)
+    table = pq.read_table(RunPaths(project.config, features).catalogue / "queries.parquet")
+    row = table["query_id"].to_pylist().index(query)
+    rows = encode_table(
+        table.slice(row, 1), encoder.schema.query, load_vocabularies(paths.vocabularies)
+    )
+    vector = encoder.encode("query", rows)[0]
+    return {item: float(vector @ other) for item, other in project.vectors(model).items()}
+
+
+def assert_ranked(answer: dict[str, Any], scores: dict[str, float], k: int) -> None:
+    best = sorted(scores, key=lambda item: -scores[item])[:k]
+    assert [result["item"] for result in answer["results"]] == best
+    np.testing.assert_allclose(
+        [result["score"] for result in answer["results"]], [scores[i] for i in best], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("query", ["item-000", "item-001", "item-002"])
+def test_recommends_the_nearest_items_of_the_served_version(project: Published, query: str) -> None:
+    """item-001 has no feature but its id; item-002's features change on the second day."""
+    recommender = Recommender(project.config)
+    for day in (FIRST, SECOND):
+        publish(project.config, day)
+        publish_query_features(project.config, day)
+        answer = recommender.recommend(query, 6)
+        assert (answer["version"], answer["query"]) == (project.versions[day], query)
+        scores = expected_scores(project, day, day, query)
+        del scores[query]  # queries and items share their ids: it never recommends itself
+        assert_ranked(answer, scores, 6)
+    # Another day's features would have made another ranking for the query that changed.
+    stale = expected_scores(project, SECOND, FIRST, query)
+    fresh = expected_scores(project, SECOND, SECOND, query)
+    assert (stale != fresh) == (query == "item-002")
+
+
+def test_what_was_seen_can_be_left_out(project: Published) -> None:
+    publish(project.config, FIRST)
+    publish_query_features(project.config, FIRST)
+    pairs = pq.read_table(RunPaths(project.config, FIRST).catalogue / "interactions.parquet")
+    query = pairs["query_id"][0].as_py()
+    seen = {
+        item
+        for other, item in zip(
+            pairs["query_id"].to_pylist(), pairs["item_id"].to_pylist(), strict=True
+        )
+        if other == query
+    }
+    assert seen
+    scores = expected_scores(project, FIRST, FIRST, query)
+    rest = {item: scores[item] for item in scores if item not in seen | {query}}
+    recommender = Recommender(project.config)
+    assert_ranked(recommender.recommend(query, 60, exclude_seen=True), rest, 60)
+    assert len(recommender.recommend(query, 60)["results"]) == 59
+
+
+def test_unknown_queries_and_nothing_published(project: Published) -> None:
+    recommender = Recommender(project.config)
+    with pytest.raises(LongtailError, match="nothing is published yet"):
+        recommender.recommend("item-000")
+    publish(project.config, FIRST)
+    with pytest.raises(LongtailError, match="query 'item-000' has no online features"):
+        recommender.recommend("item-000")
+    publish_query_features(project.config, FIRST)
+    assert len(recommender.recommend("item-000", 3)["results"]) == 3
+    for query in ("no-such-query", "", "\0"):
+        with pytest.raises(LongtailError, match="has no online features: check its id"):
+            recommender.recommend(query)
+    with pytest.raises(InputError, match="is not a string"):
+        recommender.recommend(7)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_serving_needs_no_torchrec() -> None:
+    program = (
+        "import sys, longtail.serving.recommend, longtail.serving.client\n"
+        "print(sorted({'torchrec', 'fbgemm_gpu', 'dagster'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": ":".join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
