@@ -1,3 +1,4 @@
+from collections.abc import Callable, Iterator
 from math import log
 
 import ibis
@@ -15,17 +16,30 @@ from longtail.correlation.mutual_information import (
     pair_information,
 )
 
+Catalogue = Callable[..., ibis.Table]
 
-def catalogue(**columns: pa.Array) -> ibis.Table:
-    return ibis.memtable(pa.table(columns))
+
+@pytest.fixture(scope="module")
+def catalogue() -> Iterator[Catalogue]:
+    """Makes a table of columns, on a connection that is closed at the end."""
+    connection = ibis.duckdb.connect()
+
+    def make(**columns: pa.Array) -> ibis.Table:
+        connection.con.register("catalogue", pa.table(columns))
+        return connection.table("catalogue")
+
+    yield make
+    connection.disconnect()
 
 
 values = st.sampled_from(["", "a", "b", "NUL \0", "emoji 🐍", "c", None])
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(values, st.integers(-2, 2)), min_size=1, max_size=60))
-def test_single_valued_features_equal_scikit_learn(rows: list[tuple[str | None, int]]) -> None:
+@given(rows=st.lists(st.tuples(values, st.integers(-2, 2)), min_size=1, max_size=60))
+def test_single_valued_features_equal_scikit_learn(
+    catalogue: Catalogue, rows: list[tuple[str | None, int]]
+) -> None:
     left, right = zip(*rows, strict=True)
     table = catalogue(left=pa.array(left, pa.string()), right=pa.array(right, pa.int64()))
     pair = pair_information(table, "left", "right", "value")
@@ -38,7 +52,7 @@ def test_single_valued_features_equal_scikit_learn(rows: list[tuple[str | None, 
         assert pair.normalized == 0.0
 
 
-def test_a_large_table_equals_scikit_learn() -> None:
+def test_a_large_table_equals_scikit_learn(catalogue: Catalogue) -> None:
     generator = np.random.default_rng(0)
     columns = {
         f"f{number}": generator.zipf(1.5, 20_000).clip(max=10**number) for number in range(1, 5)
@@ -57,7 +71,7 @@ def test_a_large_table_equals_scikit_learn() -> None:
     assert share[names.index("f4"), names.index("f5")] == 1.0  # f4 determines f5
 
 
-def test_missing_values_are_a_value_or_left_out() -> None:
+def test_missing_values_are_a_value_or_left_out(catalogue: Catalogue) -> None:
     left = ["a", "a", "b", None, None, "b", "a"]
     right = [1, 2, None, 1, None, 2, 1]
     table = catalogue(left=pa.array(left), right=pa.array(right))
@@ -75,7 +89,7 @@ def test_missing_values_are_a_value_or_left_out() -> None:
     assert entropy(table, "left", "leave_out") == pytest.approx(expected_entropy, abs=1e-10)
 
 
-def test_each_item_spreads_a_weight_of_one_over_its_value_pairs() -> None:
+def test_each_item_spreads_a_weight_of_one_over_its_value_pairs(catalogue: Catalogue) -> None:
     # By hand. Item 1: {x, y} x {1}: (x,1) and (y,1) get 1/2 each. Item 2: {x} x {1, 2}: (x,1) and
     # (x,2) get 1/2 each. Item 3: {y} x {2}: 1.
     table = catalogue(
@@ -96,7 +110,7 @@ def test_each_item_spreads_a_weight_of_one_over_its_value_pairs() -> None:
     assert pair.normalized == pytest.approx(expected / log(2), abs=1e-10)
 
 
-def test_empty_lists_and_nulls_in_lists() -> None:
+def test_empty_lists_and_nulls_in_lists(catalogue: Catalogue) -> None:
     tags = pa.array([["x", None], [], None, [None], ["y", "y"]], pa.list_(pa.string()))
     table = catalogue(tags=tags, name=pa.array(["a", "b", "c", "d", "e"]))
     rows = joint_weights(table, ("tags",), "value").to_pyarrow().to_pylist()
@@ -105,7 +119,7 @@ def test_empty_lists_and_nulls_in_lists() -> None:
     assert {row["value_0"]: row["weight"] for row in rows} == {"x": 1.0, "y": 1.0}
 
 
-def test_degenerate_features_never_give_nan() -> None:
+def test_degenerate_features_never_give_nan(catalogue: Catalogue) -> None:
     num_items = 50
     table = catalogue(
         item_id=pa.array([f"item {number}" for number in range(num_items)]),

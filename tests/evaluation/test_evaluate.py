@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from longtail.artifacts import RunPaths, VersionPaths, published_pointer, read_json, write_json
-from longtail.config import Config
+from longtail.config import Config, GateConfig
 from longtail.embeddings.export import export_catalogue
 from longtail.errors import InputError, LongtailError
 from longtail.evaluation.evaluate import evaluate_version
+from longtail.evaluation.gate import approve
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
 from longtail.training.bundle import load_encoder
@@ -137,6 +138,25 @@ def test_the_served_version_is_asked_the_same_on_the_items_that_both_know(config
             assert (measured["recall@10"], measured["num_pairs"]) == pytest.approx(expected)
     # The served version itself has nobody to beat, and an older day never replaces a newer one.
     assert evaluate_version(config, served)["against_served"] is None
+
+
+def test_the_gate_measures_against_what_is_served_when_it_decides(config: Config) -> None:
+    first = make_day(config, FIRST, 50)
+    served = make_version(config, first, seed=1)
+    write_json(RunPaths(config, FIRST).approved, {"version": served})
+    export_catalogue(config, FIRST)
+    version = make_version(config, make_day(config, SECOND, 80), seed=2)
+    assert evaluate_version(config, version)["against_served"] is None
+    # Published only after the evaluation.
+    write_json(published_pointer(config), {"version": served, "as_of": "2023-06-10"})
+    rules = GateConfig(better_than_popularity=False, min_recall_ratio=0.0)
+    lenient = config.model_copy(update={"gate": rules})
+    approved = approve(lenient, SECOND)
+    assert approved["served"] == served
+    assert any(served in reason and "47 common items" in reason for reason in approved["reasons"])
+    written = RunPaths(config, SECOND).approved.stat().st_mtime_ns
+    assert approve(lenient, SECOND) == approved
+    assert RunPaths(config, SECOND).approved.stat().st_mtime_ns == written
 
 
 def test_metrics_are_kept_until_something_changes(config: Config) -> None:

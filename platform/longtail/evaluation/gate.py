@@ -62,12 +62,11 @@ def approve(config: Config, as_of: date) -> dict[str, Any]:
     paths = RunPaths(config, as_of)
     version = str(read_json(paths.model)["version"])
     served = version_to_beat(config, version)
-    metrics_file = VersionPaths(config, version).metrics
-    metrics = read_json(metrics_file)
-    identity = fingerprint(version, file_hash(metrics_file), config.gate.model_dump(mode="json"))
+    metrics = read_json(VersionPaths(config, version).metrics)
     if paths.approved.is_file():
         approved: dict[str, Any] = read_json(paths.approved)
-        if approved.get("fingerprint") == identity and served in (None, approved["served"]):
+        same = approved.get("fingerprint") == _identity(config, version)
+        if same and served in (None, approved["served"]):
             log.info("version %s is approved already", version)
             return approved
         # From here on, whatever happens, an earlier decision does not stand for this version.
@@ -90,7 +89,7 @@ def approve(config: Config, as_of: date) -> dict[str, Any]:
         "as_of": as_of.isoformat(),
         "served": served,
         "reasons": reasons,
-        "fingerprint": identity,
+        "fingerprint": _identity(config, version),
     }
     write_json(paths.approved, document)
     log.info("version %s is approved: %s", version, "; ".join(reasons))
@@ -114,6 +113,12 @@ def judge(config: Config, metrics: dict[str, Any], *, against_served: bool) -> l
             _holds_its_own(metrics["against_served"], name, ratio) for name in ("overall", "tail")
         ]
     return rulings
+
+
+def _identity(config: Config, version: str) -> str:
+    """What a decision is made from."""
+    metrics = file_hash(VersionPaths(config, version).metrics)
+    return fingerprint(version, metrics, config.gate.model_dump(mode="json"))
 
 
 def _has_evidence(metrics: dict[str, Any]) -> Ruling:
