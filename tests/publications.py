@@ -59,7 +59,9 @@ def make_project(folder: Path) -> Published:
     from longtail.features.vocabulary import build_vocabularies
 
     repository = folder / "feature_repo"
-    shutil.copytree(ROOT / "feature_repo", repository, ignore=shutil.ignore_patterns("data"))
+    shutil.copytree(
+        ROOT / "feature_repo", repository, ignore=shutil.ignore_patterns("data", ".longtail")
+    )
     settings = (repository / "feature_store.yaml").read_text()
     assert "cache_ttl_seconds: 60" in settings
     (repository / "feature_store.yaml").write_text(

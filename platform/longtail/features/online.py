@@ -40,6 +40,15 @@ class EmbeddingRows:
     versions: list[str | None]
 
 
+@dataclass(frozen=True)
+class _ServedSlot:
+    """What the service named when the registry was read."""
+
+    slot: str
+    service: FeatureService
+    join_key: str
+
+
 class OnlineStore:
     """The slots, identical feature views, and the FeatureService that names one of them."""
 
@@ -47,6 +56,7 @@ class OnlineStore:
         self._config = config
         self._store = open_store(config)
         self._provider = self._store._get_provider()
+        self._served: _ServedSlot | None = None
 
     @property
     def cache_ttl(self) -> timedelta:
@@ -54,7 +64,8 @@ class OnlineStore:
         return timedelta(seconds=self._store.config.registry.cache_ttl_seconds)
 
     def refresh(self) -> None:
-        """Read the registry again."""
+        """Read the registry again; until then `lookup` reads the slot that it found first."""
+        self._served = None
         self._store.refresh_registry()
 
     def service_slot(self) -> str | None:
@@ -157,19 +168,22 @@ class OnlineStore:
         Raises:
             LongtailError: the service is not applied.
         """
-        service = required_service(self._store, SERVICE)
-        slot = _slot_of(service)
-        view = self._store.get_feature_view(_view_name(slot), allow_registry_cache=True)
+        served = self._served = self._served or self._find_served_slot()
         vectors: list[list[float] | None] = []
         versions: list[str | None] = []
         for start in range(0, len(items), READ_ROWS):
             keys = list(items[start : start + READ_ROWS])
             columns = self._store.get_online_features(
-                features=service, entity_rows={view.join_keys[0]: keys}
+                features=served.service, entity_rows={served.join_key: keys}
             ).to_dict()
             vectors += columns["embedding"]
             versions += columns["model_version"]
-        return slot, EmbeddingRows(vectors, versions)
+        return served.slot, EmbeddingRows(vectors, versions)
+
+    def _find_served_slot(self) -> "_ServedSlot":
+        service = required_service(self._store, SERVICE)
+        slot = _slot_of(service)
+        return _ServedSlot(slot, service, self._view(slot).join_keys[0])
 
     def _view(self, slot: str) -> FeatureView:
         try:
