@@ -1,5 +1,8 @@
 """Lookups: of one version, whatever happens to slots and service meanwhile."""
 
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -43,6 +46,17 @@ def test_more_keys_than_one_read_takes(project: Published, monkeypatch: pytest.M
     answer = EmbeddingClient(project.config).lookup(list(expected))
     for item, vector in expected.items():
         np.testing.assert_array_equal(np.array(answer["embeddings"][item], np.float32), vector)
+
+
+def test_lookups_do_not_wait_for_a_writer(project: Published) -> None:
+    publish(project.config, FIRST)
+    client = EmbeddingClient(project.config)
+    file = project.config.home / "feast" / "online_store.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        writer.execute('DELETE FROM "longtail_item_embeddings_b"')
+        assert client.lookup(["item-000"])["embeddings"]["item-000"] is not None
+        writer.execute("ROLLBACK")
 
 
 @pytest.mark.parametrize("items", [[], "item-000", ["item-000", 7], [None]])

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from feast import FeatureService, FeatureStore, FeatureView
 from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException
+from feast.infra.online_stores.sqlite import SqliteOnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
 
@@ -25,6 +26,8 @@ SERVICE = "item_embeddings"
 FEATURES = ["embedding", "model_version"]
 READ_ROWS = 10_000
 """Keys in one read: below the number of variables that SQLite takes in a statement."""
+
+SQLITE_WAIT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class OnlineStore:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._store = open_store(config)
+        self._store = open_online(config)
         self._provider = self._store._get_provider()
         self._served: _ServedSlot | None = None
 
@@ -193,6 +196,21 @@ class OnlineStore:
                 f"feature view {_view_name(slot)} is not applied: publish again, or run `feast "
                 f"apply` in {self._config.feature_repo}"
             ) from error
+
+
+def open_online(config: Config) -> FeatureStore:
+    """Open the project's Feast store for online reads and writes.
+
+    The embedded store is one SQLite file. With a write-ahead log its readers never wait for a
+    writer, and two writers, of embeddings and of queries' features, wait for each other.
+    """
+    store = open_store(config)
+    online = store._get_provider().online_store
+    if isinstance(online, SqliteOnlineStore):
+        connection = online._get_conn(store.config)
+        connection.execute(f"PRAGMA busy_timeout = {1000 * SQLITE_WAIT_SECONDS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+    return store
 
 
 def find_service(store: FeatureStore, name: str, *, cached: bool = False) -> FeatureService | None:

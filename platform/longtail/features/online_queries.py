@@ -8,8 +8,7 @@ from feast.type_map import python_values_to_proto_values
 
 from longtail.config import Config
 from longtail.errors import LongtailError
-from longtail.features.definitions import open_store
-from longtail.features.online import OnlineRow, entity_keys, required_service
+from longtail.features.online import OnlineRow, entity_keys, open_online, required_service
 from longtail.features.schema import Feature
 
 
@@ -17,7 +16,7 @@ class OnlineQueries:
     """The views of `features.online_query_service` in the online store."""
 
     def __init__(self, config: Config) -> None:
-        self._store = open_store(config)
+        self._store = open_online(config)
         self._provider = self._store._get_provider()
         self._service_name = config.features.online_query_service
 
