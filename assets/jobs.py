@@ -12,14 +12,12 @@ from dagster import (
 from pydantic import Field
 
 from assets.metadata import figures
-from assets.partitions import DAILY
 from assets.resources import Project
 from assets.stage import failures, forwarded_log
 
 refresh = define_asset_job(
     "refresh",
-    selection=AssetSelection.all() - AssetSelection.keys("interactions", "items", "queries"),
-    partitions_def=DAILY,
+    selection=AssetSelection.all() - AssetSelection.assets("interactions", "items", "queries"),
     description="The whole flow for one day: from the raw tables to served embeddings.",
 )
 

@@ -56,28 +56,34 @@ def main() -> None:
     os.environ["LONGTAIL_CONFIG"] = str(config_file(arguments.config))
     signal.signal(signal.SIGTERM, _interrupt)
     hide_warnings()
+    from longtail.features.preflight import check_data
+
     try:
         config = load_config()
-        as_of = _preflight(config, arguments.as_of)
+        as_of = check_data(config, arguments.as_of)
+        check_day(config, as_of, today=datetime.now(UTC).date())
     except LongtailError as error:
         progress.send("finished", exit_code=error.exit_code, stage=None, error=str(error))
         sys.exit(error.exit_code)
     sys.exit(_refresh(config, as_of, progress))
 
 
-def _preflight(config: Config, as_of: date | None) -> date:
-    from longtail.features.preflight import check_data
+def check_day(config: Config, as_of: date, *, today: date) -> None:
+    """Refuse a day that is no partition.
 
-    day = check_data(config, as_of)
-    first, today = config.schedule.first_day, datetime.now(UTC).date()
-    if day < first:
+    Raises:
+        InputError: it is before the configured first day, or has not begun.
+    """
+    first = config.schedule.first_day
+    if as_of < first:
         raise InputError(
-            f"as_of {day} is before {first}, the first day that can be refreshed: choose a later "
+            f"as_of {as_of} is before {first}, the first day that can be refreshed: choose a later "
             "--as-of, or set `schedule.first_day` in the configuration"
         )
-    if day > today:
-        raise InputError(f"as_of {day} is in the future: today is {today} (UTC); choose --as-of")
-    return day
+    if as_of > today:
+        raise InputError(
+            f"as_of {as_of} is in the future: it is {today} (UTC) now; choose an earlier --as-of"
+        )
 
 
 def _refresh(config: Config, as_of: date, progress: Progress) -> int:

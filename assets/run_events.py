@@ -32,26 +32,26 @@ class RunReporter:
         self.failure: StageFailure | None = None
         self._stages = {key.to_python_identifier() for key in job.asset_layer.executable_asset_keys}
         self.num_stages = len(self._stages)
-        self._num_started = 0
+        self._started: set[str] = set()
         self._send = send
         self._causes: dict[str, str] = {}
 
     def report(self, entry: EventLogEntry, *_: Any) -> None:
         """Handle one event, in the order in which Dagster stores them."""
-        event = entry.dagster_event
-        step = entry.step_key
+        event, step = entry.dagster_event, entry.step_key
         if step is None:
             return
         if event is None:
-            # What Pipes says of itself begins like that.
-            if not entry.user_message.startswith("[pipes]"):
+            # What Pipes says of itself begins with its name; steps that do not run say so, too.
+            if step in self._started and not entry.user_message.startswith("[pipes]"):
                 level = logging.getLevelName(int(entry.level))
                 self._send("log", level=level, message=entry.user_message)
             return
         kind = event.event_type
-        if kind == DagsterEventType.STEP_START and step in self._stages:
-            self._num_started += 1
-            self._send("stage", stage=step, number=self._num_started)
+        if kind == DagsterEventType.STEP_START:
+            self._started.add(step)
+            if step in self._stages:
+                self._send("stage", stage=step, number=len(self._started & self._stages))
         elif kind == DagsterEventType.STEP_SUCCESS and step in self._stages:
             seconds = event.step_success_data.duration_ms / 1000
             self._send("done", stage=step, seconds=seconds)

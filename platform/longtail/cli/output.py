@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -36,7 +36,7 @@ class Output:
             return
         console = Console(file=self._stdout, highlight=False)
         for renderable in renderables:
-            console.print(renderable)
+            console.print(renderable, soft_wrap=isinstance(renderable, str | Text))
         self._stdout.flush()
 
 
@@ -57,7 +57,9 @@ def output(as_json: bool) -> Iterator[Output]:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        yield out
+        # Python's own stream, too: it need not write to descriptor 1.
+        with redirect_stdout(sys.stderr):
+            yield out
     finally:
         logger.setLevel(level)
         logger.removeHandler(handler)

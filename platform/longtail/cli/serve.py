@@ -41,9 +41,7 @@ def serve(
             if _healthy(server, url):
                 out.result(
                     {"url": url, "pid": server.pid},
-                    f"Serving on {url} until Ctrl-C. Try:\n"
-                    f"  curl {url}/get-online-features -H 'content-type: application/json' \\\n"
-                    """    -d '{"feature_service": "item_embeddings", "entities": {...}}'""",
+                    f"Serving until Ctrl-C: POST {url}/get-online-features",
                 )
             code = server.wait()
         finally:

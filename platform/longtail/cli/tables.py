@@ -7,14 +7,16 @@ from rich import box
 from rich.table import Table
 
 METRICS = ("recall@10", "recall@50", "map@10", "map@50")
+SLICES = ("overall", "head", "tail", "cold")
 
 
 def grid(*columns: str, title: str | None = None) -> Table:
     """An empty table in the house style; columns whose name starts with `#` hold numbers."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for column in columns:
+        is_number = column.startswith("#")
         table.add_column(
-            column.removeprefix("#"), justify="right" if column.startswith("#") else "left"
+            column.removeprefix("#"), justify="right" if is_number else "left", no_wrap=is_number
         )
     return table
 
@@ -33,16 +35,21 @@ def facts(document: Mapping[str, Any], *, title: str | None = None) -> Table:
 
 
 def metrics(document: Mapping[str, Any]) -> Table:
-    """Retrieval by slice, and the baselines' overall rows below, where the document has them."""
+    """Retrieval by slice, and below it the same of the baselines, where the document has them."""
     table = grid("", *(f"#{name}" for name in METRICS), "#pairs", title="Retrieval, held-out pairs")
-    for name, values in document["metrics"].items():
+    for name, values in sorted(document["metrics"].items(), key=_slice_order):
         table.add_row(name, *_metric_cells(values))
-    for name, slices in document.get("baselines", {}).items():
+    for baseline, slices in document.get("baselines", {}).items():
         table.add_section()
-        for slice_name, values in slices.items():
-            label = f"{name.replace('_', ' ')}, {slice_name}"
+        for name, values in sorted(slices.items(), key=_slice_order):
+            label = f"{baseline.removesuffix('_ranking')}, {name}"
             table.add_row(label, *_metric_cells(values), style="dim")
     return table
+
+
+def _slice_order(entry: tuple[str, Any]) -> tuple[int, str]:
+    name = entry[0]
+    return (SLICES.index(name) if name in SLICES else len(SLICES), name)
 
 
 def _metric_cells(values: Mapping[str, Any]) -> list[str]:
