@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Project
 from feast.data_source import DataSource
+from feast.errors import FeastError
 from feast.feature_view import DUMMY_ENTITY
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.permissions.permission import Permission
@@ -46,7 +47,7 @@ def open_store(config: Config) -> FeatureStore:
             raise InputError(f"{file} must be a mapping")
         _embed(settings, config.home / "feast")
         return FeatureStore(config=RepoConfig(repo_path=config.feature_repo, **settings))
-    except (ValueError, TypeError, yaml.YAMLError) as error:
+    except (FeastError, ValueError, TypeError, yaml.YAMLError) as error:
         raise InputError(f"{file} is not a valid Feast configuration: {error}") from error
 
 

@@ -94,6 +94,11 @@ def normalised(rows: pa.Table, columns: Sequence[Column]) -> pa.Table:
     """The rows with every column in the Arrow type of its form."""
     types = {column.name: ARROW_TYPES[column.form] for column in columns}
     types[TIMESTAMP] = ARROW_TYPES["timestamp"]
+    if pa.types.is_string(rows[TIMESTAMP].type):
+        # ibis 12 does not know DuckDB 2's type for nanoseconds with a zone, as pandas writes them,
+        # and passes them on in words.
+        precise = rows[TIMESTAMP].cast(pa.timestamp("ns", "UTC"))
+        rows = rows.set_column(rows.column_names.index(TIMESTAMP), TIMESTAMP, precise)
     return pa.table(
         {
             # Not safe: nanoseconds are cut to microseconds.

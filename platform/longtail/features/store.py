@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureView, Project
-from feast.errors import FeastObjectNotFoundException
+from feast.errors import FeastError, FeastObjectNotFoundException
 from feast.repo_operations import extract_objects_for_apply_delete
 from feast.types import Bool
 
@@ -75,7 +75,7 @@ class FeatureRepository:
                 self.store.project, self.store.registry, contents
             )
             self.store.apply(to_apply, to_delete, partial=False)
-        except (ValueError, FeastObjectNotFoundException) as error:
+        except (FeastError, ValueError) as error:
             raise InputError(
                 f"Feast refuses the definitions in {self.config.feature_repo}: {error}"
             ) from error
