@@ -80,7 +80,7 @@ class ModelConfig(Section):
 class LossConfig(Section):
     """The supervised loss: batch softmax with its corrections (DESIGN.md section 3)."""
 
-    temperature: PositiveFloat = 0.1
+    temperature: PositiveFloat = 0.06
     logq: Literal["exact", "none"] = "exact"
     correct_positive: bool = Field(True, description="apply logQ to the positive's logit too")
     mixed_negatives: bool = Field(True, description="uniform catalogue items as candidates")
@@ -105,8 +105,8 @@ class TrainingConfig(Section):
     num_epochs: PositiveInt = 10
     warm_start: bool = Field(True, description="start from the newest earlier version's tables")
     warm_start_epochs: PositiveInt = Field(3, description="epochs of a warm-started refresh")
-    table_learning_rate: PositiveFloat = 0.05
-    tower_learning_rate: PositiveFloat = 0.025
+    table_learning_rate: PositiveFloat = 0.02
+    tower_learning_rate: PositiveFloat = 0.01
     num_ranks: PositiveInt = 1
     threads_per_rank: PositiveInt | None = Field(None, description="default: cores / ranks")
     checkpoint_every_steps: PositiveInt = 500
