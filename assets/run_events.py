@@ -1,12 +1,17 @@
 """What of Dagster's event log a person who waits wants to see."""
 
 import logging
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from dagster import AssetCheckEvaluation, DagsterEventType, EventLogEntry, JobDefinition
+
+
+# How an exception of ours begins once Pipes has written it down.
+_OWN_ERROR = re.compile(r"^longtail\.errors\.\w+: ")
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class RunReporter:
             self._send("log", level="WARNING", message=f"{step} failed, and is tried again")
         elif kind == DagsterEventType.ENGINE_EVENT and event.engine_event_data.error:
             # What ended a process on the other side of Dagster Pipes.
-            self._causes[step] = event.engine_event_data.error.message.strip()
+            message = event.engine_event_data.error.message.strip()
+            self._causes[step] = _OWN_ERROR.sub("", message)
         elif kind == DagsterEventType.ASSET_CHECK_EVALUATION:
             evaluation = event.event_specific_data
             if isinstance(evaluation, AssetCheckEvaluation) and not evaluation.passed:

@@ -4,13 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.text import Text
@@ -22,6 +20,7 @@ from longtail.cli.output import output, progress_line
 from longtail.config import Config, config_file, load_config
 from longtail.errors import GateRefusedError, InputError, LongtailError
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 ERRORS = {error.exit_code: error for error in (LongtailError, InputError, GateRefusedError)}
 
 
@@ -31,14 +30,17 @@ def run(config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOpti
         project = load_config(config)
         out.progress.print("Checking configuration and data")
         outcome = _Outcome(out.progress)
-        with _child(config_file(config), as_of) as child:
-            assert child.stdout is not None
-            for line in child.stdout:
+        with _Child(config_file(config), as_of) as child:
+            for line in child.lines():
                 outcome.handle(json.loads(line))
+        if child.interrupted:
+            raise LongtailError(
+                "interrupted; what was served still is. The same command goes on where it stopped"
+            )
         finished = outcome.finished
         if finished is None:
             raise LongtailError(
-                f"the run ended with exit code {child.returncode} and did not say why; "
+                f"the run ended with exit code {child.exit_code} and did not say why; "
                 f"its log: {outcome.log or 'none yet'}"
             )
         failure = outcome.failure()
@@ -49,38 +51,51 @@ def run(config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOpti
             raise failure
 
 
-@contextmanager
-def _child(config: Path, as_of: date | None) -> Iterator[subprocess.Popen[str]]:
+class _Child:
     """Dagster in a session of its own, so that Ctrl-C reaches it once, from us.
 
     It gets the time that it needs to end training; a second Ctrl-C kills it.
     """
-    # -P: a folder named `assets` where the command runs must not shadow ours.
-    command = [sys.executable, "-P", "-m", "assets.run", f"--config={config}"]
-    command += [f"--as-of={as_of}"] if as_of else []
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    interruptions = 0
 
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        nonlocal interruptions
-        interruptions += 1
-        child.send_signal(signal.SIGINT if interruptions == 1 else signal.SIGKILL)
+    def __init__(self, config: Path, as_of: date | None) -> None:
+        # -P: a folder named `assets` where the command runs must not shadow ours.
+        self._command = [sys.executable, "-P", "-m", "assets.run", f"--config={config}"]
+        self._command += [f"--as-of={as_of}"] if as_of else []
+        self._num_interruptions = 0
 
-    previous: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        previous = {number: signal.signal(number, interrupt) for number in _ENDING}
-    try:
-        yield child
-        child.wait()
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-        for number, handler in previous.items():
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        self._handlers = {number: signal.signal(number, self._interrupt) for number in _ENDING}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:  # we fail ourselves, or it is about to end
+            self._process.kill()
+            self._process.wait()
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether it ended because we were asked to end."""
+        return self._num_interruptions > 0 and self.exit_code != 0
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode
+
+    def lines(self) -> Iterator[str]:
+        """What it tells, until it has ended."""
+        assert self._process.stdout is not None
+        yield from self._process.stdout
+        self._process.wait()
+
+    def _interrupt(self, signum: int, frame: FrameType | None) -> None:
+        self._num_interruptions += 1
+        first = self._num_interruptions == 1
+        self._process.send_signal(signal.SIGINT if first else signal.SIGKILL)
 
 
 class _Outcome:
