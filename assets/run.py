@@ -24,6 +24,14 @@ INSTANCE_SETTINGS = """\
 # Written by `longtail run` where there was none; yours to edit.
 telemetry:
   enabled: false
+# A backfill trains one day at a time; another machine may do more at once.
+concurrency:
+  runs:
+    max_concurrent_runs: 1
+# A run whose process was killed must not hold the queue for ever.
+run_monitoring:
+  enabled: true
+  max_runtime_seconds: 86400
 """
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from dagster import AssetCheckEvaluation, DagsterEventType, EventLogEntry, JobDefinition
 
-
 # How an exception of ours begins once Pipes has written it down.
 _OWN_ERROR = re.compile(r"^longtail\.errors\.\w+: ")
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from datetime import date
 from typing import Any
 
@@ -13,6 +14,7 @@ from assets.run_events import RunReporter, StageFailure
 from assets.stage import stage
 from longtail.config import Config, ScheduleConfig
 from longtail.errors import GateRefusedError, InputError
+from tests.integration.conftest import child_environment
 
 DAYS = dg.DailyPartitionsDefinition("2024-01-01")
 TODAY = date(2024, 2, 10)
@@ -122,3 +124,40 @@ def test_an_unknown_error_is_told_with_its_own_words() -> None:
             raise_on_error=False,
         )
     assert reporter.failure == StageFailure("catalogue", "OSError: no space left on device", 1)
+
+
+@pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::dagster_shared.utils.warnings.PreviewWarning")
+def test_an_error_on_the_other_side_of_pipes_is_told_with_its_words() -> None:
+    program = (
+        "from dagster_pipes import open_dagster_pipes\n"
+        "from longtail.errors import LongtailError\n"
+        "with open_dagster_pipes():\n"
+        "    raise LongtailError('the loss is not finite: lower the learning rates')"
+    )
+
+    @dg.asset(partitions_def=DAYS)
+    def model(
+        context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient
+    ) -> dg.MaterializeResult[None]:
+        command = [sys.executable, "-c", program]
+        return pipes.run(context=context, command=command).get_materialize_result()
+
+    job = dg.Definitions(
+        assets=[model],
+        jobs=[dg.define_asset_job("everything")],
+        resources={"pipes": dg.PipesSubprocessClient(env=child_environment())},
+        executor=dg.in_process_executor,
+    ).resolve_job_def("everything")
+    reporter = RunReporter(job, lambda event, **details: None)
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_event_listener(reporter.run_id, reporter.report)
+        job.execute_in_process(
+            instance=instance,
+            partition_key="2024-02-03",
+            run_id=reporter.run_id,
+            raise_on_error=False,
+        )
+    assert reporter.failure == StageFailure(
+        "model", "the loss is not finite: lower the learning rates", 1
+    )

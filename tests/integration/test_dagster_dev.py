@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from assets.run import INSTANCE_SETTINGS
 from tests.blocks import write_blocks
 from tests.integration.conftest import child_environment
 
@@ -23,12 +24,6 @@ T = TypeVar("T")
 
 DAY = "2024-01-05"
 PUBLISHED_WITHIN_SECONDS = 240.0
-SETTINGS = """\
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-"""
 LAUNCH = """
 mutation Launch($job: ExecutionParams!) {
   launchPipelineExecution(executionParams: $job) {
@@ -66,7 +61,7 @@ class DagsterDev:
     def __init__(self, folder: Path) -> None:
         home = folder / "dagster"
         home.mkdir()
-        (home / "dagster.yaml").write_text(SETTINGS)
+        (home / "dagster.yaml").write_text(INSTANCE_SETTINGS)
         config = write_blocks(folder, schedule={"first_day": "2024-01-01", "cron": "* * * * *"})
         self.pointer = folder / ".longtail" / "published.json"
         self.log = folder / "dagster-dev.log"

@@ -1,8 +1,11 @@
 """The whole flow on a small project: a day that is published, then a day that the gate refuses."""
 
 import json
+import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -125,6 +128,42 @@ def test_neighbours_and_recommendations_are_of_the_same_section(refreshed: Refre
     neighbours = refreshed.command("neighbours", "item-003", "-k", "3")
     assert neighbours.returncode == 0, neighbours.stderr
     assert "Most like item-003" in neighbours.stdout
+
+
+def test_the_feature_server_gives_the_same_vector_and_ends_when_asked(
+    refreshed: Refreshed,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = ["serve", f"--port={port}", "--json", f"--config={refreshed.file}"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "longtail.cli", *arguments],
+        env=child_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        url = json.loads(server.stdout.readline())["url"]
+        assert url == f"http://127.0.0.1:{port}"
+        question = {"feature_service": "item_embeddings", "entities": {"item_id": ["item-017"]}}
+        request = urllib.request.Request(
+            f"{url}/get-online-features",
+            json.dumps(question).encode(),
+            {"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            answer = json.load(response)
+    finally:
+        server.send_signal(signal.SIGINT)
+        _, errors = server.communicate(timeout=60)
+    assert server.returncode == 0, errors
+    column = answer["metadata"]["feature_names"].index("embedding")
+    version = read_json(published_pointer(refreshed.config))["version"]
+    table = pq.read_table(VersionPaths(refreshed.config, version).embeddings)
+    row = table["item_id"].to_pylist().index("item-017")
+    assert answer["results"][column]["values"] == [table["embedding"][row].as_py()]
 
 
 def test_a_refused_day_publishes_nothing(refreshed: Refreshed) -> None:

@@ -150,6 +150,7 @@ def _summary(project: Config, outcome: _Outcome, refusal: LongtailError | None) 
         "as_of": outcome.as_of.isoformat(),
         "version": version,
         "approved": refusal is None,
+        "published": served["version"] == version,
         "served": {key: served[key] for key in ("version", "as_of")},
         "metrics": metrics["metrics"],
         "baselines": metrics["baselines"],
@@ -160,7 +161,7 @@ def _summary(project: Config, outcome: _Outcome, refusal: LongtailError | None) 
 
 def _verdict(document: Mapping[str, Any]) -> Text:
     version, served = document["version"], document["served"]
-    if served["version"] == version:
+    if document["published"]:
         return Text(f"Version {version} is served, as of {document['as_of']}.", style="bold green")
     if document["approved"]:
         return Text(

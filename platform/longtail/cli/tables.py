@@ -85,7 +85,7 @@ def masking_plan(document: Mapping[str, Any]) -> Table:
 
 def versions(document: Mapping[str, Any]) -> Table:
     """The versions on disk."""
-    table = grid("version", "as of", "state", "#items", "created")
+    table = grid("version", "as of", "state", "#items", "created (UTC)")
     for entry in document["versions"]:
         num_items = entry.get("num_items")
         table.add_row(
@@ -93,7 +93,7 @@ def versions(document: Mapping[str, Any]) -> Table:
             entry["as_of"],
             entry["state"],
             "" if num_items is None else f"{num_items:,}",
-            entry.get("created_at") or "",
+            (entry.get("created_at") or "")[: len("2023-06-10T12:00")].replace("T", " "),
             style="bold" if entry["state"] == "served" else None,
         )
     return table
