@@ -105,8 +105,8 @@ class TrainingConfig(Section):
     num_epochs: PositiveInt = 10
     warm_start: bool = Field(True, description="start from the newest earlier version's tables")
     warm_start_epochs: PositiveInt = Field(3, description="epochs of a warm-started refresh")
-    table_learning_rate: PositiveFloat = 0.02
-    tower_learning_rate: PositiveFloat = 0.01
+    table_learning_rate: PositiveFloat = 0.01
+    tower_learning_rate: PositiveFloat = 0.0025
     num_ranks: PositiveInt = 1
     threads_per_rank: PositiveInt | None = Field(None, description="default: cores / ranks")
     checkpoint_every_steps: PositiveInt = 500

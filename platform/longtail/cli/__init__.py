@@ -1,5 +1,6 @@
 """The `longtail` command."""
 
+import os
 import sys
 
 import typer
@@ -35,6 +36,9 @@ for panel, commands in {
 
 def main() -> None:
     """Run the command; a known error is one line on stderr and its exit code."""
+    # For torch's threads, here and in child processes: spinning while they wait, they would slow
+    # down whatever else runs on the machine, and each other.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except LongtailError as error:

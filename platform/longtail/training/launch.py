@@ -137,6 +137,9 @@ def _run_torchrun(
         **os.environ,
         "LONGTAIL_HOME": str(config.home),
         "OMP_NUM_THREADS": str(threads),
+        # Threads that spin while they wait starve the batch builder, and on a machine that does
+        # other work as well they made a step six times slower.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         # A restarted group hangs in its rendezvous while the store is shared (torch 2.13).
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
     }
