@@ -1,15 +1,12 @@
 """From an approved model to what downstream code reads. Only this part is retried: it is I/O."""
 
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from dagster import (
     AssetExecutionContext,
     Backoff,
     FreshnessPolicy,
     MaterializeResult,
-    MetadataValue,
     RetryPolicy,
     asset,
 )
@@ -20,15 +17,13 @@ from assets.metadata import figures, table
 from assets.partitions import DAILY
 from assets.resources import Project
 from assets.stage import stage
-from longtail.config import Config, load_config
+from longtail.config import load_config
 
 RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL)
 # A backfilled day counts as fresh, too: Dagster's policies do not know partitions.
 FRESHNESS = FreshnessPolicy.time_window(
     fail_window=timedelta(hours=load_config().schedule.max_age_hours)
 )
-_NUM_SAMPLE_ITEMS = 5
-_NUM_NEIGHBOURS = 5
 
 
 @asset(deps=[approved_model], partitions_def=DAILY, group_name="publication", kinds={"parquet"})
@@ -46,7 +41,15 @@ def item_index(context: AssetExecutionContext, project: Project) -> MaterializeR
     from longtail.embeddings.index import build_index
 
     with stage(context) as as_of:
-        return MaterializeResult(metadata=figures(build_index(project.load(), as_of)))
+        summary = build_index(project.load(), as_of)
+        rows = [
+            {
+                "item": sample["item"],
+                "neighbours": ", ".join(found["item"] for found in sample["neighbours"]),
+            }
+            for sample in summary["samples"]
+        ]
+        return MaterializeResult(metadata={**figures(summary), "sample_neighbours": table(rows)})
 
 
 @asset(
@@ -64,17 +67,10 @@ def online_item_embeddings(
 
     A day older than the served one is not published; the metadata says so.
     """
-    from longtail.artifacts import RunPaths
     from longtail.embeddings.publish import publish
 
     with stage(context) as as_of:
-        config = project.load()
-        document = publish(config, as_of)
-        metadata = figures(document)
-        if document["as_of"] == as_of.isoformat():
-            interactions = RunPaths(config, as_of).catalogue / "interactions.parquet"
-            metadata["sample_neighbours"] = _sample_neighbours(config, interactions)
-        return MaterializeResult(metadata=metadata)
+        return MaterializeResult(metadata=figures(publish(project.load(), as_of)))
 
 
 @asset(
@@ -92,22 +88,3 @@ def online_query_features(
 
     with stage(context) as as_of:
         return MaterializeResult(metadata=figures(publish_query_features(project.load(), as_of)))
-
-
-def _sample_neighbours(config: Config, interactions: Path) -> MetadataValue[Any]:
-    """The nearest items of the most chosen items that are still in the catalogue."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    from longtail.serving.neighbours import Neighbours
-
-    counts = pc.value_counts(pq.read_table(interactions, columns=["item_id"])["item_id"])
-    order = pc.sort_indices(counts.field("counts"), sort_keys=[("", "descending")])
-    served = Neighbours(config)
-    known = set(served.served().items.to_pylist())
-    chosen = [item for item in counts.field("values").take(order).to_pylist() if item in known]
-    rows = []
-    for item in chosen[:_NUM_SAMPLE_ITEMS]:
-        results = served.of_item(item, _NUM_NEIGHBOURS)["results"]
-        rows.append({"item": item, "neighbours": ", ".join(result["item"] for result in results)})
-    return table(rows)

@@ -99,10 +99,13 @@ def test_people_see_counts_curves_and_neighbours(refreshed: Refreshed) -> None:
             "overall"
         ]["recall@50"]
     )
-    (event,) = refreshed.result.asset_materializations_for_node("online_item_embeddings")
+    (event,) = refreshed.result.asset_materializations_for_node("item_index")
     sample = event.metadata["sample_neighbours"]
     assert isinstance(sample, dg.TableMetadataValue)
-    assert len(sample.records) == 5
+    first = sample.records[0].data
+    item, neighbours = str(first["item"]), str(first["neighbours"]).split(", ")
+    assert item not in neighbours
+    assert len(neighbours) == len(set(neighbours)) > 1
 
 
 def test_lookup_prints_the_row_of_the_file(refreshed: Refreshed) -> None:
