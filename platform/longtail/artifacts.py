@@ -94,9 +94,9 @@ def replaced_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb+") as handle:
+        with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -111,11 +111,11 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         yield temporary
         if path.exists():
             outgoing = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-            os.replace(path, outgoing)
-            os.replace(temporary, path)
+            path.replace(outgoing)
+            temporary.replace(path)
             shutil.rmtree(outgoing)
         else:
-            os.replace(temporary, path)
+            temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -148,7 +148,7 @@ def fingerprint(*parts: Any) -> str:
 
 def file_hash(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as handle:
+    with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 

@@ -20,7 +20,8 @@ def stable_hash(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     with duckdb.connect() as connection:
         connection.register("input", table)
         hashed = connection.execute(
-            "SELECT ('0x' || substr(md5(value), 1, 16))::UBIGINT AS hash FROM input ORDER BY position"
+            "SELECT ('0x' || substr(md5(value), 1, 16))::UBIGINT AS hash "
+            "FROM input ORDER BY position"
         ).fetchnumpy()
     return np.asarray(hashed["hash"], dtype=np.uint64)
 
