@@ -184,7 +184,7 @@ def test_the_same_step_gives_the_same_batch(training_set: TrainingSet) -> None:
     one, _ = first_batch(training_set, config())
     two, _ = first_batch(training_set, config())
     assert one.features.values().tolist() == two.features.values().tolist()
-    assert one.mask_seed == two.mask_seed
+    assert one.mask_draw == two.mask_draw
 
 
 def test_the_last_batch_is_filled_with_weight_zero(training_set: TrainingSet) -> None:

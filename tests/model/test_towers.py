@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from longtail.model.augmentation import masks_by_seed
+from longtail.model.augmentation import Mask, correlated_masks
 from longtail.model.towers import Tower
 
 DIMS = [3, 2, 4, 1]
@@ -41,22 +41,19 @@ def test_a_missing_feature_is_its_learned_default() -> None:
         start += dim
 
 
-@pytest.mark.parametrize("masked", list(itertools.product([False, True], repeat=4)))
-def test_three_views_in_one_pass_equal_three_passes(masked: tuple[bool, ...]) -> None:
+@pytest.mark.parametrize("hidden_in", list(itertools.product([0, 1, 2], repeat=4)))
+def test_three_views_in_one_pass_equal_three_passes(hidden_in: tuple[int, ...]) -> None:
     model = tower()
     pooled, present = inputs(6)
-    first_mask = torch.tensor(masked)
+    mask = Mask(tuple(v == 1 for v in hidden_in), tuple(v == 2 for v in hidden_in))
 
     def plain_pass(visible: torch.Tensor) -> torch.Tensor:
         columns = visible.repeat_interleave(torch.tensor(DIMS))
         return model.rest(model.first(model.fill(pooled * columns, present & visible)))
 
-    wanted = [
-        plain_pass(torch.ones(4, dtype=torch.bool)),
-        plain_pass(~first_mask),
-        plain_pass(first_mask),
-    ]
-    views = [model.rest(view) for view in model.first_by_mask(model.fill(pooled, present), masked)]
+    hidden = [(False,) * 4, mask.first, mask.second]
+    wanted = [plain_pass(~torch.tensor(flags)) for flags in hidden]
+    views = [model.rest(view) for view in model.first_by_mask(model.fill(pooled, present), mask)]
     for view, reference in zip(views, wanted, strict=True):
         assert torch.allclose(view, reference, atol=1e-12)
 
@@ -72,9 +69,16 @@ def test_three_views_in_one_pass_equal_three_passes(masked: tuple[bool, ...]) ->
 
 
 def test_masks_follow_the_plan() -> None:
-    plan = {"a": ["a", "c"], "b": ["b"], "c": ["b", "c"]}
-    assert masks_by_seed(["a", "b", "c"], plan) == [
-        [True, False, True],
-        [False, True, False],
-        [False, True, True],
+    plan = {"a": ["a", "c"], "b": ["b"], "c": ["c", "b"]}
+    assert correlated_masks(["a", "b", "c"], plan) == [
+        Mask((True, False, True), (False, True, False)),
+        Mask((False, True, False), (True, False, True)),
+        Mask((False, True, True), (True, False, False)),
+    ]
+
+
+def test_what_the_plan_never_masks_is_hidden_in_neither_view() -> None:
+    assert correlated_masks(["kept", "a", "b"], {"a": ["a"], "b": ["b"]}) == [
+        Mask((False, True, False), (False, False, True)),
+        Mask((False, False, True), (False, True, False)),
     ]

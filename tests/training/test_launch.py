@@ -11,7 +11,7 @@ from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
 from longtail.config import Config, load_config
 from longtail.correlation.masking_plan import masking_plan
 from longtail.dataset.training_set import load_training_set
-from longtail.errors import LongtailError
+from longtail.errors import InputError, LongtailError
 from longtail.training.bundle import load_encoder
 from longtail.training.launch import train, version_name
 from tests.evaluation.small_project import make_day
@@ -72,3 +72,13 @@ def test_a_failed_run_says_why_and_where_its_log_is(tmp_path: Path) -> None:
         train(file, DAY)
     assert "training.log" in str(caught.value)
     assert not RunPaths(config, DAY).model.exists()
+
+
+def test_correlated_masking_without_features_to_mask_is_refused(tmp_path: Path) -> None:
+    file = write_config(tmp_path)
+    config = load_config(file)
+    prepare(config)
+    write_json(RunPaths(config, DAY).correlations / "correlations.json", {"plan": {}})
+    with pytest.raises(InputError, match="needs two item features"):
+        train(file, DAY)
+    assert not VersionPaths(config, version_name(config, DAY)).folder.exists()

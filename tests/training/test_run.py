@@ -76,7 +76,12 @@ def config(tmp_path: Path) -> Config:
     made = make_config(tmp_path / "home").model_copy(
         update={
             "training": TrainingConfig(
-                batch_size=64, checkpoint_every_steps=3, log_every_steps=1, seed=7
+                batch_size=64,
+                table_learning_rate=0.05,
+                tower_learning_rate=0.025,
+                checkpoint_every_steps=3,
+                log_every_steps=1,
+                seed=7,
             ),
             "self_supervision": SelfSupervisionConfig(sample_size=20),
         }

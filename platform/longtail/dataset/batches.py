@@ -42,7 +42,7 @@ class Batch:
         excluded_example, excluded_candidate: `[E]` int64, pairs that are accidental hits: the
             candidate is a known training positive of the example's query (its own item included).
         num_queries, num_items, num_sampled: Q, I, M.
-        mask_seed: the item feature from which this step's mask is built.
+        mask_draw: a random number that chooses this step's mask, the same on every rank.
     """
 
     features: KeyedJaggedTensor
@@ -58,7 +58,7 @@ class Batch:
     num_queries: int
     num_items: int
     num_sampled: int
-    mask_seed: int
+    mask_draw: int
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""
@@ -179,7 +179,7 @@ class BatchBuilder:
             num_queries=len(query_rows),
             num_items=len(item_rows),
             num_sampled=len(sampled),
-            mask_seed=int(mask_generator(self._seed, step).integers(len(s.schema.item))),
+            mask_draw=int(mask_generator(self._seed, step).integers(2**31)),
         )
 
     def _drop_values(

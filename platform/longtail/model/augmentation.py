@@ -1,19 +1,35 @@
 """Augmentations: which item features each of the two views hides."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 
-def masks_by_seed(
-    feature_names: Sequence[str], plan: Mapping[str, Sequence[str]]
-) -> list[list[bool]]:
-    """The masking plan as flags.
+@dataclass(frozen=True)
+class Mask:
+    """What two views of an item hide: complementary sets of the features that may be masked.
+
+    Attributes:
+        first: F flags, the features that the first view hides.
+        second: F flags, the features that the second view hides. A feature that is never masked is
+            in neither.
+    """
+
+    first: tuple[bool, ...]
+    second: tuple[bool, ...]
+
+
+def correlated_masks(feature_names: Sequence[str], plan: Mapping[str, Sequence[str]]) -> list[Mask]:
+    """The masks that correlated feature masking draws from, one a seed feature.
 
     Args:
         feature_names: the F item features, in the order of the schema.
-        plan: for each seed feature the features that its mask holds, itself included.
-
-    Returns:
-        `[F][F]`: flag j of entry i tells whether the mask of seed i hides feature j in the first
-        view. The second view hides exactly the others.
+        plan: for each feature that may be masked, as seed, the features that its mask holds, itself
+            included.
     """
-    return [[name in set(plan[seed]) for name in feature_names] for seed in feature_names]
+    return [
+        Mask(
+            first=tuple(name in masked for name in feature_names),
+            second=tuple(name in plan and name not in masked for name in feature_names),
+        )
+        for masked in map(set, plan.values())
+    ]

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from longtail.model.augmentation import Mask
+
 
 class Tower(nn.Module):
     """A multilayer perceptron over the concatenated feature embeddings of one side.
@@ -56,31 +58,32 @@ class Tower(nn.Module):
         return self.rest(self.first(self.fill(pooled, present)))
 
     def first_by_mask(
-        self, filled: torch.Tensor, masked: Sequence[bool]
+        self, filled: torch.Tensor, mask: Mask
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The first layer of three views for the price of one (DESIGN.md, section 3).
 
-        The layer is a sum over features, so it splits into the part of the masked features and
-        the part of the others; each masked view is one part plus a constant, the defaults'.
+        The layer is a sum over features, so it splits into the parts of the features that the one,
+        the other, and neither view hides; a view that hides a part has the defaults' in its place,
+        which is the same for all rows.
 
         Args:
             filled: `[B, sum(dims)]`, of `fill`.
-            masked: F flags: True where the first view masks the feature (the second view masks
-                exactly the others).
+            mask: what the two views hide; no feature is hidden in both.
 
         Returns:
             The unmasked view, the first and the second masked view, each as `first` returns it.
         """
-        columns = torch.tensor(masked).repeat_interleave(torch.tensor(self.dims))
-        inside = columns.nonzero().ravel().to(filled.device)
-        outside = (~columns).nonzero().ravel().to(filled.device)
         weight, bias = self.input_layer.weight, self.input_layer.bias
-        part_inside = filled[:, inside] @ weight[:, inside].T
-        part_outside = filled[:, outside] @ weight[:, outside].T
-        default_inside = weight[:, inside] @ self.default[inside]
-        default_outside = weight[:, outside] @ self.default[outside]
+        dims = torch.tensor(self.dims)
+        first, second = torch.tensor(mask.first), torch.tensor(mask.second)
+        parts, defaults = [], []
+        for features in (first, second, ~(first | second)):
+            columns = features.repeat_interleave(dims).nonzero().ravel().to(filled.device)
+            parts.append(filled[:, columns] @ weight[:, columns].T)
+            defaults.append(weight[:, columns] @ self.default[columns])
+        visible_in_both = parts[2] + bias
         return (
-            part_inside + part_outside + bias,
-            part_outside + (default_inside + bias),
-            part_inside + (default_outside + bias),
+            parts[0] + parts[1] + visible_in_both,
+            parts[1] + visible_in_both + defaults[0],
+            parts[0] + visible_in_both + defaults[1],
         )

@@ -11,6 +11,7 @@ from torchrec.sparse.jagged_tensor import KeyedTensor
 from longtail.config import Config
 from longtail.dataset.batches import Batch
 from longtail.features.schema import Schema, Side
+from longtail.model.augmentation import Mask
 from longtail.model.losses import batch_softmax, view_contrast
 from longtail.model.towers import Tower
 
@@ -50,7 +51,7 @@ class TwoTower(nn.Module):
         schema: the features of both sides.
         config: model, loss and self-supervision sections are read.
         embedding_bags: maps a KeyedJaggedTensor to a KeyedTensor; TorchRec shards it.
-        masks: for each item feature as seed, which features its mask holds: `[F][F]` flags.
+        masks: what the self-supervised task draws from, one a step.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class TwoTower(nn.Module):
         schema: Schema,
         config: Config,
         embedding_bags: nn.Module,
-        masks: Sequence[Sequence[bool]],
+        masks: Sequence[Mask],
     ) -> None:
         super().__init__()
         self.embedding_bags = embedding_bags
@@ -67,7 +68,7 @@ class TwoTower(nn.Module):
         self._keys = {side: [f.key for f in schema.side(side)] for side in ("query", "item")}
         self._loss = config.loss
         self._ssl = config.self_supervision
-        self._masks = [list(mask) for mask in masks]
+        self._masks = list(masks)
 
     def forward(self, batch: Batch) -> LossTerms:
         """The loss of a batch."""
@@ -80,7 +81,7 @@ class TwoTower(nn.Module):
         main, sampled = filled[: batch.num_items], filled[batch.num_items :]
         first_layers = [item_tower.first(main)]
         if self._ssl.augmentation != "none":
-            mask = self._masks[batch.mask_seed]
+            mask = self._masks[batch.mask_draw % len(self._masks)]
             unmasked, *views = item_tower.first_by_mask(sampled, mask)
             first_layers += [unmasked, *views] if self._loss.mixed_negatives else views
         elif self._loss.mixed_negatives:

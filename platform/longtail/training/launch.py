@@ -29,7 +29,7 @@ from longtail.artifacts import (
     write_json,
 )
 from longtail.config import Config, load_config
-from longtail.errors import LongtailError
+from longtail.errors import InputError, LongtailError
 from longtail.training.warm_start import warm_start_parent
 
 log = logging.getLogger("longtail.training")
@@ -106,11 +106,17 @@ def train(
 def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
     """Put beside the model what it was made from."""
     run = RunPaths(config, as_of)
+    correlations = read_json(run.correlations / "correlations.json")
+    if config.self_supervision.augmentation == "correlated_masking" and not correlations["plan"]:
+        raise InputError(
+            "correlated masking needs two item features that may be masked: give the items "
+            "features, or set `self_supervision.augmentation: none` in the configuration"
+        )
     paths.folder.mkdir(parents=True, exist_ok=True)
     settings = config.model_dump(mode="json", exclude={"home", "feature_repo"})
     write_json(paths.config, settings)
     write_json(paths.schema, read_json(run.training_set / "schema.json"))
-    write_json(paths.masking_plan, read_json(run.correlations / "correlations.json"))
+    write_json(paths.masking_plan, correlations)
     shutil.copytree(run.vocabularies, paths.vocabularies, dirs_exist_ok=True)
     if not paths.checkpoints.is_dir():
         paths.training_log.unlink(missing_ok=True)
