@@ -61,6 +61,8 @@ def build_model(
     masks = correlated_masks([feature.name for feature in schema.item], plan)
     torch.manual_seed(config.training.seed)  # the towers start equal on every rank
     model = TwoTower(schema, config, bags, masks)
+    model.query_tower.to(device)
+    model.item_tower.to(device)
     sharders = [EmbeddingBagCollectionSharder()]
     sharding_plan = plan_sharding(model, tables, sharders, config, device)
     torch.manual_seed(config.training.seed + dist.get_rank())
