@@ -36,7 +36,7 @@ log = logging.getLogger("longtail.training")
 
 _POLL_SECONDS = 0.5
 _REPORT_SECONDS = 5.0
-# What changes how fast a run goes, not what it computes.
+# How a run is carried out, not what it learns from: another number of ranks is the same version.
 _SPEED_SETTINGS = {
     "num_ranks",
     "threads_per_rank",
