@@ -33,7 +33,8 @@ demo: install ## raw tables to published embeddings, for two days of the Debian 
 	$(BIN)/longtail neighbours nginx
 	$(BIN)/longtail recommend python3-pandas
 	@echo
-	@echo "Next: $(BIN)/dg dev        the same flow in Dagster's web interface, on port 3000"
+	@echo "Next: DAGSTER_HOME=$(CURDIR)/.longtail/dagster $(BIN)/dg dev"
+	@echo "        the same flow, and these runs, in Dagster's web interface on port 3000"
 	@echo "      $(BIN)/longtail --help"
 
 test: install lint types ## lint, types, and every test that is not slow
