@@ -97,6 +97,23 @@ def test_neighbours_and_recommendations_make_sense() -> None:
     assert "python3-numpy" in recommended, recommended
 
 
+def test_the_same_seed_gives_the_same_model_bit_by_bit(tmp_path: Path) -> None:
+    """With two threads on one rank, over an epoch of the first day."""
+    models = []
+    for name in ("one", "two"):
+        file = tmp_path / f"{name}.yaml"
+        settings = {
+            "feature_repo": str(ROOT / "feature_repo"),
+            "home": str(tmp_path / name),
+            "training": {"num_epochs": 1, "threads_per_rank": 2},
+        }
+        file.write_text(yaml.safe_dump(settings))
+        trained = longtail("train", "--config", str(file), "--as-of", DAYS[0])
+        folder = tmp_path / name / "versions" / trained["version"]
+        models.append((trained["final_loss"], (folder / "encoder.safetensors").read_bytes()))
+    assert models[0] == models[1]
+
+
 def test_popularity_correction_alone_reaches_its_bound(tmp_path: Path) -> None:
     """LogQ, no self-supervision, ten epochs on the first day."""
     file = tmp_path / "longtail.yaml"

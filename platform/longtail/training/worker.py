@@ -26,6 +26,11 @@ def run_rank(config: Config, as_of: date, version: str, parent: str | None) -> N
     device = _device()
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     rank, world_size = dist.get_rank(), dist.get_world_size()
+    if device.type == "cpu":
+        # Otherwise threads add gradients of repeated rows in the order in which they come.
+        torch.use_deterministic_algorithms(True)
+        # A property of the module object, which the stubs do not know; filling only costs time.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_num_threads(
         config.training.threads_per_rank or max(1, (os.cpu_count() or 1) // world_size)
     )
