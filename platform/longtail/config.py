@@ -78,24 +78,61 @@ class ModelConfig(Section):
 
 
 class LossConfig(Section):
-    """The supervised loss: batch softmax with its corrections (DESIGN.md section 3)."""
+    """The supervised loss: batch softmax with its corrections (model/METHOD.md)."""
 
     temperature: PositiveFloat = 0.06
-    logq: Literal["exact", "none"] = "exact"
+    logq: Literal["exact", "streaming", "none"] = Field(
+        "exact",
+        description="where sampling probabilities come from: training frequencies, a streaming "
+        "estimate of them, or no correction",
+    )
+    logq_strength: Fraction = Field(
+        1.0, description="share of the correction that is applied; less favours the tail"
+    )
+    streaming_rate: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.05, description="weight of the newest interval in the streaming estimate"
+    )
     correct_positive: bool = Field(True, description="apply logQ to the positive's logit too")
     mixed_negatives: bool = Field(True, description="uniform catalogue items as candidates")
 
 
 class SelfSupervisionConfig(Section):
-    """The auxiliary task of Yao et al. 2021 over uniformly sampled catalogue items."""
+    """The auxiliary task of Yao et al. 2021 over sampled catalogue items, and its rivals."""
 
-    augmentation: Literal["correlated_masking", "none"] = "correlated_masking"
+    augmentation: Literal[
+        "correlated_masking",
+        "random_masking",
+        "independent_masking",
+        "dropout_only",
+        "spread_out",
+        "feature_dropout",
+        "none",
+    ] = Field(
+        "correlated_masking",
+        description="feature_dropout augments the supervised item tower and has no L_self",
+    )
     weight: Annotated[float, Field(ge=0.0)] = Field(0.1, description="alpha")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="steps in which the weight grows from 0 to its value"
+    )
     temperature: PositiveFloat = 0.1
-    value_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+    value_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.3, description="probability that a view loses a value of a multi-valued feature"
+    )
+    feature_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.1, description="rate of `augmentation: feature_dropout`"
+    )
+    sampling: Literal["uniform", "frequency"] = Field(
+        "uniform", description="draw items evenly, or by their training interactions"
+    )
     sample_size: PositiveInt | None = Field(
         None, description="catalogue items a batch; at most, and by default, the batch size"
     )
+
+    @property
+    def contrasts(self) -> bool:
+        """Whether there is a self-supervised loss."""
+        return self.augmentation not in ("none", "feature_dropout")
 
 
 class TrainingConfig(Section):
@@ -181,7 +218,7 @@ class Config(Section):
     @property
     def sample_size(self) -> int:
         """Catalogue items drawn a batch; 0 when neither loss term wants any."""
-        wanted = self.loss.mixed_negatives or self.self_supervision.augmentation != "none"
+        wanted = self.loss.mixed_negatives or self.self_supervision.contrasts
         return (self.self_supervision.sample_size or self.training.batch_size) if wanted else 0
 
     @model_validator(mode="after")

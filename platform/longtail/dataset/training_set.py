@@ -1,6 +1,6 @@
 """The training set on disk: each distinct encoded row once, and the examples that point at them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longtail.artifacts import read_json, replaced_file, write_json
+from longtail.dataset.splits import pair_position
 from longtail.errors import LongtailError
 from longtail.features.encoding import EncodedRows
 from longtail.features.schema import Schema
@@ -71,6 +72,28 @@ class TrainingSet:
     train: Examples
     validation: Examples
     test: Examples
+
+    def fraction(self, fraction: float) -> "TrainingSet":
+        """This training set with a nested, hash-chosen share of its training part.
+
+        Vocabularies, catalogue and held-out parts stay; `train_count` follows. A smaller share is
+        a part of a larger one.
+        """
+        assert 0.0 < fraction <= 1.0
+        query = self.query_of_row[self.train.query_row]
+        item = self.item_of_row[self.train.item_row]
+        place = pair_position(
+            self.query_ids.take(pa.array(query)),
+            self.item_ids.take(pa.array(item)),
+            unordered=self.schema.shared_ids,
+        )
+        last = np.sort(place)[int(np.ceil(fraction * len(place))) - 1]
+        kept = np.flatnonzero(place <= last)
+        return replace(
+            self,
+            train=Examples(*(values[kept] for values in vars(self.train).values())),
+            train_count=np.bincount(item[kept], minlength=len(self.item_ids)),
+        )
 
 
 def write_training_set(folder: Path, training_set: TrainingSet) -> None:

@@ -1,0 +1,98 @@
+"""Training in this process: one rank, no checkpoint, no version; what a study's cells are made of."""
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from longtail.config import Config
+from longtail.dataset.batches import BatchBuilder
+from longtail.dataset.training_set import TrainingSet
+from longtail.errors import LongtailError
+from longtail.training.bundle import Encoder
+from longtail.training.loop import prefetched
+from longtail.training.sharding import build_model
+
+_TABLES = "embedding_bags.embedding_bags."
+
+
+def train_in_process(
+    training_set: TrainingSet,
+    config: Config,
+    *,
+    num_rows: dict[str, int],
+    plan: dict[str, Sequence[str]],
+    num_epochs: int,
+    after_epoch: Callable[[int, Encoder], None] | None = None,
+) -> Encoder:
+    """Train a two-tower model on the CPU, with as many threads as torch is set to.
+
+    Model, optimizers and batches are those of a training run of one rank.
+
+    Args:
+        training_set: what to train on.
+        config: model, loss, self-supervision and training sections are read.
+        num_rows: rows of each embedding table.
+        plan: the masking plan, by seed feature.
+        num_epochs: passes over the training part.
+        after_epoch: called with the number of epochs done and the encoder so far. The encoder
+            shares its weights with the model: what is to be kept has to be computed there.
+
+    Raises:
+        LongtailError: a loss is not finite.
+    """
+    device = torch.device("cpu")
+    with _one_rank():
+        model, optimizer = build_model(
+            training_set, config, num_rows=num_rows, plan=plan, device=device
+        )
+        encoder = _encoder(model, training_set, config)
+        builder = BatchBuilder(training_set, config)
+        model.train()
+        for epoch in range(num_epochs):
+            for batch in prefetched(builder.epoch(epoch)):
+                optimizer.zero_grad()
+                terms = model(batch)
+                if not math.isfinite(float(terms.total.detach())):
+                    raise LongtailError(
+                        f"a loss of epoch {epoch + 1} is not finite: lower the learning rates or "
+                        "raise the temperatures"
+                    )
+                terms.total.backward()
+                optimizer.step()
+            if after_epoch is not None:
+                after_epoch(epoch + 1, encoder)
+    return encoder
+
+
+def _encoder(model: torch.nn.Module, training_set: TrainingSet, config: Config) -> Encoder:
+    """An encoder over the very tensors of a model that one rank holds whole."""
+    tensors, tables = {}, {}
+    for name, value in model.state_dict().items():
+        if name.startswith(_TABLES):
+            table = name.removeprefix(_TABLES).removesuffix(".weight")
+            tables[table] = value.local_shards()[0].tensor
+        else:
+            tensors[name] = value
+    settings = config.model
+    encoder = Encoder(training_set.schema, tables, list(settings.hidden), settings.output_dim)
+    encoder.load_state_dict(tensors, assign=True)
+    return encoder.eval()
+
+
+@contextmanager
+def _one_rank() -> Iterator[None]:
+    """A process group of this process alone, with the determinism of a training run on CPUs."""
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    with tempfile.TemporaryDirectory() as folder:
+        store = dist.FileStore(str(Path(folder) / "store"), 1)
+        dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+        try:
+            yield
+        finally:
+            dist.destroy_process_group()
