@@ -162,6 +162,26 @@ class EvaluationConfig(Section):
     query_batch_size: PositiveInt = 512
 
 
+class StudyConfig(Section):
+    """`longtail study --tune`: which hyper-parameters are tried, and how the best are chosen.
+
+    All trials are measured on the validation part. Learning rates are tried as multiples of the
+    ones in hand, everything else as it stands here.
+    """
+
+    metric: Literal["recall@10", "recall@50", "map@10", "map@50"] = "recall@50"
+    metric_slice: Literal["overall", "head", "tail", "cold"] = "overall"
+    max_validation_queries: PositiveInt = Field(
+        5_000, description="queries asked after an epoch; a fixed random choice among more"
+    )
+    tuning_seed: int = Field(0, description="of all trials; the cells reported have seeds from 1")
+    weights: tuple[PositiveFloat, ...] = Field((0.1, 0.3, 1.0, 3.0), description="alpha")
+    value_dropouts: tuple[Fraction, ...] = (0.1, 0.3, 0.5)
+    feature_dropouts: tuple[Fraction, ...] = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+    learning_rate_scales: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0, 4.0)
+    temperatures: tuple[PositiveFloat, ...] = (0.04, 0.06, 0.1)
+
+
 class GateConfig(Section):
     """What a version must show before it may be published."""
 
@@ -210,6 +230,7 @@ class Config(Section):
     self_supervision: SelfSupervisionConfig = SelfSupervisionConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    study: StudyConfig = StudyConfig()
     gate: GateConfig = GateConfig()
     index: IndexConfig = IndexConfig()
     publication: PublicationConfig = PublicationConfig()
