@@ -92,6 +92,26 @@ def test_encoding_taking_and_arrow_agree_with_plain_python(
     assert values.tolist() == [v for f in range(2) for r in chosen for v in expected[r][f]]
 
 
+def test_a_feature_left_out_is_one_that_nobody_knows() -> None:
+    columns = {
+        "section": pa.array(["net", None, "web"]),
+        "tags": pa.array([["z", "x"], ["y"], None], pa.list_(pa.string())),
+        "size": pa.array([20, 10, None], pa.int64()),
+    }
+    features = [SECTION, TAGS, SIZE]
+    rows = encode_table(pa.table(columns), features, VOCABULARIES)
+    for position, feature in enumerate(features):
+        unknown = pa.nulls(3, columns[feature.name].type)
+        expected = encode_table(
+            pa.table({**columns, feature.name: unknown}), features, VOCABULARIES
+        )
+        assert cells(rows.without(position)) == cells(expected)
+    # What was memory-mapped, and what holds no row at all.
+    again = EncodedRows.from_arrow(rows.to_arrow()).without(1)
+    assert cells(again) == [[[1], [], [1]], [[], [], [0]], [[0], [], []]]
+    assert cells(rows.take(np.empty(0, np.int64)).without(1)) == []
+
+
 def test_ranges() -> None:
     assert ranges(np.array([5, 1, 7]), np.array([2, 0, 3])).tolist() == [5, 6, 7, 8, 9]
 

@@ -47,6 +47,21 @@ class EncodedRows:
             self.num_features, offsets_of(lengths), self.values[ranges(starts, lengths)]
         )
 
+    def without(self, feature: int) -> "EncodedRows":
+        """All rows with one feature left empty, as if nobody knew its values.
+
+        Args:
+            feature: its position among the F.
+        """
+        lengths = np.diff(self.offsets).reshape(-1, self.num_features)
+        kept = np.ones_like(lengths, np.bool_)
+        kept[:, feature] = False
+        return EncodedRows(
+            self.num_features,
+            offsets_of((lengths * kept).ravel()),
+            self.values[np.repeat(kept.ravel(), lengths.ravel())],
+        )
+
     def columns(self, rows: npt.NDArray[np.integer]) -> tuple[Int32Array, Int64Array]:
         """The given rows feature by feature, as a KeyedJaggedTensor holds them.
 
