@@ -134,6 +134,17 @@ class SelfSupervisionConfig(Section):
         """Whether there is a self-supervised loss."""
         return self.augmentation not in ("none", "feature_dropout")
 
+    @property
+    def view_dropout(self) -> float:
+        """Value dropout of the views; spreading out has none."""
+        return self.value_dropout if self.contrasts and self.augmentation != "spread_out" else 0.0
+
+    @property
+    def num_copies(self) -> int:
+        """Lookups of the sampled items: two where both views show a feature with other values."""
+        overlaps = self.augmentation in ("independent_masking", "dropout_only")
+        return 2 if overlaps and self.view_dropout else 1
+
 
 class TrainingConfig(Section):
     """The loop: batches, epochs, optimizers, ranks, checkpoints."""
@@ -174,12 +185,13 @@ class StudyConfig(Section):
     max_validation_queries: PositiveInt = Field(
         5_000, description="queries asked after an epoch; a fixed random choice among more"
     )
+    patience: PositiveInt = Field(3, description="epochs without a better figure end a trial")
     tuning_seed: int = Field(0, description="of all trials; the cells reported have seeds from 1")
     weights: tuple[PositiveFloat, ...] = Field((0.1, 0.3, 1.0, 3.0), description="alpha")
     value_dropouts: tuple[Fraction, ...] = (0.1, 0.3, 0.5)
     feature_dropouts: tuple[Fraction, ...] = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
     learning_rate_scales: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0, 4.0)
-    temperatures: tuple[PositiveFloat, ...] = (0.04, 0.06, 0.1)
+    temperatures: tuple[PositiveFloat, ...] = (0.04, 0.06, 0.1, 0.15, 0.2)
 
 
 class GateConfig(Section):

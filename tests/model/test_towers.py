@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from longtail.model.augmentation import Mask, correlated_masks
+from longtail.model.augmentation import CorrelatedMasking, Mask
 from longtail.model.towers import Tower
 
 DIMS = [3, 2, 4, 1]
@@ -70,7 +70,7 @@ def test_three_views_in_one_pass_equal_three_passes(hidden_in: tuple[int, ...]) 
 
 def test_masks_follow_the_plan() -> None:
     plan = {"a": ["a", "c"], "b": ["b"], "c": ["c", "b"]}
-    assert correlated_masks(["a", "b", "c"], plan) == [
+    assert CorrelatedMasking(["a", "b", "c"], plan).masks == [
         Mask((True, False, True), (False, True, False)),
         Mask((False, True, False), (True, False, True)),
         Mask((False, True, True), (True, False, False)),
@@ -78,7 +78,7 @@ def test_masks_follow_the_plan() -> None:
 
 
 def test_what_the_plan_never_masks_is_hidden_in_neither_view() -> None:
-    assert correlated_masks(["kept", "a", "b"], {"a": ["a"], "b": ["b"]}) == [
+    assert CorrelatedMasking(["kept", "a", "b"], {"a": ["a"], "b": ["b"]}).masks == [
         Mask((False, True, False), (False, False, True)),
         Mask((False, False, True), (False, True, False)),
     ]

@@ -42,7 +42,7 @@ def masking_plan(
     maskable = [index for index, name in enumerate(features) if name not in never_mask]
     if len(maskable) < 2:
         return {}
-    num_with_seed = min(len(maskable) // 2, len(maskable) - 2)
+    num_with_seed = mask_size(len(maskable)) - 1
     plan = {}
     for seed in maskable:
         others = [index for index in maskable if index != seed]
@@ -50,3 +50,8 @@ def masking_plan(
         ranked = sorted(others, key=lambda other: -float(correlations[seed, other]))
         plan[features[seed]] = [features[index] for index in (seed, *ranked[:num_with_seed])]
     return plan
+
+
+def mask_size(num_maskable: int) -> int:
+    """How many features a mask holds: the seed and floor(k/2) more, and never all k of them."""
+    return min(num_maskable // 2 + 1, num_maskable - 1)

@@ -9,6 +9,8 @@ import torch
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from longtail.config import Config
+from longtail.dataset.dropout import drop_features, drop_values
+from longtail.dataset.frequency import ExactFrequency, ItemFrequency, StreamingFrequency
 from longtail.dataset.sampler import (
     CatalogueSampler,
     ExampleSampler,
@@ -26,22 +28,25 @@ class Batch:
     """What one rank trains on in one step.
 
     Popularity repeats rows inside a batch: N examples have Q distinct query rows and I distinct
-    item rows, followed by M uniformly sampled catalogue items. C candidates are the I items and,
-    with mixed negatives, the M sampled ones.
+    item rows, followed by M sampled catalogue items, once or twice. C candidates are the I items
+    and, with mixed negatives, the M sampled ones.
 
     Attributes:
-        features: keys `query.<name>` then `item.<name>`, stride max(Q, I + M); a side's rows come
-            first, the rest of its stride is empty.
+        features: keys `query.<name>` then `item.<name>`, stride max(Q, I + num_copies * M); a
+            side's rows come first, the rest of its stride is empty.
         query: `[N]` int64, position of each example's query among the Q.
         item: `[N]` int64, position of each example's item among the I.
         weight: `[N]` float32, zero for examples that only fill up the batch.
         timestamp: `[N]` int64, microseconds.
         candidate_birth: `[C]` int64, microseconds: never a negative of an earlier example.
-        candidate_repeats: `[C]` float32, examples of the batch that have this item row.
+        candidate_repeats: `[C]` float32, examples of the batch that have this item row; 1 for a
+            sampled one.
         candidate_expected: `[C]` float32, times the item is expected among the candidates.
         excluded_example, excluded_candidate: `[E]` int64, pairs that are accidental hits: the
             candidate is a known training positive of the example's query (its own item included).
         num_queries, num_items, num_sampled: Q, I, M.
+        num_copies: 2 where each view of the sampled items has its own dropped values.
+        step: the global step.
         mask_draw: a random number that chooses this step's mask, the same on every rank.
     """
 
@@ -58,6 +63,8 @@ class Batch:
     num_queries: int
     num_items: int
     num_sampled: int
+    num_copies: int
+    step: int
     mask_draw: int
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "Batch":
@@ -95,22 +102,36 @@ class BatchBuilder:
         self._seed = config.training.seed
         self._rank = rank
         ssl = config.self_supervision
-        self._value_dropout = ssl.value_dropout if ssl.augmentation != "none" else 0.0
+        self._num_copies = ssl.num_copies
+        self._value_dropout = ssl.view_dropout
+        drops_features = ssl.augmentation == "feature_dropout"
+        self._feature_dropout = ssl.feature_dropout if drops_features else 0.0
         self._multi_valued = np.array([f.kind == "multi" for f in training_set.schema.item])
         self._keys = [feature.key for feature in training_set.schema.features]
         self._catalogue = np.flatnonzero(training_set.catalogue_row >= 0)
         self.examples = ExampleSampler(
             len(training_set.train), config.training.batch_size, world_size, rank, self._seed
         )
+        train_count = training_set.train_count
         self.catalogue = CatalogueSampler(
-            len(self._catalogue), config.sample_size, world_size, rank, self._seed
+            len(self._catalogue),
+            config.sample_size,
+            world_size,
+            rank,
+            self._seed,
+            weights=train_count[self._catalogue] if ssl.sampling == "frequency" else None,
         )
-        frequency = training_set.train_count / max(1, training_set.train_count.sum())
-        expected = config.training.batch_size * frequency
+        self._frequency: ItemFrequency = ExactFrequency(train_count, config.training.batch_size)
+        if config.loss.logq == "streaming":
+            self._frequency = StreamingFrequency(
+                training_set.item_of_row[training_set.train.item_row],
+                len(training_set.item_ids),
+                self.examples,
+                config.loss.streaming_rate,
+            )
+        self._expected_in_sample = np.zeros(len(train_count), np.float32)
         if self._mixed:
-            in_catalogue = training_set.catalogue_row >= 0
-            expected = expected + in_catalogue * (self.catalogue.size / len(self._catalogue))
-        self._expected = expected.astype(np.float32)
+            self._expected_in_sample[self._catalogue] = self.catalogue.expected
         self._positives = _Positives(training_set)
 
     @property
@@ -139,14 +160,14 @@ class BatchBuilder:
             s.train.item_row[examples], return_inverse=True, return_counts=True
         )
         sampled = self._catalogue[self.catalogue.draw(step)]
-        all_item_rows = np.concatenate([item_rows, s.catalogue_row[sampled]])
+        sampled_rows = np.tile(s.catalogue_row[sampled], self._num_copies)
+        all_item_rows = np.concatenate([item_rows, sampled_rows])
 
         query_values, query_lengths = s.query_rows.columns(query_rows)
         item_values, item_lengths = s.item_rows.columns(all_item_rows)
-        if self._value_dropout and len(sampled):
-            item_values, item_lengths = self._drop_values(
-                item_values, item_lengths, first_sampled=len(item_rows), step=step
-            )
+        item_values, item_lengths = self._augmented(
+            item_values, item_lengths, first_sampled=len(item_rows), step=step
+        )
         stride = max(len(query_rows), len(all_item_rows))
         lengths = np.zeros((len(self._keys), stride), np.int32)
         lengths[: len(query_lengths), : len(query_rows)] = query_lengths
@@ -163,6 +184,7 @@ class BatchBuilder:
         if self._mixed:
             candidates = np.concatenate([candidates, sampled])
             repeats = np.concatenate([repeats, np.ones(len(sampled), np.float32)])
+        expected = self._frequency.expected(candidates, step) + self._expected_in_sample[candidates]
         queries = s.query_of_row[s.train.query_row[examples]]
         excluded_example, excluded_candidate = self._positives.hits(queries, candidates)
         return Batch(
@@ -173,16 +195,18 @@ class BatchBuilder:
             timestamp=torch.from_numpy(s.train.timestamp[examples]),
             candidate_birth=torch.from_numpy(s.first_seen[candidates]),
             candidate_repeats=torch.from_numpy(repeats),
-            candidate_expected=torch.from_numpy(self._expected[candidates]),
+            candidate_expected=torch.from_numpy(expected),
             excluded_example=torch.from_numpy(excluded_example),
             excluded_candidate=torch.from_numpy(excluded_candidate),
             num_queries=len(query_rows),
             num_items=len(item_rows),
             num_sampled=len(sampled),
+            num_copies=self._num_copies,
+            step=step,
             mask_draw=int(mask_generator(self._seed, step).integers(2**31)),
         )
 
-    def _drop_values(
+    def _augmented(
         self,
         values: npt.NDArray[np.int32],
         lengths: Int64Array,
@@ -190,15 +214,19 @@ class BatchBuilder:
         first_sampled: int,
         step: int,
     ) -> tuple[npt.NDArray[np.int32], Int64Array]:
-        """Drop values inside the sampled items' multi-valued features."""
-        droppable = np.zeros(lengths.shape, bool)
-        droppable[self._multi_valued, first_sampled:] = True
-        cell = np.repeat(np.arange(lengths.size), lengths.ravel())
+        """Drop values of the sampled items' multi-valued features, or the main items' features."""
+        if not self._feature_dropout and not self._value_dropout:
+            return values, lengths
         generator = dropout_generator(self._seed, step, self._rank)
-        dropped = droppable.ravel()[cell]
-        dropped[dropped] = generator.random(int(dropped.sum())) < self._value_dropout
-        kept = np.bincount(cell[~dropped], minlength=lengths.size).reshape(lengths.shape)
-        return values[~dropped], kept
+        cells = np.zeros(lengths.shape, bool)
+        if self._feature_dropout:
+            main = cells[:, :first_sampled]
+            main[:] = generator.random(main.shape) < self._feature_dropout
+            return drop_features(values, lengths, cells=cells)
+        cells[self._multi_valued, first_sampled:] = True
+        return drop_values(
+            values, lengths, cells=cells, rate=self._value_dropout, generator=generator
+        )
 
 
 class _Positives:

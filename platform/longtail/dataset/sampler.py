@@ -55,38 +55,82 @@ class ExampleSampler:
         return order[positions % self.num_examples], positions < self.num_examples
 
 
-@dataclass(frozen=True)
 class CatalogueSampler:
-    """Catalogue items drawn uniformly, without duplicates inside a global batch.
+    """Catalogue items drawn without duplicates inside a global batch: evenly, or by weight.
 
-    Attributes:
+    Args:
         num_items: items in the catalogue.
-        sample_size: items a rank and step; fewer where the catalogue is smaller.
+        sample_size: items a rank and step; fewer where there are not that many to draw from.
         world_size: ranks.
         rank: this one.
         seed: of the draw.
+        weights: `[num_items]`, where some items are to be drawn more often than others; those of
+            weight zero never are.
+
+    Attributes:
+        size: items that a rank really draws a step.
+        expected: `[num_items]` float32, the probability that an item is in a rank's sample.
     """
 
-    num_items: int
-    sample_size: int
-    world_size: int
-    rank: int
-    seed: int
-
-    @property
-    def size(self) -> int:
-        """Items that a rank really draws a step."""
-        return min(self.sample_size, self.num_items // self.world_size)
+    def __init__(
+        self,
+        num_items: int,
+        sample_size: int,
+        world_size: int,
+        rank: int,
+        seed: int,
+        weights: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        drawable = num_items if weights is None else int(np.count_nonzero(weights))
+        self.size = min(sample_size, drawable // world_size)
+        self._num_items, self._world_size = num_items, world_size
+        self._rank, self._seed = rank, seed
+        total = self.size * world_size
+        if weights is None:
+            self._probability = None
+            expected = np.full(num_items, total / max(1, num_items))
+        else:
+            self._probability = weights / max(1, weights.sum())
+            expected = inclusion_probability(self._probability, total)
+        self.expected = (expected / world_size).astype(np.float32)
 
     def draw(self, step: int) -> npt.NDArray[np.int64]:
         """`[size]` positions in the catalogue, distinct over all ranks of the step."""
-        generator = np.random.default_rng((self.seed, _CATALOGUE_STREAM, step))
-        drawn = generator.choice(self.num_items, self.size * self.world_size, replace=False)
-        return drawn[self.rank * self.size : (self.rank + 1) * self.size]
+        generator = np.random.default_rng((self._seed, _CATALOGUE_STREAM, step))
+        drawn = generator.choice(
+            self._num_items, self.size * self._world_size, replace=False, p=self._probability
+        )
+        return drawn[self._rank * self.size : (self._rank + 1) * self.size]
+
+
+def inclusion_probability(
+    probability: npt.NDArray[np.float64], size: int
+) -> npt.NDArray[np.float64]:
+    """How likely an item is among `size` distinct ones that were drawn one after another.
+
+    Drawn so, the items are those whose exponential clocks with rates `probability` ring first; the
+    time of the last ring hardly varies where the sample is large, and is taken to be the one at
+    which `size` clocks are expected to have rung (Rosen 1972).
+
+    Args:
+        probability: `[n]`, sums to 1.
+        size: distinct items drawn, at most those of non-zero probability.
+    """
+    if size >= np.count_nonzero(probability):
+        return (probability > 0).astype(np.float64)
+    low, high = 0.0, 1.0
+    while -np.expm1(-high * probability).sum() < size:
+        high *= 2.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        enough = -np.expm1(-middle * probability).sum() >= size
+        low, high = (low, middle) if enough else (middle, high)
+    rung: npt.NDArray[np.float64] = -np.expm1(-high * probability)
+    return rung
 
 
 def dropout_generator(seed: int, step: int, rank: int) -> np.random.Generator:
-    """The random numbers of value dropout: its own stream a step and rank."""
+    """The random numbers of dropped values and features: their own stream a step and rank."""
     return np.random.default_rng((seed, _DROPOUT_STREAM, step, rank))
 
 

@@ -1,35 +1,140 @@
-"""Augmentations: which item features each of the two views hides."""
+"""Augmentations: which item features each of the two views hides, one mask a batch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from longtail.config import SelfSupervisionConfig
+from longtail.correlation.masking_plan import mask_size
+from longtail.errors import InputError
 
 
 @dataclass(frozen=True)
 class Mask:
-    """What two views of an item hide: complementary sets of the features that may be masked.
+    """What two views of an item hide.
 
     Attributes:
         first: F flags, the features that the first view hides.
-        second: F flags, the features that the second view hides. A feature that is never masked is
-            in neither.
+        second: F flags, the features that the second view hides.
     """
 
     first: tuple[bool, ...]
     second: tuple[bool, ...]
 
+    @property
+    def is_complementary(self) -> bool:
+        """Whether no feature is hidden in both views."""
+        return not any(a and b for a, b in zip(self.first, self.second, strict=True))
 
-def correlated_masks(feature_names: Sequence[str], plan: Mapping[str, Sequence[str]]) -> list[Mask]:
-    """The masks that correlated feature masking draws from, one a seed feature.
+
+class Masking(Protocol):
+    """A rule that makes the mask of a step."""
+
+    def mask(self, draw: int) -> Mask:
+        """The mask that a random number chooses; the same number gives the same mask."""
+
+
+class CorrelatedMasking:
+    """Correlated feature masking: a seed feature and what is most correlated with it.
+
+    The second view hides what the first one shows (Yao et al. 2021, section "Correlated Feature
+    Masking").
 
     Args:
         feature_names: the F item features, in the order of the schema.
         plan: for each feature that may be masked, as seed, the features that its mask holds, itself
-            included.
+            included. Both views show the features that are no seed.
     """
-    return [
-        Mask(
-            first=tuple(name in masked for name in feature_names),
-            second=tuple(name in plan and name not in masked for name in feature_names),
+
+    def __init__(self, feature_names: Sequence[str], plan: Mapping[str, Sequence[str]]) -> None:
+        self.masks = [
+            Mask(
+                first=tuple(name in masked for name in feature_names),
+                second=tuple(name in plan and name not in masked for name in feature_names),
+            )
+            for masked in map(set, plan.values())
+        ]
+
+    def mask(self, draw: int) -> Mask:
+        """The mask of a seed feature drawn uniformly."""
+        return self.masks[draw % len(self.masks)]
+
+
+class RandomMasking:
+    """Masks of features drawn uniformly, as large as those of correlated masking.
+
+    Args:
+        feature_names: the F item features, in the order of the schema.
+        maskable: those that may be hidden.
+        complementary: the second view hides what the first one shows; else both masks are drawn
+            independently of each other.
+    """
+
+    def __init__(
+        self, feature_names: Sequence[str], maskable: Sequence[str], *, complementary: bool
+    ) -> None:
+        self._num_features = len(feature_names)
+        self._maskable = np.array([feature_names.index(name) for name in maskable])
+        self._complementary = complementary
+
+    def mask(self, draw: int) -> Mask:
+        """A mask drawn by a generator that `draw` seeds."""
+        generator = np.random.default_rng(draw)
+        first = self._draw(generator)
+        if self._complementary:
+            second = np.zeros_like(first)
+            second[self._maskable] = ~first[self._maskable]
+        else:
+            second = self._draw(generator)
+        return Mask(tuple(first.tolist()), tuple(second.tolist()))
+
+    def _draw(self, generator: np.random.Generator) -> np.ndarray:
+        hidden = np.zeros(self._num_features, np.bool_)
+        size = mask_size(len(self._maskable))
+        hidden[generator.choice(self._maskable, size, replace=False)] = True
+        return hidden
+
+
+class NoMasking:
+    """Both views show all features.
+
+    Args:
+        num_features: F.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        self._mask = Mask((False,) * num_features, (False,) * num_features)
+
+    def mask(self, draw: int) -> Mask:
+        """The empty mask, whatever is drawn."""
+        del draw
+        return self._mask
+
+
+def masking(
+    config: SelfSupervisionConfig, feature_names: Sequence[str], plan: Mapping[str, Sequence[str]]
+) -> Masking:
+    """The masking that a configuration asks for.
+
+    Args:
+        config: the augmentation is read.
+        feature_names: the F item features, in the order of the schema.
+        plan: the masking plan, by seed feature; its seeds are what may be masked.
+
+    Raises:
+        InputError: fewer than two features may be masked, so that one view would be empty.
+    """
+    masks = ("correlated_masking", "random_masking", "independent_masking")
+    if config.augmentation not in masks:
+        return NoMasking(len(feature_names))
+    if not plan:
+        raise InputError(
+            f"`self_supervision.augmentation: {config.augmentation}` needs two item features that "
+            "may be masked: give the items features, or set it to dropout_only or none"
         )
-        for masked in map(set, plan.values())
-    ]
+    if config.augmentation == "correlated_masking":
+        return CorrelatedMasking(feature_names, plan)
+    complementary = config.augmentation == "random_masking"
+    return RandomMasking(feature_names, list(plan), complementary=complementary)

@@ -13,6 +13,7 @@ def batch_softmax(
     repeats: torch.Tensor,
     excluded: torch.Tensor,
     expected: torch.Tensor | None = None,
+    logq_strength: float = 1.0,
     correct_positive: bool = True,
 ) -> torch.Tensor:
     """Batch softmax with logQ correction (Yi et al. 2019) and without accidental hits.
@@ -26,11 +27,14 @@ def batch_softmax(
         positive: `[N]` int64, the candidate that is each example's item.
         weight: `[N]`, at least one above zero.
         temperature: tau.
-        repeats: `[C]`, how often each candidate stands in the batch.
+        repeats: `[C]`, how often each candidate counts: how often it stands in the batch, times
+            the weight of a negative of its kind.
         excluded: `[N, C]` bool: candidates that are no negatives of an example. The positive's
             own column is never excluded.
         expected: `[C]`, how often each candidate is expected in a batch (its sampling
             probability times the draws); None leaves the correction out.
+        logq_strength: from 0 (no correction) to 1 (a softmax over the whole catalogue, unbiased).
+            In between, scores grow less with an item's popularity.
         correct_positive: apply the correction to the positive's logit too.
 
     Returns:
@@ -40,7 +44,7 @@ def batch_softmax(
     negative_bias = repeats.clamp_min(1e-12).log()
     positive_bias = torch.zeros_like(negative_bias)
     if expected is not None:
-        correction = expected.clamp_min(1e-12).log()
+        correction = logq_strength * expected.clamp_min(1e-12).log()
         negative_bias = negative_bias - correction
         if correct_positive:
             positive_bias = -correction

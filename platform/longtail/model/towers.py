@@ -57,6 +57,16 @@ class Tower(nn.Module):
         """`[B, sum(dims)]` pooled embeddings to `[B, output_dim]` unit vectors."""
         return self.rest(self.first(self.fill(pooled, present)))
 
+    def first_masked(self, filled: torch.Tensor, hidden: Sequence[bool]) -> torch.Tensor:
+        """`first` of a view in which the hidden features are their learned defaults.
+
+        Args:
+            filled: `[B, sum(dims)]`, of `fill`.
+            hidden: F flags.
+        """
+        shown = ~torch.tensor(hidden)
+        return self._part(filled, shown) + self._part(self.default[None], ~shown) + self._bias
+
     def first_by_mask(
         self, filled: torch.Tensor, mask: Mask
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -73,17 +83,22 @@ class Tower(nn.Module):
         Returns:
             The unmasked view, the first and the second masked view, each as `first` returns it.
         """
-        weight, bias = self.input_layer.weight, self.input_layer.bias
-        dims = torch.tensor(self.dims)
         first, second = torch.tensor(mask.first), torch.tensor(mask.second)
-        parts, defaults = [], []
-        for features in (first, second, ~(first | second)):
-            columns = features.repeat_interleave(dims).nonzero().ravel().to(filled.device)
-            parts.append(filled[:, columns] @ weight[:, columns].T)
-            defaults.append(weight[:, columns] @ self.default[columns])
-        visible_in_both = parts[2] + bias
+        in_first, in_second = self._part(filled, second), self._part(filled, first)
+        in_both = self._part(filled, ~(first | second)) + self._bias
+        default = self.default[None]
         return (
-            parts[0] + parts[1] + visible_in_both,
-            parts[1] + visible_in_both + defaults[0],
-            parts[0] + visible_in_both + defaults[1],
+            in_first + in_second + in_both,
+            in_first + in_both + self._part(default, first),
+            in_second + in_both + self._part(default, second),
         )
+
+    def _part(self, inputs: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """What the given features (F flags) of `[B, sum(dims)]` inputs add to the first layer."""
+        columns = features.repeat_interleave(torch.tensor(self.dims)).nonzero().ravel()
+        columns = columns.to(inputs.device)
+        return inputs[:, columns] @ self.input_layer.weight[:, columns].T
+
+    @property
+    def _bias(self) -> torch.Tensor:
+        return self.input_layer.bias

@@ -1,6 +1,5 @@
 """The two-tower model: one lookup of all features, two towers, and the loss of a batch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +10,7 @@ from torchrec.sparse.jagged_tensor import KeyedTensor
 from longtail.config import Config
 from longtail.dataset.batches import Batch
 from longtail.features.schema import Schema, Side
-from longtail.model.augmentation import Mask
+from longtail.model.augmentation import Masking
 from longtail.model.losses import batch_softmax, view_contrast
 from longtail.model.towers import Tower
 
@@ -51,7 +50,7 @@ class TwoTower(nn.Module):
         schema: the features of both sides.
         config: model, loss and self-supervision sections are read.
         embedding_bags: maps a KeyedJaggedTensor to a KeyedTensor; TorchRec shards it.
-        masks: what the self-supervised task draws from, one a step.
+        masking: makes the mask of a step, for the self-supervised task.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class TwoTower(nn.Module):
         schema: Schema,
         config: Config,
         embedding_bags: nn.Module,
-        masks: Sequence[Mask],
+        masking: Masking,
     ) -> None:
         super().__init__()
         self.embedding_bags = embedding_bags
@@ -68,33 +67,59 @@ class TwoTower(nn.Module):
         self._keys = {side: [f.key for f in schema.side(side)] for side in ("query", "item")}
         self._loss = config.loss
         self._ssl = config.self_supervision
-        self._masks = list(masks)
+        self._masking = masking
 
     def forward(self, batch: Batch) -> LossTerms:
         """The loss of a batch."""
         pooled: KeyedTensor = self.embedding_bags(batch.features)
-        num_item_rows = batch.num_items + batch.num_sampled
         query_vectors = self.query_tower(*self._inputs(pooled, batch, "query", batch.num_queries))
 
         item_tower = self.item_tower
-        filled = item_tower.fill(*self._inputs(pooled, batch, "item", num_item_rows))
-        main, sampled = filled[: batch.num_items], filled[batch.num_items :]
-        first_layers = [item_tower.first(main)]
-        if self._ssl.augmentation != "none":
-            mask = self._masks[batch.mask_draw % len(self._masks)]
-            unmasked, *views = item_tower.first_by_mask(sampled, mask)
-            first_layers += [unmasked, *views] if self._loss.mixed_negatives else views
-        elif self._loss.mixed_negatives:
-            first_layers += [item_tower.first(sampled)]
-        vectors = item_tower.rest(torch.cat(first_layers))
+        num_rows = batch.num_items + batch.num_sampled * batch.num_copies
+        filled = item_tower.fill(*self._inputs(pooled, batch, "item", num_rows))
+        unmasked, *views = self._sampled_layers(filled[batch.num_items :], batch)
+        # One pass of the later layers for all that the batch knows of items.
+        first_layers = [item_tower.first(filled[: batch.num_items])]
+        if self._loss.mixed_negatives or self._ssl.augmentation == "spread_out":
+            first_layers.append(unmasked)
+        vectors = item_tower.rest(torch.cat(first_layers + views))
 
-        num_candidates = len(batch.candidate_repeats)
-        main_loss = self._main_loss(batch, query_vectors, vectors[:num_candidates])
-        if self._ssl.augmentation == "none":
+        main_loss = self._main_loss(batch, query_vectors, vectors[: len(batch.candidate_repeats)])
+        if not self._ssl.contrasts:
             return LossTerms(main_loss, main_loss, torch.zeros_like(main_loss))
-        first_view, second_view = vectors[num_candidates:].split(batch.num_sampled)
+        # Spreading out contrasts the items with themselves.
+        first_view = vectors[len(vectors) - max(len(views), 1) * batch.num_sampled :]
+        first_view, second_view = first_view[: batch.num_sampled], vectors[-batch.num_sampled :]
         self_loss = view_contrast(first_view, second_view, temperature=self._ssl.temperature)
-        return LossTerms(main_loss + self._ssl.weight * self_loss, main_loss, self_loss)
+        weight = self._ssl.weight * self._warmth(batch.step)
+        return LossTerms(main_loss + weight * self_loss, main_loss, self_loss)
+
+    def _sampled_layers(self, filled: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
+        """The first layer of the sampled items: unmasked, and of both views where they differ.
+
+        Args:
+            filled: `[num_copies * M, sum(dims)]`; two copies differ in the values dropped.
+            batch: its mask is drawn.
+
+        Returns:
+            `[M, width]` each: one, or three.
+        """
+        tower = self.item_tower
+        if not self._ssl.contrasts or self._ssl.augmentation == "spread_out":
+            return [tower.first(filled)]
+        mask = self._masking.mask(batch.mask_draw)
+        if batch.num_copies == 1 and mask.is_complementary:
+            return list(tower.first_by_mask(filled, mask))
+        first, second = filled[: batch.num_sampled], filled[-batch.num_sampled :]
+        return [
+            tower.first(first),
+            tower.first_masked(first, mask.first),
+            tower.first_masked(second, mask.second),
+        ]
+
+    def _warmth(self, step: int) -> float:
+        """The share of alpha that a step applies."""
+        return min(1.0, (step + 1) / self._ssl.warmup_steps) if self._ssl.warmup_steps else 1.0
 
     def _inputs(
         self, pooled: KeyedTensor, batch: Batch, side: Side, num_rows: int
@@ -124,7 +149,8 @@ class TwoTower(nn.Module):
             temperature=self._loss.temperature,
             repeats=batch.candidate_repeats,
             excluded=excluded,
-            expected=batch.candidate_expected if self._loss.logq == "exact" else None,
+            expected=batch.candidate_expected if self._loss.logq != "none" else None,
+            logq_strength=self._loss.logq_strength,
             correct_positive=self._loss.correct_positive,
         )
 

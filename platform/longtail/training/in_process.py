@@ -1,4 +1,4 @@
-"""Training in this process: one rank, no checkpoint, no version; what a study's cells are made of."""
+"""Training in this process, without checkpoint or version: what a study's cells are made of."""
 
 import math
 import tempfile

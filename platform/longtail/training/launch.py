@@ -29,7 +29,8 @@ from longtail.artifacts import (
     write_json,
 )
 from longtail.config import Config, load_config
-from longtail.errors import InputError, LongtailError
+from longtail.errors import LongtailError
+from longtail.model.augmentation import masking
 from longtail.training.warm_start import warm_start_parent
 
 log = logging.getLogger("longtail.training")
@@ -107,11 +108,7 @@ def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
     """Put beside the model what it was made from."""
     run = RunPaths(config, as_of)
     correlations = read_json(run.correlations / "correlations.json")
-    if config.self_supervision.augmentation == "correlated_masking" and not correlations["plan"]:
-        raise InputError(
-            "correlated masking needs two item features that may be masked: give the items "
-            "features, or set `self_supervision.augmentation: none` in the configuration"
-        )
+    masking(config.self_supervision, correlations["features"], correlations["plan"])  # or an error
     paths.folder.mkdir(parents=True, exist_ok=True)
     settings = config.model_dump(mode="json", exclude={"home", "feature_repo"})
     write_json(paths.config, settings)

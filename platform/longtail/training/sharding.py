@@ -20,7 +20,7 @@ from torchrec.optim.optimizers import in_backward_optimizer_filter
 
 from longtail.config import Config
 from longtail.dataset.training_set import TrainingSet
-from longtail.model.augmentation import correlated_masks
+from longtail.model.augmentation import masking
 from longtail.model.two_tower import TwoTower, embedding_tables
 
 log = logging.getLogger("longtail.training")
@@ -58,7 +58,7 @@ def build_model(
     apply_optimizer_in_backward(
         torch.optim.Adagrad, bags.parameters(), {"lr": config.training.table_learning_rate}
     )
-    masks = correlated_masks([feature.name for feature in schema.item], plan)
+    masks = masking(config.self_supervision, [f.name for f in schema.item], plan)
     torch.manual_seed(config.training.seed)  # the towers start equal on every rank
     model = TwoTower(schema, config, bags, masks)
     model.query_tower.to(device)

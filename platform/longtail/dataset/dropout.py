@@ -1,0 +1,47 @@
+"""Dropping values and whole features of rows that are already encoded."""
+
+import numpy as np
+import numpy.typing as npt
+
+Int32Array = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
+
+
+def drop_values(
+    values: Int32Array,
+    lengths: Int64Array,
+    *,
+    cells: npt.NDArray[np.bool_],
+    rate: float,
+    generator: np.random.Generator,
+) -> tuple[Int32Array, Int64Array]:
+    """Drop each value of the chosen cells with a probability; an emptied cell is a missing feature.
+
+    Args:
+        values: `[nnz]` feature by feature, as `EncodedRows.columns` gives them.
+        lengths: `[F, n]` values of each cell.
+        cells: `[F, n]` where values may be dropped.
+        rate: the probability.
+        generator: of the choice.
+
+    Returns:
+        What is left, in the same form.
+    """
+    cell = np.repeat(np.arange(lengths.size), lengths.ravel())
+    dropped = cells.ravel()[cell]
+    dropped[dropped] = generator.random(int(dropped.sum())) < rate
+    kept = np.bincount(cell[~dropped], minlength=lengths.size).reshape(lengths.shape)
+    return values[~dropped], kept
+
+
+def drop_features(
+    values: Int32Array, lengths: Int64Array, *, cells: npt.NDArray[np.bool_]
+) -> tuple[Int32Array, Int64Array]:
+    """Empty whole cells, whose features are then missing.
+
+    Args:
+        values: `[nnz]` feature by feature.
+        lengths: `[F, n]` values of each cell.
+        cells: `[F, n]` which ones to empty.
+    """
+    return values[~np.repeat(cells.ravel(), lengths.ravel())], np.where(cells, 0, lengths)
