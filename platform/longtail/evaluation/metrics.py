@@ -3,6 +3,8 @@
 Nothing is sampled and nothing is approximated: every candidate is scored for every query.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,11 +13,12 @@ from longtail.evaluation.held_out import HeldOut
 CUTOFFS = (10, 50)
 
 Metrics = dict[str, float | int]
+Vectors = npt.NDArray[np.float32]
 
 
 def similarity_ranks(
-    query_vectors: npt.NDArray[np.float32],
-    item_vectors: npt.NDArray[np.float32],
+    query_vectors: Vectors,
+    item_vectors: Vectors,
     held_out: HeldOut,
     *,
     query_batch_size: int = 512,
@@ -32,11 +35,25 @@ def similarity_ranks(
         `[P]` ranks, 1 the best: one more than the number of shown candidates with a higher score,
         or with an equal one and a lower position.
     """
+    ranks = np.empty(len(held_out.pair_query), np.int64)
+    for first, scores in score_batches(query_vectors, item_vectors, held_out, query_batch_size):
+        rank_pairs(scores, first, held_out, ranks)
+    return ranks
+
+
+def score_batches(
+    query_vectors: Vectors, item_vectors: Vectors, held_out: HeldOut, query_batch_size: int
+) -> Iterator[tuple[int, Vectors]]:
+    """Score every candidate for every query, some queries at a time; see `similarity_ranks`.
+
+    Yields:
+        The first query of the batch, and `[batch, C]` float32 scores of it and those after it:
+        inner products, minus infinity for what a query is not shown.
+    """
     assert len(query_vectors) == held_out.num_queries
     assert len(item_vectors) == held_out.num_candidates
     assert np.isfinite(query_vectors).all()
     assert np.isfinite(item_vectors).all()
-    ranks = np.empty(len(held_out.pair_query), np.int64)
     transposed = item_vectors.T
     for first in range(0, held_out.num_queries, query_batch_size):
         last = min(first + query_batch_size, held_out.num_queries)
@@ -45,13 +62,26 @@ def similarity_ranks(
         counts = np.diff(held_out.excluded_offsets[first : last + 1])
         hidden_query = np.repeat(np.arange(last - first), counts)
         scores[hidden_query, held_out.excluded_item[hidden]] = -np.inf
-        pairs = np.searchsorted(held_out.pair_query, (first, last))
-        for pair in range(*pairs):
-            row = scores[held_out.pair_query[pair] - first]
-            item = held_out.pair_item[pair]
-            higher = np.count_nonzero(row > row[item])
-            ranks[pair] = 1 + higher + np.count_nonzero(row[:item] == row[item])
-    return ranks
+        yield first, scores
+
+
+def rank_pairs(
+    scores: Vectors, first: int, held_out: HeldOut, ranks: npt.NDArray[np.int64]
+) -> None:
+    """Rank the pairs of a batch of queries.
+
+    Args:
+        scores: `[batch, C]`, of `score_batches`.
+        first: the batch's first query.
+        held_out: the pairs.
+        ranks: `[P]`; the entries of the batch's pairs are filled in.
+    """
+    pairs = np.searchsorted(held_out.pair_query, (first, first + len(scores)))
+    for pair in range(*pairs):
+        row = scores[held_out.pair_query[pair] - first]
+        item = held_out.pair_item[pair]
+        higher = np.count_nonzero(row > row[item])
+        ranks[pair] = 1 + higher + np.count_nonzero(row[:item] == row[item])
 
 
 def retrieval_metrics(ranks: npt.NDArray[np.int64], pair_query: npt.NDArray[np.int64]) -> Metrics:
