@@ -1,0 +1,137 @@
+"""Linear probes: how much of a feature the other features have written into the vectors.
+
+An item is encoded with one feature left out, and a linear map is asked for that feature. What it
+finds has come by way of the features that correlate with it, the item id included: the more of it,
+the better an item is placed whose own values are missing or new.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.features.encoding import EncodedRows, ranges
+from longtail.features.schema import Feature
+
+# Items that a probe is fitted and measured on, drawn at random from those that have the feature.
+MAX_PROBE_ITEMS = 10_000
+# The most frequent values are told apart, if each has enough items to learn and to measure by.
+MAX_CLASSES = 200
+MIN_CLASS_ITEMS = 10
+TEST_SHARE = 0.2
+# Ridge penalty, as a share of the mean variance of a direction times the number of items.
+_PENALTY = 0.001
+
+Vectors = npt.NDArray[np.float32]
+Positions = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.bool_]
+
+
+def linear_probes(
+    rows: EncodedRows,
+    features: Sequence[Feature],
+    encode: Callable[[EncodedRows], Vectors],
+    *,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Probe every item feature but the id.
+
+    The classes of a feature are its `MAX_CLASSES` most frequent values among at most
+    `MAX_PROBE_ITEMS` items that have it, each of at least `MIN_CLASS_ITEMS` items but not of all;
+    items without any of them are left out. `accuracy` is the share of held-out items whose best
+    predicted class is their value: with several values, one of them.
+
+    Args:
+        rows: `[C]` encoded rows of the catalogue.
+        features: the items' features, in the order of the rows.
+        encode: rows to `[R, dim]` vectors, with the learned default for an empty feature.
+        seed: of the sample, and of its split into 80% to fit and 20% to measure.
+
+    Returns:
+        `{feature: {"accuracy", "majority": the accuracy of always answering the class that is the
+        most frequent one in the part fitted on, "num_classes", "num_items": fitted and measured}}`,
+        without the features that have fewer than two classes.
+    """
+    results = {}
+    for position, feature in enumerate(features):
+        if feature.is_id:
+            continue
+        generator = np.random.default_rng((seed, position))
+        items, labels = frequent_classes(rows, position, generator)
+        if labels.shape[1] < 2:
+            continue
+        vectors = encode(rows.take(items).without(position))
+        order = generator.permutation(len(items))
+        num_measured = int(TEST_SHARE * len(items))
+        accuracy, majority = probe(vectors, labels, order[num_measured:], order[:num_measured])
+        results[feature.name] = {
+            "accuracy": accuracy,
+            "majority": majority,
+            "num_classes": labels.shape[1],
+            "num_items": len(items),
+        }
+    return results
+
+
+def frequent_classes(
+    rows: EncodedRows, feature: int, generator: np.random.Generator
+) -> tuple[Positions, Labels]:
+    """Sample items that have a feature, and say which of its frequent values each has.
+
+    Args:
+        rows: encoded rows.
+        feature: its position.
+        generator: of the sample.
+
+    Returns:
+        `[n]` row numbers, ascending, and `[n, K]` labels, at least one true a row; K is 0 where no
+        value is frequent.
+    """
+    starts = rows.offsets[feature : -1 : rows.num_features]
+    lengths = rows.offsets[feature + 1 :: rows.num_features] - starts
+    items = np.flatnonzero(lengths)
+    if len(items) > MAX_PROBE_ITEMS:
+        items = np.sort(generator.choice(items, MAX_PROBE_ITEMS, replace=False))
+    values = rows.values[ranges(starts[items], lengths[items])].astype(np.int64)
+    owner = np.repeat(np.arange(len(items)), lengths[items])
+    # A list may hold a value twice.
+    owner, values = np.unique(np.stack([owner, values]), axis=1)
+    _, code, count = np.unique(values, return_inverse=True, return_counts=True)
+    frequent = np.flatnonzero((count >= MIN_CLASS_ITEMS) & (count < len(items)))
+    frequent = frequent[np.argsort(-count[frequent], kind="stable")[:MAX_CLASSES]]
+    class_of = np.full(len(count), -1)
+    class_of[frequent] = np.arange(len(frequent))
+    kept = class_of[code] >= 0
+    labels = np.zeros((len(items), len(frequent)), np.bool_)
+    labels[owner[kept], class_of[code[kept]]] = True
+    labelled = labels.any(axis=1)
+    return items[labelled], labels[labelled]
+
+
+def probe(
+    vectors: Vectors, labels: Labels, fitted: Positions, measured: Positions
+) -> tuple[float, float]:
+    """Fit one ridge regression a class on one part of the items, and measure it on another.
+
+    Args:
+        vectors: `[n, dim]`.
+        labels: `[n, K]`.
+        fitted: rows to fit on.
+        measured: rows to measure on, at least one.
+
+    Returns:
+        The share of measured rows whose class of highest prediction is one of theirs, and the same
+        of the class most frequent among the fitted rows.
+    """
+    points, targets = vectors[fitted].astype(np.float64), labels[fitted].astype(np.float64)
+    mean, frequency = points.mean(axis=0), targets.mean(axis=0)
+    points -= mean
+    gram = points.T @ points
+    gram[np.diag_indices_from(gram)] += _PENALTY * np.trace(gram) / len(gram)
+    # Least squares, since equal vectors leave nothing to solve: the answer is the frequency then.
+    weights = np.linalg.lstsq(gram, points.T @ (targets - frequency), rcond=None)[0]
+    best = ((vectors[measured] - mean) @ weights + frequency).argmax(axis=1)
+    right = labels[measured]
+    accuracy = right[np.arange(len(measured)), best].mean()
+    return float(accuracy), float(right[:, frequency.argmax()].mean())
