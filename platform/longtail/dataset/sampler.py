@@ -100,6 +100,9 @@ class CatalogueSampler:
         drawn = generator.choice(
             self._num_items, self.size * self._world_size, replace=False, p=self._probability
         )
+        if self._probability is not None:
+            # Items come in the order drawn, the likely ones first: no rank may get more of them.
+            drawn = generator.permuted(drawn)
         return drawn[self._rank * self.size : (self._rank + 1) * self.size]
 
 
