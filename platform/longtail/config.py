@@ -94,6 +94,11 @@ class LossConfig(Section):
     )
     correct_positive: bool = Field(True, description="apply logQ to the positive's logit too")
     mixed_negatives: bool = Field(True, description="uniform catalogue items as candidates")
+    cold_negative_weight: Fraction = Field(
+        1.0,
+        description="how much a uniform negative counts that has no training interaction: such "
+        "items are never a positive, so that 1 pushes them away from every query",
+    )
 
 
 class SelfSupervisionConfig(Section):

@@ -39,8 +39,8 @@ class Batch:
         weight: `[N]` float32, zero for examples that only fill up the batch.
         timestamp: `[N]` int64, microseconds.
         candidate_birth: `[C]` int64, microseconds: never a negative of an earlier example.
-        candidate_repeats: `[C]` float32, examples of the batch that have this item row; 1 for a
-            sampled one.
+        candidate_repeats: `[C]` float32, examples of the batch that have this item row; for a
+            sampled one 1, or the weight of cold negatives.
         candidate_expected: `[C]` float32, times the item is expected among the candidates.
         excluded_example, excluded_candidate: `[E]` int64, pairs that are accidental hits: the
             candidate is a known training positive of the example's query (its own item included).
@@ -129,6 +129,9 @@ class BatchBuilder:
                 self.examples,
                 config.loss.streaming_rate,
             )
+        self._negative_weight = np.where(
+            train_count > 0, 1.0, config.loss.cold_negative_weight
+        ).astype(np.float32)
         self._expected_in_sample = np.zeros(len(train_count), np.float32)
         if self._mixed:
             self._expected_in_sample[self._catalogue] = self.catalogue.expected
@@ -183,7 +186,7 @@ class BatchBuilder:
         repeats = repeats.astype(np.float32)
         if self._mixed:
             candidates = np.concatenate([candidates, sampled])
-            repeats = np.concatenate([repeats, np.ones(len(sampled), np.float32)])
+            repeats = np.concatenate([repeats, self._negative_weight[sampled]])
         expected = self._frequency.expected(candidates, step) + self._expected_in_sample[candidates]
         queries = s.query_of_row[s.train.query_row[examples]]
         excluded_example, excluded_candidate = self._positives.hits(queries, candidates)
