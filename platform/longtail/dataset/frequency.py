@@ -41,9 +41,11 @@ class StreamingFrequency:
     """The streaming estimator of Yi et al. 2019, algorithm 2, with one slot an item.
 
     For each item it keeps the step A at which it was last seen, and a moving average B of the
-    steps between two sightings: B <- (1 - rate) * B + rate * (step - A). An item seen c times in
-    one batch has c - 1 intervals of zero, so that 1 / B is its expected number of occurrences a
-    step, and not only the probability that it occurs.
+    steps between two occurrences: B <- (1 - rate) * B + rate * (step - A), so that 1 / B is its
+    expected number of occurrences a step. The c occurrences in one batch have no order: each of
+    them has the interval (step - A) / c. (With step - A for the first and zeros for the others,
+    the batch would end in zeros, and an item seen 90 times a batch be taken for one seen 2,000
+    times.)
 
     It holds no state that a checkpoint would have to keep: it watches the global batches that the
     seed determines, and on a resume watches the earlier ones again.
@@ -92,9 +94,7 @@ class StreamingFrequency:
         size = self._examples.batch_size * self._examples.world_size
         batch = self._order[step_in_epoch * size : (step_in_epoch + 1) * size]
         items, counts = np.unique(self._item_of_example[batch], return_counts=True)
-        kept = 1.0 - self._rate
-        since = (step + 1) - self._last_seen[items]
-        self._interval[items] = (
-            kept**counts * self._interval[items] + self._rate * kept ** (counts - 1) * since
-        )
+        kept = (1.0 - self._rate) ** counts
+        interval = (step + 1 - self._last_seen[items]) / counts
+        self._interval[items] = kept * self._interval[items] + (1.0 - kept) * interval
         self._last_seen[items] = step + 1
