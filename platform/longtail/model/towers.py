@@ -31,6 +31,11 @@ class Tower(nn.Module):
             nn.Linear(before, after) for before, after in itertools.pairwise(widths[1:])
         )
 
+    def columns(self, feature: int) -> slice:
+        """Where the embedding of a feature, by its position, stands in the concatenation."""
+        first = sum(self.dims[:feature])
+        return slice(first, first + self.dims[feature])
+
     def fill(self, pooled: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """Put the learned default where a feature has no value.
 

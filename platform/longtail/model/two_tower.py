@@ -64,6 +64,7 @@ class TwoTower(nn.Module):
         self.embedding_bags = embedding_bags
         self.query_tower = _tower(schema, "query", config)
         self.item_tower = _tower(schema, "item", config)
+        _start_alike(schema, self.query_tower, self.item_tower)
         self._keys = {side: [f.key for f in schema.side(side)] for side in ("query", "item")}
         self._loss = config.loss
         self._ssl = config.self_supervision
@@ -158,3 +159,22 @@ class TwoTower(nn.Module):
 def _tower(schema: Schema, side: Side, config: Config) -> Tower:
     dims = [feature.dim for feature in schema.side(side)]
     return Tower(dims, config.model.hidden, config.model.output_dim)
+
+
+@torch.no_grad()
+def _start_alike(schema: Schema, query_tower: Tower, item_tower: Tower) -> None:
+    """Give the item tower the query tower's initial weights, as far as their features correspond.
+
+    Features that share a table correspond in order. A query is then near the items that it has
+    values in common with before anything is learned, which is what cold items live on.
+    """
+    for before, after in zip(query_tower.layers, item_tower.layers, strict=True):
+        after.load_state_dict(before.state_dict())
+    item_tower.input_layer.bias.copy_(query_tower.input_layer.bias)
+    for features in schema.tables.values():
+        sides = [[f for f in features if f.side == side] for side in ("query", "item")]
+        for query_feature, item_feature in zip(*sides, strict=False):
+            source = query_tower.columns(schema.query.index(query_feature))
+            target = item_tower.columns(schema.item.index(item_feature))
+            item_tower.default[target] = query_tower.default[source]
+            item_tower.input_layer.weight[:, target] = query_tower.input_layer.weight[:, source]
