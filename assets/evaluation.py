@@ -2,7 +2,7 @@
 
 from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, asset
 
-from assets.metadata import charted, image, recall_table
+from assets.metadata import charted, health_figures, image, slice_table
 from assets.partitions import DAILY
 from assets.resources import Project
 from assets.stage import stage
@@ -13,7 +13,7 @@ from assets.training import two_tower_model
 def retrieval_evaluation(
     context: AssetExecutionContext, project: Project
 ) -> MaterializeResult[None]:
-    """Exact recall and MAP over the whole catalogue, by slice, beside simple rankings."""
+    """Exact recall and MAP by slice, beside simple rankings, and the health of the embeddings."""
     from longtail.artifacts import RunPaths, VersionPaths, read_json
     from longtail.evaluation.evaluate import RECALL_PLOT, evaluate_version
 
@@ -21,15 +21,16 @@ def retrieval_evaluation(
         config = project.load()
         version = read_json(RunPaths(config, as_of).model)["version"]
         document = evaluate_version(config, version, baselines=True)
-        baselines = {name: recall_table(metrics) for name, metrics in document["baselines"].items()}
+        baselines = {name: slice_table(metrics) for name, metrics in document["baselines"].items()}
         plot = VersionPaths(config, version).folder / RECALL_PLOT
         return MaterializeResult(
             metadata={
                 "version": version,
-                "metrics": recall_table(document["metrics"]),
+                "metrics": slice_table(document["metrics"]),
                 "recall": image(plot, "recall by slice"),
                 **baselines,
                 **charted(document["metrics"]),
+                **health_figures(document["health"]),
             }
         )
 

@@ -33,20 +33,43 @@ def image(file: Path, title: str) -> MetadataValue[Any]:
     return MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})\n\n{caption}")
 
 
-def table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> MetadataValue[Any]:
-    """A table; every row has the same columns."""
+def table(rows: Sequence[Mapping[str, str | int | float | bool | None]]) -> MetadataValue[Any]:
+    """A table of at least one row; every row has the same columns."""
     return MetadataValue.table(records=[TableRecord(dict(row)) for row in rows])
 
 
-def recall_table(metrics: Mapping[str, Mapping[str, float]]) -> MetadataValue[Any]:
+def slice_table(metrics: Mapping[str, Mapping[str, float | None]]) -> MetadataValue[Any]:
     """Metrics by slice: one row a slice, one column a metric."""
     return table([{"slice": name, **values} for name, values in metrics.items()])
 
 
-def charted(metrics: Mapping[str, Mapping[str, float]]) -> Metadata:
-    """Every metric as a number of its own, which Dagster charts over time: `tail_recall_at_50`."""
+def charted(metrics: Mapping[str, Mapping[str, float | None]]) -> Metadata:
+    """Every metric as a number of its own, which Dagster charts over time: `tail_recall_at_50`.
+
+    What is not defined is left out.
+    """
     return {
         f"{name}_{metric.replace('@', '_at_')}": value
         for name, values in metrics.items()
         for metric, value in values.items()
+        if value is not None
     }
+
+
+def health_figures(health: Mapping[str, Any]) -> Metadata:
+    """Embedding health: a table of the slices, one of the probes, and every figure charted."""
+    probes = {
+        name: {"probe_accuracy": values["accuracy"], "probe_majority": values["majority"]}
+        for name, values in health["probes"].items()
+    }
+    metadata: Metadata = {
+        "embedding_health": slice_table(health["slices"]),
+        "effective_rank": health["effective_rank"],
+        **charted(health["slices"]),
+        **charted({"popularity_correlation": health["popularity_correlation"]}),
+        **charted(probes),
+    }
+    if health["probes"]:
+        rows = [{"left-out feature": name, **each} for name, each in health["probes"].items()]
+        metadata["linear_probes"] = table(rows)
+    return metadata

@@ -1,5 +1,8 @@
 """A version is measured as a person would do it by hand: pair by pair, with plain loops."""
 
+import json
+import math
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from longtail.embeddings.export import export_catalogue
 from longtail.errors import InputError, LongtailError
 from longtail.evaluation.evaluate import evaluate_version
 from longtail.evaluation.gate import approve
+from longtail.evaluation.probes import frequent_classes, probe
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
 from longtail.training.bundle import load_encoder
@@ -113,6 +117,81 @@ def test_metrics_equal_loops_over_all_pairs(config: Config) -> None:
     stored = read_json(VersionPaths(config, version).metrics)
     assert stored["metrics"] == document["metrics"]
     assert (VersionPaths(config, version).folder / "recall.png").stat().st_size > 1_000
+
+
+def test_health_is_of_the_vectors_that_are_measured(config: Config) -> None:
+    day = make_day(config, FIRST, 120)
+    version = make_version(config, day, seed=1)
+    document = evaluate_version(config, version)
+    text = VersionPaths(config, version).metrics.read_text()
+    stored = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert stored["health"] == document["health"]
+    health = document["health"]
+
+    queries = query_vectors(config, version, day)
+    items = encode_by_id(config, version, day, "item")
+    retrieved: set[str] = set()
+    for query in {q for q, item in day.test if item in items and item != q}:
+        hidden = {item for asker, item in day.train if asker == query} | {query}
+        scores = {item: float(queries[query] @ items[item]) for item in items.keys() - hidden}
+        retrieved.update(sorted(scores, key=lambda item: -scores[item])[:50])
+    for name, inside in slices_of(day).items():
+        values = health["slices"][name]
+        assert values["num_items"] == len(inside)
+        missed = len(inside - retrieved) / len(inside)
+        assert values["never_retrieved"] == pytest.approx(missed, abs=1e-12)
+        terms = [
+            math.exp(-2.0 * float(((items[one] - items[other]).astype(np.float64) ** 2).sum()))
+            for one in inside
+            for other in inside
+            if one != other
+        ]
+        uniformity = math.log(sum(terms) / len(terms))
+        assert values["uniformity"] == pytest.approx(uniformity, abs=1e-5)
+        distances = [
+            float(((queries[query] - items[item]).astype(np.float64) ** 2).sum())
+            for query, item in day.test
+            if item in inside and item != query
+        ]
+        assert values["alignment"] == pytest.approx(sum(distances) / len(distances), abs=1e-5)
+    assert 1.0 < health["effective_rank"] <= health["dim"] == 8
+    for value in health["popularity_correlation"].values():
+        assert -1.0 <= value <= 1.0
+
+
+def test_probes_do_not_see_the_feature_that_they_ask_for(config: Config) -> None:
+    day = make_day(config, FIRST, 120)
+    version = make_version(config, day, seed=1)
+    measured = evaluate_version(config, version)["health"]["probes"]
+    assert set(measured) == {"section", "tags"}
+
+    folder = VersionPaths(config, version).folder
+    encoder, vocabularies = load_encoder(folder), load_vocabularies(folder / "vocabularies")
+    table = pq.read_table(RunPaths(config, FIRST).catalogue / "items.parquet")
+    features = encoder.schema.item
+    shown = encode_table(table, features, vocabularies)
+    for position, feature in enumerate(features[1:], start=1):
+        column = table.schema.get_field_index(feature.name)
+        nobody_knows = pa.nulls(table.num_rows, table.schema.field(column).type)
+        hidden = encode_table(
+            table.set_column(column, feature.name, nobody_knows), features, vocabularies
+        )
+        vectors = encoder.encode("item", hidden)
+        generator = np.random.default_rng((config.training.seed, position))
+        chosen, labels = frequent_classes(shown, position, generator)
+        order = generator.permutation(len(chosen))
+        num_measured = len(chosen) // 5
+        accuracy, majority = probe(
+            vectors[chosen], labels, order[num_measured:], order[:num_measured]
+        )
+        found = measured[feature.name]
+        assert (found["accuracy"], found["majority"]) == pytest.approx((accuracy, majority))
+        counts = Counter(
+            value
+            for cell in table[feature.name].to_pylist()
+            for value in (set(cell) if feature.kind == "multi" else {cell})
+        )
+        assert found["num_classes"] == sum(count >= 10 for count in counts.values())
 
 
 def test_the_served_version_is_asked_the_same_on_the_items_that_both_know(config: Config) -> None:

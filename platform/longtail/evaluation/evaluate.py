@@ -41,8 +41,9 @@ def evaluate_version(config: Config, version: str, *, baselines: bool = False) -
 
     Returns:
         `{"version", "as_of", "metrics": {slice: {"recall@10", "recall@50", "map@10", "map@50",
-        "num_pairs"}}, "num_pairs_without_item", "against_served": see `compare_with_served`, or
-        None, "baselines": {"popularity_ranking", "random_ranking"} of the form of `metrics`}`
+        "num_pairs"}}, "num_pairs_without_item", "health": see `embedding_health`, and "probes": see
+        `linear_probes`, "against_served": see `compare_with_served`, or None, "baselines":
+        {"popularity_ranking", "random_ranking"} of the form of `metrics`}`
 
     Raises:
         InputError: there is no such version.
@@ -95,8 +96,12 @@ def _check_trained(paths: VersionPaths, run: RunPaths) -> None:
 def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]:
     from longtail.dataset.training_set import load_training_set
     from longtail.evaluation.baselines import baseline_metrics
+    from longtail.evaluation.coverage import RETRIEVED, ranks_and_retrievals
+    from longtail.evaluation.health import embedding_health
     from longtail.evaluation.held_out import held_out_pairs
-    from longtail.evaluation.metrics import metrics_by_slice, similarity_ranks
+    from longtail.evaluation.metrics import metrics_by_slice
+    from longtail.evaluation.norms import encode_with_norms
+    from longtail.evaluation.probes import linear_probes
     from longtail.evaluation.slices import item_slices
     from longtail.training.bundle import load_encoder
 
@@ -105,9 +110,9 @@ def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]
     training_set = load_training_set(RunPaths(config, as_of).training_set)
     held_out = held_out_pairs(training_set, "test")
     encoder = load_encoder(VersionPaths(config, version).folder)
-    catalogue_rows = training_set.catalogue_row[held_out.candidate]
+    item_rows = training_set.item_rows.take(training_set.catalogue_row[held_out.candidate])
     query_vectors = encoder.encode("query", training_set.query_rows.take(held_out.query_row))
-    item_vectors = encoder.encode("item", training_set.item_rows.take(catalogue_rows))
+    item_vectors, item_norms = encode_with_norms(encoder, item_rows)
     if not (np.isfinite(query_vectors).all() and np.isfinite(item_vectors).all()):
         raise LongtailError(
             f"version {version} gives vectors that are not finite: training went wrong; train "
@@ -115,7 +120,7 @@ def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]
         )
     train_count = training_set.train_count[held_out.candidate]
     slices = item_slices(train_count, config.evaluation.head_fraction)
-    ranks = similarity_ranks(
+    ranks, times_retrieved = ranks_and_retrievals(
         query_vectors, item_vectors, held_out, query_batch_size=config.evaluation.query_batch_size
     )
     metrics = metrics_by_slice(ranks, held_out, slices)
@@ -127,6 +132,33 @@ def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]
         len(held_out.pair_query),
         held_out.num_queries,
         held_out.num_candidates,
+        time.monotonic() - start,
+    )
+    start = time.monotonic()
+    health = embedding_health(
+        query_vectors,
+        item_vectors,
+        held_out,
+        train_count=train_count,
+        times_retrieved=times_retrieved,
+        slices=slices,
+        item_norms=item_norms,
+        seed=config.training.seed,
+    )
+    health["probes"] = linear_probes(
+        item_rows,
+        encoder.schema.item,
+        lambda rows: encoder.encode("item", rows),
+        seed=config.training.seed,
+    )
+    log.info(
+        "%s: effective rank %.1f of %d; %d of %d items in no query's first %d; in %.1f s",
+        version,
+        health["effective_rank"],
+        health["dim"],
+        np.count_nonzero(times_retrieved == 0),
+        held_out.num_candidates,
+        RETRIEVED,
         time.monotonic() - start,
     )
     against_served = None
@@ -147,6 +179,7 @@ def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]
         "metrics": metrics,
         "baselines": baseline_metrics(held_out, train_count, slices, seed=config.training.seed),
         "num_pairs_without_item": held_out.num_pairs_without_item,
+        "health": health,
         "against_served": against_served,
     }
 
