@@ -229,6 +229,14 @@ def test_a_collapsed_space_without_training() -> None:
     json.dumps(document, allow_nan=False)
 
 
+def test_rounding_is_no_order() -> None:
+    # A matrix product rounds the last rows otherwise than the first ones.
+    vectors = np.repeat(unit_vectors(1, 128, 0), 5_003, axis=0)
+    similarity = health._similarity(vectors, vectors.mean(axis=0, dtype=np.float64))
+    assert rank_correlation(np.arange(5_003), similarity) is None
+    assert similarity == pytest.approx(1.0, abs=1e-6)
+
+
 def test_a_catalogue_of_one_item() -> None:
     document = embedding_health(**collapsed(1, num_queries=1))
     assert document["slices"]["overall"]["uniformity"] is None

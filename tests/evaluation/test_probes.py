@@ -153,6 +153,9 @@ def test_features_without_usable_labels_are_left_out() -> None:
 
     assert linear_probes(encoded(cells), features, encode, seed=0) == {}
     assert linear_probes(encoded(cells[:1]), features, encode, seed=0) == {}
+    # Ids in a few hashed buckets look like classes, and are none.
+    buckets: Cells = [[[item % 5]] for item in range(100)]
+    assert linear_probes(encoded(buckets), features[:1], encode, seed=0) == {}
 
 
 def test_equal_vectors_answer_the_majority() -> None:
