@@ -40,10 +40,10 @@ def batch_softmax(
     Returns:
         The weighted mean over examples, a scalar.
     """
-    # A log of zero appears only at candidates that this batch cannot hold.
-    negative_bias = repeats.clamp_min(1e-12).log()
+    negative_bias = repeats.log()  # -inf where a candidate counts for nothing
     positive_bias = torch.zeros_like(negative_bias)
     if expected is not None:
+        # A log of zero appears only at candidates that this batch cannot hold.
         correction = logq_strength * expected.clamp_min(1e-12).log()
         negative_bias = negative_bias - correction
         if correct_positive:
