@@ -1,146 +1,195 @@
 """The losses against loops in float64 that share no code with them."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from longtail.model.losses import batch_softmax, view_contrast
+from tests.model.loops import Candidate, Example, contrast_loss, main_loss
 
 
-def loop_batch_softmax(
-    query_vectors: np.ndarray,
-    item_vectors: np.ndarray,
-    items: list[int],
-    known: list[set[int]],
-    weights: list[float],
-    temperature: float,
-    expected: dict[int, float] | None,
-    correct_positive: bool,
-    extra: list[int],
-) -> float:
-    """DESIGN.md section 3, example by example and candidate by candidate.
+class Case:
+    """A random batch, once as lists of examples and candidates, and once as tensors.
 
-    `item_vectors[i]` is the vector of item i; `items[n]` is example n's item; candidates are the
-    items of all examples (with repeats) and then the extra ones.
+    Items repeat among the examples; sampled candidates may be items of the batch again.
     """
-    total = 0.0
-    for n, positive in enumerate(items):
 
-        def logit(item: int, is_positive: bool, n: int = n) -> float:
-            value = float(query_vectors[n] @ item_vectors[item]) / temperature
-            if expected is not None and (correct_positive or not is_positive):
-                value -= math.log(expected[item])
-            return value
+    def __init__(self, seed: int, num_examples: int, num_sampled: int, *, corrected: bool) -> None:
+        rng = np.random.default_rng(seed)
+        num_items, dim = 9, 4
+        vectors = rng.normal(size=(num_items, dim))
+        drawn = rng.uniform(0.01, 3, num_items).tolist()
+        expected = drawn if corrected else [None] * num_items
+        birth = rng.integers(0, 3, num_items).tolist()
 
-        denominator = math.exp(logit(positive, True))
-        for candidate in [*items, *extra]:
-            if candidate != positive and candidate not in known[n]:
-                denominator += math.exp(logit(candidate, False))
-        total += weights[n] * -(logit(positive, True) - math.log(denominator))
-    return total / sum(weights)
+        def candidate(item: int, weight: float = 1.0) -> Candidate:
+            return Candidate(item, vectors[item], expected[item], weight, birth[item])
+
+        items = rng.integers(0, 6, num_examples).tolist()
+        self.examples = [
+            Example(
+                rng.normal(size=dim),
+                candidate(item),
+                known=frozenset({item, int(rng.integers(num_items))}),
+                weight=float(rng.uniform(0.1, 2)),
+                timestamp=int(rng.integers(birth[item], 3)),
+            )
+            for item in items
+        ]
+        self.sampled = [
+            candidate(int(item), float(rng.choice([1.0, 0.37, 2.5])))
+            for item in rng.integers(0, num_items, num_sampled)
+        ]
+        distinct = [candidate(item) for item in sorted(set(items))]
+        candidates = distinct + self.sampled
+        queries = np.array([example.vector for example in self.examples])
+        self.scores = torch.from_numpy(queries @ np.array([c.vector for c in candidates]).T)
+        self.tensors = {
+            "positive": torch.tensor([sorted(set(items)).index(item) for item in items]),
+            "weight": double([example.weight for example in self.examples]),
+            "repeats": double(
+                [float(items.count(c.item)) for c in distinct] + [c.weight for c in self.sampled]
+            ),
+            "excluded": torch.tensor(
+                [
+                    [c.item in e.known or c.birth > e.timestamp for c in candidates]
+                    for e in self.examples
+                ]
+            ),
+            "expected": double([expected[c.item] for c in candidates]) if corrected else None,
+        }
+
+
+def double(values: list[float]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("correct_positive", [True, False])
+@pytest.mark.parametrize("num_sampled", [0, 7])
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    num_examples=st.integers(1, 12),
+    temperature=st.sampled_from([0.02, 0.3, 1.0]),
+)
+def test_batch_softmax_equals_the_loop(
+    seed: int,
+    num_examples: int,
+    num_sampled: int,
+    temperature: float,
+    strength: float,
+    correct_positive: bool,
+) -> None:
+    case = Case(seed, num_examples, num_sampled, corrected=True)
+    options = {"temperature": temperature, "correct_positive": correct_positive}
+    loss = batch_softmax(case.scores, **case.tensors, logq_strength=strength, **options)
+    reference = main_loss(case.examples, case.sampled, strength=strength, **options)
+    assert loss.item() == pytest.approx(reference, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("num_sampled", [0, 7])
+def test_batch_softmax_without_correction_equals_the_loop(num_sampled: int) -> None:
+    case = Case(3, 12, num_sampled, corrected=False)
+    for strength in (0.0, 1.0):
+        loss = batch_softmax(case.scores, **case.tensors, temperature=0.3, logq_strength=strength)
+        reference = main_loss(case.examples, case.sampled, temperature=0.3)
+        assert loss.item() == pytest.approx(reference, rel=1e-9)
+
+
+def test_strength_zero_is_no_correction_and_one_is_the_default() -> None:
+    case, plain = Case(5, 9, 4, corrected=True), Case(5, 9, 4, corrected=False)
+    tensors = {**plain.tensors, "expected": case.tensors["expected"]}
+    none = batch_softmax(plain.scores, **plain.tensors, temperature=0.3)
+    zero = batch_softmax(plain.scores, **tensors, temperature=0.3, logq_strength=0.0)
+    one = batch_softmax(plain.scores, **tensors, temperature=0.3, logq_strength=1.0)
+    full = batch_softmax(plain.scores, **tensors, temperature=0.3)
+    assert zero.item() == pytest.approx(none.item(), rel=1e-12)
+    assert one.item() == full.item() != pytest.approx(none.item(), rel=1e-3)
+
+
+def test_a_candidate_that_counts_half_twice_counts_once() -> None:
+    case = Case(6, 8, 5, corrected=True)
+    halves = dict(case.tensors)
+    last = case.scores.shape[1] - 1
+    halves["repeats"] = torch.cat([case.tensors["repeats"], case.tensors["repeats"][last:] / 2])
+    halves["repeats"][last] /= 2
+    for name in ("expected", "excluded"):
+        halves[name] = torch.cat([case.tensors[name], case.tensors[name][..., last:]], dim=-1)
+    scores = torch.cat([case.scores, case.scores[:, last:]], dim=1)
+    whole = batch_softmax(case.scores, **case.tensors, temperature=0.1)
+    assert batch_softmax(scores, **halves, temperature=0.1).item() == pytest.approx(whole.item())
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.01])
+def test_a_candidate_of_weight_zero_is_none(temperature: float) -> None:
+    case = Case(7, 8, 0, corrected=True)
+    without = batch_softmax(case.scores, **case.tensors, temperature=temperature)
+    # The best of all candidates for every query, were it one.
+    scores = torch.cat([case.scores, case.scores.max() + torch.ones(8, 1)], dim=1)
+    scores.requires_grad_()
+    tensors = dict(case.tensors)
+    tensors["repeats"] = torch.cat([tensors["repeats"], double([0.0])])
+    tensors["expected"] = torch.cat([tensors["expected"], double([0.02])])
+    tensors["excluded"] = torch.cat([tensors["excluded"], torch.zeros(8, 1, dtype=bool)], dim=1)
+    loss = batch_softmax(scores, **tensors, temperature=temperature)
+    assert loss.item() == pytest.approx(without.item(), rel=1e-12)
+    loss.backward()
+    assert torch.isfinite(scores.grad).all()
+    assert not scores.grad[:, -1].any()
+
+
+def test_examples_of_weight_zero_count_for_nothing() -> None:
+    case = Case(8, 6, 3, corrected=True)
+    tensors = dict(case.tensors)
+    tensors["weight"] = tensors["weight"] * double([1, 1, 0, 1, 0, 0])
+    loss = batch_softmax(case.scores, **tensors, temperature=0.3)
+    kept = torch.tensor([0, 1, 3])
+    for name in ("positive", "weight", "excluded"):
+        tensors[name] = tensors[name][kept]
+    fewer = batch_softmax(case.scores[kept], **tensors, temperature=0.3)
+    assert loss.item() == pytest.approx(fewer.item(), rel=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32), num_items=st.integers(1, 9))
+def test_view_contrast_equals_the_loop(seed: int, num_items: int) -> None:
+    first, second = np.random.default_rng(seed).normal(size=(2, num_items, 3))
+    loss = view_contrast(torch.from_numpy(first), torch.from_numpy(second), temperature=0.2)
+    reference = contrast_loss(list(first), list(second), 0.2)
+    assert loss.item() == pytest.approx(reference, rel=1e-9, abs=1e-9)
+
+
+def test_view_contrast_goes_one_way_only() -> None:
+    first, second = torch.from_numpy(np.random.default_rng(4).normal(size=(2, 5, 3)))
+    there = view_contrast(first, second, temperature=0.2)
+    back = view_contrast(second, first, temperature=0.2)
+    assert there.item() != pytest.approx(back.item(), rel=1e-3)
 
 
 @pytest.mark.parametrize("corrected", [True, False])
 @pytest.mark.parametrize("correct_positive", [True, False])
-@pytest.mark.parametrize("mixed", [True, False])
-def test_batch_softmax_equals_the_loop(
-    corrected: bool, correct_positive: bool, mixed: bool
+@pytest.mark.parametrize("strength", [0.3, 1.0])
+def test_gradients_of_batch_softmax(
+    corrected: bool, correct_positive: bool, strength: float
 ) -> None:
-    rng = np.random.default_rng(3)
-    num_items, batch = 9, 12
-    item_vectors = rng.normal(size=(num_items, 4))
-    query_vectors = rng.normal(size=(batch, 4))
-    items = rng.integers(0, 6, batch).tolist()  # repeats are certain
-    known = [{i, int(rng.integers(0, num_items))} for i in items]
-    weights = rng.uniform(0.1, 2, batch).tolist()
-    extra = [2, 7, 8] if mixed else []
-    expected = {i: float(rng.uniform(0.01, 3)) for i in range(num_items)}
-
-    distinct = sorted(set(items))
-    candidates = distinct + extra
-    repeats = [float(items.count(i)) for i in distinct] + [1.0] * len(extra)
-    excluded = [[c in known[n] for c in candidates] for n in range(batch)]
-    loss = batch_softmax(
-        torch.from_numpy(query_vectors @ item_vectors[candidates].T),
-        positive=torch.tensor([distinct.index(i) for i in items]),
-        weight=torch.tensor(weights, dtype=torch.float64),
-        temperature=0.3,
-        repeats=torch.tensor(repeats, dtype=torch.float64),
-        excluded=torch.tensor(excluded),
-        expected=(
-            torch.tensor([expected[c] for c in candidates], dtype=torch.float64)
-            if corrected
-            else None
-        ),
-        correct_positive=correct_positive,
+    case = Case(1, 5, 4, corrected=corrected)
+    options = {
+        "temperature": 0.5,
+        "logq_strength": strength,
+        "correct_positive": correct_positive,
+    }
+    assert torch.autograd.gradcheck(
+        lambda scores: batch_softmax(scores, **case.tensors, **options),
+        case.scores.requires_grad_(),
     )
-    reference = loop_batch_softmax(
-        query_vectors,
-        item_vectors,
-        items,
-        known,
-        weights,
-        0.3,
-        expected if corrected else None,
-        correct_positive,
-        extra,
-    )
-    assert loss.item() == pytest.approx(reference, rel=1e-9)
 
 
-def test_examples_of_weight_zero_count_for_nothing() -> None:
-    scores = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    arguments = {"temperature": 1.0, "repeats": torch.ones(2, dtype=torch.float64)}
-    both = batch_softmax(
-        scores,
-        positive=torch.tensor([0, 1, 0]),
-        weight=torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64),
-        excluded=torch.zeros(3, 2, dtype=torch.bool),
-        **arguments,
-    )
-    fewer = batch_softmax(
-        scores[:2],
-        positive=torch.tensor([0, 1]),
-        weight=torch.ones(2, dtype=torch.float64),
-        excluded=torch.zeros(2, 2, dtype=torch.bool),
-        **arguments,
-    )
-    assert both.item() == pytest.approx(fewer.item(), rel=1e-12)
-
-
-def test_view_contrast_equals_the_loop_one_way_only() -> None:
-    rng = np.random.default_rng(4)
-    first, second = rng.normal(size=(2, 5, 3))
-    total = 0.0
-    for i in range(5):
-        logits = [float(first[i] @ second[j]) / 0.2 for j in range(5)]
-        total -= logits[i] - math.log(sum(math.exp(value) for value in logits))
-    loss = view_contrast(torch.from_numpy(first), torch.from_numpy(second), temperature=0.2)
-    assert loss.item() == pytest.approx(total / 5, rel=1e-9)
-    swapped = view_contrast(torch.from_numpy(second), torch.from_numpy(first), temperature=0.2)
-    assert swapped.item() != pytest.approx(loss.item(), rel=1e-3)
-
-
-def test_gradients() -> None:
+def test_gradients_of_view_contrast() -> None:
     generator = torch.Generator().manual_seed(1)
-    scores = torch.randn(3, 4, dtype=torch.float64, generator=generator, requires_grad=True)
     views = torch.randn(2, 3, 4, dtype=torch.float64, generator=generator, requires_grad=True)
-    excluded = torch.tensor([[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
-
-    def main(values: torch.Tensor) -> torch.Tensor:
-        return batch_softmax(
-            values,
-            positive=torch.tensor([0, 2, 3]),
-            weight=torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64),
-            temperature=0.5,
-            repeats=torch.tensor([1.0, 2.0, 1.0, 3.0], dtype=torch.float64),
-            excluded=excluded,
-            expected=torch.tensor([0.1, 0.5, 0.2, 1.5], dtype=torch.float64),
-        )
-
-    assert torch.autograd.gradcheck(main, scores)
     assert torch.autograd.gradcheck(
         lambda both: view_contrast(both[0], both[1], temperature=0.4), views
     )
