@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from longtail.cli import tables
+from longtail.cli import health_tables, tables
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption, MeasureOption
 from longtail.cli.output import output
 from longtail.config import Config, config_file, load_config
@@ -78,7 +78,9 @@ def evaluate(
         day = _catalogue(project, as_of)
         document, refusal = _evaluation(project, config, day, baselines=baselines)
         verdict = "approved" if refusal is None else "refused"
-        out.result(document, tables.metrics(document), f"{document['version']}: {verdict}")
+        health = health_tables.health(document["health"])
+        line = f"{document['version']}: {verdict}"
+        out.result(document, tables.metrics(document), health, line)
         if refusal is not None:
             raise refusal
 
