@@ -1,12 +1,18 @@
+"""The towers against passes that take no shortcut, and against loops over single cells."""
+
 import itertools
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from longtail.model.augmentation import CorrelatedMasking, Mask
+from longtail.model.augmentation import Mask
 from longtail.model.towers import Tower
 
 DIMS = [3, 2, 4, 1]
+FLAGS = list(itertools.product([False, True], repeat=len(DIMS)))
 
 
 def tower() -> Tower:
@@ -14,71 +20,121 @@ def tower() -> Tower:
     return Tower(DIMS, hidden=[6, 5], output_dim=3).double()
 
 
-def inputs(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+def inputs(batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What was looked up, the same with zeros where a feature is missing, and what is present."""
     generator = torch.Generator().manual_seed(2)
     present = torch.rand(batch, len(DIMS), generator=generator) > 0.3
     columns = present.repeat_interleave(torch.tensor(DIMS), dim=1)
     values = torch.randn(batch, sum(DIMS), generator=generator, dtype=torch.float64)
-    return values * columns, present
+    values.requires_grad_()
+    return values, values * columns, present
+
+
+def filled_by_hand(
+    model: Tower, pooled: torch.Tensor, present: torch.Tensor, hidden: tuple[bool, ...]
+) -> torch.Tensor:
+    """Cell by cell: its embedding, or the default where it is missing or hidden."""
+    rows = []
+    for row in range(len(pooled)):
+        cells, start = [], 0
+        for feature, dim in enumerate(DIMS):
+            shown = bool(present[row, feature]) and not hidden[feature]
+            source = pooled[row] if shown else model.default
+            cells.append(source[start : start + dim])
+            start += dim
+        rows.append(torch.cat(cells))
+    return torch.stack(rows)
+
+
+def same_gradients(
+    model: Tower, values: torch.Tensor, left: torch.Tensor, right: torch.Tensor
+) -> bool:
+    """Whether a nonlinear function of two outputs has the same gradients everywhere."""
+    wanted = [*model.parameters(), values]
+    weights = torch.arange(1.0, left.numel() + 1, dtype=torch.float64).view_as(left)
+    gradients = [
+        torch.autograd.grad(
+            (output.tanh() * weights).sum(), wanted, retain_graph=True, materialize_grads=True
+        )
+        for output in (left, right)
+    ]
+    return all(torch.allclose(a, b, atol=1e-10) for a, b in zip(*gradients, strict=True))
 
 
 def test_vectors_have_unit_length() -> None:
-    vectors = tower()(*inputs(7))
+    _, pooled, present = inputs(7)
+    vectors = tower()(pooled, present)
     assert vectors.shape == (7, 3)
     assert vectors.norm(dim=1).tolist() == pytest.approx([1.0] * 7)
 
 
+def test_a_tower_is_its_matrices() -> None:
+    model = tower()
+    _, pooled, present = inputs(5)
+    hidden = filled_by_hand(model, pooled, present, (False,) * 4).detach().numpy()
+    layers = [model.input_layer, *model.layers]
+    for number, layer in enumerate(layers):
+        hidden = hidden @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+        if number < len(layers) - 1:
+            hidden = np.maximum(hidden, 0)
+    wanted = hidden / np.sqrt((hidden**2).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(model(pooled, present).detach().numpy(), wanted, atol=1e-12)
+
+
 def test_a_missing_feature_is_its_learned_default() -> None:
     model = tower()
-    pooled, present = inputs(5)
-    filled = model.fill(pooled, present)
-    start = 0
-    for position, dim in enumerate(DIMS):
-        columns = slice(start, start + dim)
-        for row in range(5):
-            wanted = pooled[row, columns] if present[row, position] else model.default[columns]
-            assert torch.allclose(filled[row, columns], wanted)
-        start += dim
+    values, pooled, present = inputs(5)
+    filled, wanted = (
+        model.fill(pooled, present),
+        filled_by_hand(model, pooled, present, (False,) * 4),
+    )
+    assert torch.equal(filled, wanted)
+    assert same_gradients(model, values, model.first(filled), model.first(wanted))
+
+
+@pytest.mark.parametrize("hidden", FLAGS)
+def test_a_hidden_feature_is_its_learned_default(hidden: tuple[bool, ...]) -> None:
+    model = tower()
+    values, pooled, present = inputs(6)
+    masked = model.first_masked(model.fill(pooled, present), hidden)
+    wanted = model.first(filled_by_hand(model, pooled, present, hidden))
+    assert torch.allclose(masked, wanted, atol=1e-12)
+    assert same_gradients(model, values, model.rest(masked), model.rest(wanted))
 
 
 @pytest.mark.parametrize("hidden_in", list(itertools.product([0, 1, 2], repeat=4)))
 def test_three_views_in_one_pass_equal_three_passes(hidden_in: tuple[int, ...]) -> None:
+    """For every feature: hidden in neither view (0), in the first, or in the second."""
     model = tower()
-    pooled, present = inputs(6)
+    values, pooled, present = inputs(6)
     mask = Mask(tuple(v == 1 for v in hidden_in), tuple(v == 2 for v in hidden_in))
 
-    def plain_pass(visible: torch.Tensor) -> torch.Tensor:
+    def plain_pass(hidden: tuple[bool, ...]) -> torch.Tensor:
+        visible = ~torch.tensor(hidden)
         columns = visible.repeat_interleave(torch.tensor(DIMS))
         return model.rest(model.first(model.fill(pooled * columns, present & visible)))
 
-    hidden = [(False,) * 4, mask.first, mask.second]
-    wanted = [plain_pass(~torch.tensor(flags)) for flags in hidden]
+    wanted = [plain_pass(hidden) for hidden in ((False,) * 4, mask.first, mask.second)]
     views = [model.rest(view) for view in model.first_by_mask(model.fill(pooled, present), mask)]
     for view, reference in zip(views, wanted, strict=True):
         assert torch.allclose(view, reference, atol=1e-12)
-
-    shortcut = sum(view.square().sum() * (n + 1) for n, view in enumerate(v[:, 0] for v in views))
-    plain = sum(view.square().sum() * (n + 1) for n, view in enumerate(v[:, 0] for v in wanted))
-    parameters = list(model.parameters())
-    for got, reference in zip(
-        torch.autograd.grad(shortcut, parameters),
-        torch.autograd.grad(plain, parameters),
-        strict=True,
-    ):
-        assert torch.allclose(got, reference, atol=1e-10)
+        assert same_gradients(model, values, view, reference)
+    assert same_gradients(model, values, torch.cat(views), torch.cat(wanted))
 
 
-def test_masks_follow_the_plan() -> None:
-    plan = {"a": ["a", "c"], "b": ["b"], "c": ["c", "b"]}
-    assert CorrelatedMasking(["a", "b", "c"], plan).masks == [
-        Mask((True, False, True), (False, True, False)),
-        Mask((False, True, False), (True, False, True)),
-        Mask((False, True, True), (True, False, False)),
-    ]
-
-
-def test_what_the_plan_never_masks_is_hidden_in_neither_view() -> None:
-    assert CorrelatedMasking(["kept", "a", "b"], {"a": ["a"], "b": ["b"]}).masks == [
-        Mask((False, True, False), (False, False, True)),
-        Mask((False, False, True), (False, True, False)),
-    ]
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), dims=st.lists(st.integers(1, 5), min_size=1, max_size=6))
+def test_three_views_of_any_tower(data: st.DataObject, dims: list[int]) -> None:
+    hidden_in = [data.draw(st.integers(0, 2)) for _ in dims]
+    torch.manual_seed(data.draw(st.integers(0, 1000)))
+    model = Tower(dims, hidden=[4], output_dim=2).double()
+    filled = torch.randn(3, sum(dims), dtype=torch.float64)
+    mask = Mask(tuple(v == 1 for v in hidden_in), tuple(v == 2 for v in hidden_in))
+    assert mask.is_complementary
+    views = model.first_by_mask(filled, mask)
+    for view, hidden in zip(views, ([False] * len(dims), mask.first, mask.second), strict=True):
+        inputs = filled.clone()
+        for feature, is_hidden in enumerate(hidden):
+            if is_hidden:
+                inputs[:, model.columns(feature)] = model.default[model.columns(feature)]
+        assert torch.allclose(view, model.input_layer(inputs), atol=1e-12)
