@@ -3,72 +3,18 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from longtail.config import Config, LossConfig, SelfSupervisionConfig, TrainingConfig
 from longtail.dataset.batches import Batch, BatchBuilder
-from longtail.dataset.training_set import (
-    Examples,
-    TrainingSet,
-    load_training_set,
-    write_training_set,
-)
-from longtail.features.encoding import EncodedRows, offsets_of
-from longtail.features.schema import Feature, Schema
-
-SCHEMA = Schema(
-    query=(Feature("query_id", "query", "single", "string", "package", 4, is_id=True),),
-    item=(
-        Feature("item_id", "item", "single", "string", "package", 4, is_id=True),
-        Feature("tags", "item", "multi", "string", "tags", 4),
-    ),
-)
-NUM_ITEMS, NUM_QUERIES = 12, 5
-
-
-def jagged(rows: list[list[list[int]]]) -> EncodedRows:
-    cells = [cell for row in rows for cell in row]
-    lengths = np.array([len(cell) for cell in cells], np.int64)
-    values = np.array([value for cell in cells for value in cell], np.int32)
-    return EncodedRows(len(rows[0]), offsets_of(lengths), values)
+from longtail.dataset.training_set import TrainingSet, load_training_set, write_training_set
+from tests.dataset.small_set import NUM_ITEMS, cells, make_training_set, rows_of
 
 
 @pytest.fixture
 def training_set(tmp_path: Path) -> TrainingSet:
-    """Items 0..11, the last of which is out of the catalogue; item 3 has a second, older row."""
-    rng = np.random.default_rng(0)
-    item_rows = [[[i], rng.integers(0, 9, 6).tolist()] for i in range(NUM_ITEMS)]
-    item_rows.append([[3], [1, 2]])
-    count = 40
-    item_row = rng.integers(0, 7, count).astype(np.int32)
-    item_row[::8] = NUM_ITEMS  # the older row of item 3
-    examples = Examples(
-        rng.integers(0, NUM_QUERIES, count).astype(np.int32),
-        item_row,
-        rng.uniform(0.5, 2, count).astype(np.float32),
-        rng.integers(0, 3, count) * 10,
-    )
-    item_of_row = np.array([*range(NUM_ITEMS), 3], np.int32)
-    catalogue_row = np.arange(NUM_ITEMS, dtype=np.int32)
-    catalogue_row[-1] = -1
-    made = TrainingSet(
-        schema=SCHEMA,
-        item_rows=jagged(item_rows),
-        query_rows=jagged([[[q]] for q in range(NUM_QUERIES)]),
-        item_ids=pa.array([f"i{n:02}" for n in range(NUM_ITEMS)]),
-        catalogue_row=catalogue_row,
-        item_of_row=item_of_row,
-        first_seen=np.where(np.arange(NUM_ITEMS) % 4 == 3, 10, 0),
-        train_count=np.bincount(item_of_row[examples.item_row], minlength=NUM_ITEMS),
-        query_ids=pa.array([f"q{n}" for n in range(NUM_QUERIES)]),
-        latest_query_row=np.arange(NUM_QUERIES, dtype=np.int32),
-        query_of_row=np.arange(NUM_QUERIES, dtype=np.int32),
-        train=examples,
-        validation=Examples(*(values[:0] for values in vars(examples).values())),
-        test=examples,
-    )
-    write_training_set(tmp_path, made)
+    """Memory-mapped, as training reads it."""
+    write_training_set(tmp_path, make_training_set())
     return load_training_set(tmp_path)
 
 
@@ -87,34 +33,43 @@ def first_batch(training_set: TrainingSet, settings: Config) -> tuple[Batch, np.
     return builder.build(positions, counts, step=0), positions
 
 
-def lists(batch: Batch, key: str, count: int) -> list[list[int]]:
-    jagged_tensor = batch.features[key]
-    values, offsets = jagged_tensor.values().tolist(), jagged_tensor.offsets().tolist()
-    return [values[offsets[r] : offsets[r + 1]] for r in range(count)]
+def candidates_of(batch: Batch) -> list[int]:
+    """The item of each candidate; an item's id is its row in the table of ids."""
+    rows = rows_of(batch, "item")[: batch.num_items + batch.num_sampled]
+    return [row[0][0] for row in rows]
 
 
 def test_features_of_every_example_are_those_of_its_rows(training_set: TrainingSet) -> None:
     batch, examples = first_batch(training_set, config())
-    tags = lists(batch, "item.tags", batch.num_items)
-    ids = lists(batch, "item.item_id", batch.num_items)
-    queries = lists(batch, "query.query_id", batch.num_queries)
+    items, queries = rows_of(batch, "item"), rows_of(batch, "query")
+    train = training_set.train
     for n, example in enumerate(examples):
-        row = training_set.train.item_row[example]
-        offsets = training_set.item_rows.offsets
-        expected = training_set.item_rows.values[offsets[2 * row + 1] : offsets[2 * row + 2]]
-        assert tags[batch.item[n]] == expected.tolist()
-        assert ids[batch.item[n]] == [training_set.item_of_row[row]]
-        assert queries[batch.query[n]] == [training_set.train.query_row[example]]
-        assert batch.weight[n] == training_set.train.weight[example]
-    assert batch.num_items == len(set(training_set.train.item_row[examples].tolist()))
+        item_row, query_row = int(train.item_row[example]), int(train.query_row[example])
+        assert items[batch.item[n]] == cells(training_set.item_rows, item_row)
+        assert queries[batch.query[n]] == cells(training_set.query_rows, query_row)
+        assert batch.weight[n] == train.weight[example]
+        assert batch.timestamp[n] == train.timestamp[example]
+    assert batch.num_items == len(set(train.item_row[examples].tolist()))
+    assert batch.num_queries == len(set(train.query_row[examples].tolist()))
+    # What only fills up the stride is empty.
+    assert not any(cell for row in queries[batch.num_queries :] for cell in row)
+    assert not any(cell for row in items[batch.num_items + batch.num_sampled :] for cell in row)
 
 
-def test_the_sample_is_distinct_and_from_the_catalogue(training_set: TrainingSet) -> None:
-    batch, _ = first_batch(training_set, config())
-    everything = lists(batch, "item.item_id", batch.num_items + batch.num_sampled)
-    sampled = [cell[0] for cell in everything[batch.num_items :]]
-    assert len(sampled) == len(set(sampled)) == 6
-    assert NUM_ITEMS - 1 not in sampled  # it has left the catalogue
+@pytest.mark.parametrize("sampling", ["uniform", "frequency"])
+def test_the_sample_is_distinct_and_from_the_catalogue(
+    training_set: TrainingSet, sampling: str
+) -> None:
+    settings = config(self_supervision=SelfSupervisionConfig(sample_size=6, sampling=sampling))
+    builder = BatchBuilder(training_set, settings)
+    seen = set()
+    for step in range(60):
+        batch = builder.build(np.arange(16), np.ones(16, bool), step=step)
+        sampled = candidates_of(batch)[batch.num_items :]
+        assert len(sampled) == len(set(sampled)) == 6
+        seen.update(sampled)
+    # Item 11 has left the catalogue; items 7 to 10 have no training interaction.
+    assert seen == set(range(NUM_ITEMS - 1 if sampling == "uniform" else 7))
 
 
 def test_accidental_hits_equal_a_search_by_hand(training_set: TrainingSet) -> None:
@@ -123,8 +78,7 @@ def test_accidental_hits_equal_a_search_by_hand(training_set: TrainingSet) -> No
     positives: dict[int, set[int]] = {}
     for query, row in zip(train.query_row, train.item_row, strict=True):
         positives.setdefault(int(query), set()).add(int(training_set.item_of_row[row]))
-    ids = lists(batch, "item.item_id", batch.num_items + batch.num_sampled)
-    candidates = [cell[0] for cell in ids]
+    candidates = candidates_of(batch)
     expected = {
         (n, c)
         for n, example in enumerate(examples)
@@ -138,46 +92,62 @@ def test_accidental_hits_equal_a_search_by_hand(training_set: TrainingSet) -> No
     assert batch.candidate_birth.tolist() == [10 if item % 4 == 3 else 0 for item in candidates]
 
 
-def test_expected_counts_are_those_of_the_mixture(training_set: TrainingSet) -> None:
-    batch, examples = first_batch(training_set, config())
-    train = training_set.train
-    items = training_set.item_of_row[train.item_row]
-    ids = lists(batch, "item.item_id", batch.num_items + batch.num_sampled)
-    for c, (item,) in enumerate(ids):
-        expected = 16 * np.mean(items == item) + 6 / 11
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_expected_counts_are_those_of_the_mixture(
+    training_set: TrainingSet, world_size: int
+) -> None:
+    builder = BatchBuilder(training_set, config(), world_size=world_size, rank=world_size - 1)
+    batch = builder.build(np.arange(16), np.ones(16, bool), step=0)
+    items = training_set.item_of_row[training_set.train.item_row].tolist()
+    size = 6 if world_size == 1 else 5  # two ranks share a catalogue of eleven
+    assert batch.num_sampled == size
+    for c, item in enumerate(candidates_of(batch)):
+        expected = 16 * items.count(item) / len(items) + size / 11
         assert batch.candidate_expected[c].item() == pytest.approx(expected, rel=1e-6)
-    assert batch.candidate_repeats[: batch.num_items].sum() == len(examples)
-
-    alone, _ = first_batch(training_set, config(loss=LossConfig(mixed_negatives=False)))
-    assert len(alone.candidate_expected) == alone.num_items
-    first = lists(alone, "item.item_id", alone.num_items)[0][0]
-    assert alone.candidate_expected[0].item() == pytest.approx(16 * np.mean(items == first))
 
 
-def test_values_are_dropped_in_sampled_items_only(training_set: TrainingSet) -> None:
-    builder = BatchBuilder(training_set, config())
-    kept = total = 0
-    for step in range(200):
-        batch = builder.build(np.arange(16), np.ones(16, bool), step=step)
-        ids = lists(batch, "item.item_id", batch.num_items + batch.num_sampled)
-        tags = lists(batch, "item.tags", batch.num_items + batch.num_sampled)
-        offsets, values = training_set.item_rows.offsets, training_set.item_rows.values
-        for (item,), cell in list(zip(ids, tags, strict=True))[batch.num_items :]:
-            whole = values[offsets[2 * item + 1] : offsets[2 * item + 2]].tolist()
-            remaining = iter(whole)
-            assert all(value in remaining for value in cell)  # a subsequence
-            kept, total = kept + len(cell), total + len(whole)
-    # A binomial share of 0.5 over 7,200 values: five standard deviations are 0.03.
-    assert kept / total == pytest.approx(0.5, abs=0.03)
+def test_without_mixed_negatives_the_sample_is_no_candidate(training_set: TrainingSet) -> None:
+    batch, _ = first_batch(training_set, config(loss=LossConfig(mixed_negatives=False)))
+    items = training_set.item_of_row[training_set.train.item_row].tolist()
+    assert batch.num_sampled == 6
+    assert len(batch.candidate_expected) == len(batch.candidate_repeats) == batch.num_items
+    for c, item in enumerate(candidates_of(batch)[: batch.num_items]):
+        expected = 16 * items.count(item) / len(items)
+        assert batch.candidate_expected[c].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_candidates_by_frequency_are_expected_as_their_sampler_says(
+    training_set: TrainingSet,
+) -> None:
+    settings = config(self_supervision=SelfSupervisionConfig(sample_size=4, sampling="frequency"))
+    builder = BatchBuilder(training_set, settings)
+    items = training_set.item_of_row[training_set.train.item_row].tolist()
+    batch = builder.build(np.arange(16), np.ones(16, bool), step=0)
+    for c, item in enumerate(candidates_of(batch)):
+        expected = 16 * items.count(item) / len(items) + builder.catalogue.expected[item]
+        assert batch.candidate_expected[c].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_repeats_count_examples_and_cold_negatives_less(training_set: TrainingSet) -> None:
+    batch, examples = first_batch(training_set, config(loss=LossConfig(cold_negative_weight=0.25)))
+    rows = training_set.train.item_row[examples].tolist()
+    repeats = batch.candidate_repeats.tolist()
+    candidates = candidates_of(batch)
+    assert repeats[: batch.num_items] == [rows.count(row) for row in sorted(set(rows))]
+    # Items 0 to 6 have training interactions.
+    weights = [1.0 if item < 7 else 0.25 for item in candidates[batch.num_items :]]
+    assert repeats[batch.num_items :] == weights
+    assert {1.0, 0.25} == set(weights)
 
 
 def test_no_sample_where_nothing_wants_one(training_set: TrainingSet) -> None:
-    settings = config(
-        loss=LossConfig(mixed_negatives=False),
-        self_supervision=SelfSupervisionConfig(augmentation="none"),
-    )
-    batch, _ = first_batch(training_set, settings)
-    assert batch.num_sampled == 0
+    for augmentation in ("none", "feature_dropout"):
+        settings = config(
+            loss=LossConfig(mixed_negatives=False),
+            self_supervision=SelfSupervisionConfig(augmentation=augmentation),
+        )
+        batch, _ = first_batch(training_set, settings)
+        assert batch.num_sampled == 0
 
 
 def test_the_same_step_gives_the_same_batch(training_set: TrainingSet) -> None:
@@ -187,9 +157,29 @@ def test_the_same_step_gives_the_same_batch(training_set: TrainingSet) -> None:
     assert one.mask_draw == two.mask_draw
 
 
+def test_ranks_share_the_mask_and_nothing_else(training_set: TrainingSet) -> None:
+    ranks = [BatchBuilder(training_set, config(), world_size=2, rank=r) for r in range(2)]
+    for step, batches in enumerate(zip(ranks[0].epoch(0), ranks[1].epoch(0), strict=True)):
+        left, right = batches
+        assert left.step == right.step == step
+        assert left.mask_draw == right.mask_draw
+        sampled = [candidates_of(batch)[batch.num_items :] for batch in batches]
+        assert not set(sampled[0]) & set(sampled[1])
+
+
 def test_the_last_batch_is_filled_with_weight_zero(training_set: TrainingSet) -> None:
     batches = list(BatchBuilder(training_set, config()).epoch(0))
     assert len(batches) == 3  # 40 examples, 16 a batch
     weights = np.concatenate([batch.weight.numpy() for batch in batches])
     assert np.count_nonzero(weights) == 40
     assert weights.sum() == pytest.approx(training_set.train.weight.sum(), rel=1e-6)
+
+
+def test_an_epoch_that_goes_on_is_the_epoch(training_set: TrainingSet) -> None:
+    settings = config(loss=LossConfig(logq="streaming"))
+    whole = list(BatchBuilder(training_set, settings).epoch(2))
+    (rest,) = BatchBuilder(training_set, settings).epoch(2, first_step=2)
+    # Only the first builder was asked for the earlier steps; the streaming estimate is the same.
+    assert rest.candidate_expected.tolist() == whole[2].candidate_expected.tolist()
+    assert rest.features.values().tolist() == whole[2].features.values().tolist()
+    assert (rest.step, rest.mask_draw) == (whole[2].step, whole[2].mask_draw)

@@ -7,49 +7,12 @@ from hypothesis import strategies as st
 
 from longtail.dataset.frequency import ExactFrequency, StreamingFrequency
 from longtail.dataset.sampler import ExampleSampler
+from tests.dataset.streaming_loop import streaming_loop
 
 
 def test_exact_frequency_is_the_share_of_the_batch() -> None:
     found = ExactFrequency(np.array([3, 0, 1, 6]), 20).expected(np.array([3, 0, 1, 3]), step=7)
     np.testing.assert_allclose(found, [12, 6, 0, 12], rtol=1e-6)
-
-
-class Stream:
-    """Algorithm 2 of Yi et al. 2019, one occurrence after another, for all steps asked for."""
-
-    def __init__(
-        self, item_of_example: list[int], num_items: int, global_batch: int, rate: float, seed: int
-    ) -> None:
-        self.item_of_example, self.batch, self.rate, self.seed = (
-            item_of_example,
-            global_batch,
-            rate,
-            seed,
-        )
-        self.last = [0] * num_items
-        self.interval = [num_items / global_batch] * num_items
-
-    def expected(self, num_steps: int, world_size: int) -> list[list[float]]:
-        """After each step: expected occurrences of every item in a rank's batch."""
-        num_examples = len(self.item_of_example)
-        steps_per_epoch = (num_examples + self.batch - 1) // self.batch
-        sampler = ExampleSampler(num_examples, self.batch, 1, 0, self.seed)
-        history = []
-        for step in range(num_steps):
-            epoch, place = step // steps_per_epoch, step % steps_per_epoch
-            order = sampler.epoch_order(epoch).tolist()
-            batch = [
-                self.item_of_example[example]
-                for example in order[place * self.batch : (place + 1) * self.batch]
-            ]
-            now = step + 1
-            waited = {item: (now - self.last[item]) / batch.count(item) for item in batch}
-            for item in batch:
-                self.interval[item] = (1 - self.rate) * self.interval[item]
-                self.interval[item] += self.rate * waited[item]
-                self.last[item] = now
-            history.append([1 / interval / world_size for interval in self.interval])
-        return history
 
 
 def streaming(
@@ -77,7 +40,14 @@ def test_every_step_of_several_epochs_equals_the_loop(
     item_of_example: list[int], batch_size: int, world_size: int, rate: float
 ) -> None:
     steps = 3 * -(-len(item_of_example) // (batch_size * world_size)) + 2
-    loop = Stream(item_of_example, 9, batch_size * world_size, rate, 2).expected(steps, world_size)
+    loop = streaming_loop(
+        item_of_example,
+        9,
+        global_batch=batch_size * world_size,
+        rate=rate,
+        seed=2,
+        num_steps=steps,
+    )
     for rank in range(world_size):
         found = streaming(
             item_of_example,
@@ -89,7 +59,7 @@ def test_every_step_of_several_epochs_equals_the_loop(
         )
         for step in range(steps):
             estimate = found.expected(np.arange(9), step)
-            np.testing.assert_allclose(estimate, loop[step], rtol=1e-6)
+            np.testing.assert_allclose(estimate * world_size, loop[step], rtol=1e-6)
 
 
 def test_without_repeats_in_a_batch_it_is_the_paper_to_the_letter() -> None:

@@ -55,11 +55,12 @@ def test_the_catalogue_sample_is_uniform_on_every_rank() -> None:
         assert len(set(np.concatenate(drawn).tolist())) == 10  # distinct over the global batch
         for rank in range(2):
             counts[rank, drawn[rank]] += 1
-    # Drawing without replacement: the statistic shrinks by 1 - size/40; 72.1 is the 99.9% point
-    # of chi-square with 39 degrees of freedom.
+    # Without replacement the statistic shrinks by (1 - size/40) 40/39; 72.1 is the 99.9% point of
+    # chi-square with 39 degrees of freedom.
     for observed, size in ((counts[0], 5), (counts[1], 5), (counts.sum(axis=0), 10)):
         expected = 4000 * size / 40
-        assert ((observed - expected) ** 2 / expected).sum() / (1 - size / 40) < 72.1
+        shrunk = (1 - size / 40) * 40 / 39
+        assert ((observed - expected) ** 2 / expected).sum() / shrunk < 72.1
 
 
 def test_every_pair_of_items_is_drawn_together_equally_often() -> None:

@@ -1,0 +1,386 @@
+"""A whole batch's loss, computed again from lists of values and matrices of weights.
+
+From a batch the reference takes only which values stand in which cell (what dropout has left), and
+which items were sampled. Candidates, hits, births, frequencies and weights it finds in the training
+set by itself.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchrec import EmbeddingBagCollection
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
+
+from longtail.config import Config, LossConfig, ModelConfig, SelfSupervisionConfig, TrainingConfig
+from longtail.correlation.masking_plan import masking_plan
+from longtail.dataset.batches import Batch, BatchBuilder
+from longtail.dataset.training_set import TrainingSet
+from longtail.model.augmentation import Masking, masking
+from longtail.model.two_tower import LossTerms, TwoTower, embedding_tables
+from longtail.training.bundle import Encoder
+from tests.dataset.small_set import (
+    NUM_ITEMS,
+    NUM_ROWS,
+    SCHEMA,
+    cells,
+    make_training_set,
+    rows_of,
+)
+from tests.dataset.streaming_loop import streaming_loop
+from tests.model.loops import Candidate, Example, contrast_loss, main_loss
+
+AUGMENTATIONS = (
+    "correlated_masking",
+    "random_masking",
+    "independent_masking",
+    "dropout_only",
+    "spread_out",
+    "feature_dropout",
+    "none",
+)
+BATCH_SIZE = 16
+Weights = dict[str, np.ndarray]
+
+
+class DoubleBags(torch.nn.Module):
+    """Unsharded bags whose pooled embeddings go on in float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        tables = embedding_tables(SCHEMA, NUM_ROWS)
+        self.bags = EmbeddingBagCollection(tables=tables, device=torch.device("cpu"))
+
+    def forward(self, features: KeyedJaggedTensor) -> KeyedTensor:
+        pooled = self.bags(features)
+        return KeyedTensor(pooled.keys(), pooled.length_per_key(), pooled.values().double())
+
+
+def make_config(
+    *,
+    self_supervision: dict[str, object] | None = None,
+    loss: dict[str, object] | None = None,
+) -> Config:
+    ssl = {"sample_size": 6, "value_dropout": 0.4, "feature_dropout": 0.3, "weight": 0.7}
+    main = {"temperature": 0.2, "logq_strength": 0.6, "streaming_rate": 0.2}
+    return Config(
+        feature_repo=Path(),
+        model=ModelConfig(hidden=(6, 5), output_dim=3),
+        loss=LossConfig(**{**main, **(loss or {})}),
+        self_supervision=SelfSupervisionConfig(**{**ssl, **(self_supervision or {})}),
+        training=TrainingConfig(batch_size=BATCH_SIZE, seed=3),
+    )
+
+
+def make_masking(config: Config, never_mask: Sequence[str] = ()) -> Masking:
+    correlations = np.random.default_rng(5).random((4, 4))
+    names = [feature.name for feature in SCHEMA.item]
+    plan = masking_plan(names, correlations + correlations.T, never_mask)
+    return masking(config.self_supervision, names, plan)
+
+
+def make_model(config: Config, masks: Masking) -> TwoTower:
+    """A model whose parameters are all random, the defaults and biases as well."""
+    model = TwoTower(SCHEMA, config, DoubleBags(), masks).double()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+    return model
+
+
+def weights_of(model: TwoTower) -> Weights:
+    return {name: value.detach().numpy().copy() for name, value in model.state_dict().items()}
+
+
+def encode(
+    weights: Weights, side: str, row: list[list[int]], hidden: Sequence[bool] = (False,) * 4
+) -> np.ndarray:
+    """The vector of one row: its cells looked up, averaged and joined, then matrices."""
+    parts, start = [], 0
+    for cell, feature, is_hidden in zip(row, SCHEMA.side(side), hidden, strict=False):
+        part = weights[f"{side}_tower.default"][start : start + feature.dim]
+        if cell and not is_hidden:
+            table = weights[f"embedding_bags.bags.embedding_bags.{feature.table}.weight"]
+            part = sum(table[value] for value in cell) / len(cell)
+        parts.append(part)
+        start += feature.dim
+    vector = np.concatenate(parts)
+    for number, layer in enumerate(("input_layer", "layers.0", "layers.1")):
+        vector = np.maximum(vector, 0) if number else vector
+        weight, bias = (weights[f"{side}_tower.{layer}.{part}"] for part in ("weight", "bias"))
+        vector = weight @ vector + bias
+    return vector / np.sqrt((vector**2).sum())
+
+
+class Reference:
+    """Both loss terms of one batch, for any weights."""
+
+    def __init__(
+        self,
+        training_set: TrainingSet,
+        config: Config,
+        masks: Masking,
+        batch: Batch,
+        examples: np.ndarray,
+        counts: np.ndarray,
+        world_size: int,
+    ) -> None:
+        self.set, self.config, self.batch = training_set, config, batch
+        self.examples, self.counts, self.world_size = examples, counts, world_size
+        self.mask = masks.mask(batch.mask_draw)
+        self.query_rows = rows_of(batch, "query")
+        rows = rows_of(batch, "item")
+        self.item_rows = rows[: batch.num_items]
+        self.first_copy = rows[batch.num_items :][: batch.num_sampled]
+        self.second_copy = rows[batch.num_items + batch.num_sampled :][: batch.num_sampled]
+        ssl = config.self_supervision
+        overlaps = ssl.augmentation in ("dropout_only", "independent_masking")
+        if not overlaps or not ssl.value_dropout:
+            self.second_copy = self.first_copy
+        self.sampled = [row[0][0] for row in self.first_copy]  # ids are rows of their table
+        self.frequencies = self._frequencies()
+
+    def _frequencies(self) -> list[float]:
+        """How often each item is expected in a rank's batch, by the configured estimate."""
+        items = [int(self.set.item_of_row[row]) for row in self.set.train.item_row]
+        if self.config.loss.logq == "streaming":
+            history = streaming_loop(
+                items,
+                NUM_ITEMS,
+                global_batch=BATCH_SIZE * self.world_size,
+                rate=self.config.loss.streaming_rate,
+                seed=self.config.training.seed,
+                num_steps=self.batch.step + 1,
+            )
+            return [value / self.world_size for value in history[-1]]
+        return [BATCH_SIZE * items.count(item) / len(items) for item in range(NUM_ITEMS)]
+
+    def candidate(self, item: int, vector: np.ndarray, weight: float = 1.0) -> Candidate:
+        expected = None
+        if self.config.loss.logq != "none":
+            expected = self.frequencies[item]
+            in_catalogue = [i for i in range(NUM_ITEMS) if self.set.catalogue_row[i] >= 0]
+            if self.config.loss.mixed_negatives and item in in_catalogue:
+                expected += len(self.sampled) / len(in_catalogue)
+        return Candidate(item, vector, expected, weight, int(self.set.first_seen[item]))
+
+    def main(self, weights: Weights) -> float:
+        train, loss = self.set.train, self.config.loss
+        known: dict[int, set[int]] = {}
+        for query_row, item_row in zip(train.query_row, train.item_row, strict=True):
+            query = int(self.set.query_of_row[query_row])
+            known.setdefault(query, set()).add(int(self.set.item_of_row[item_row]))
+        examples = []
+        for n, example in enumerate(self.examples):
+            item = int(self.set.item_of_row[train.item_row[example]])
+            item_vector = encode(weights, "item", self.item_rows[int(self.batch.item[n])])
+            examples.append(
+                Example(
+                    encode(weights, "query", self.query_rows[int(self.batch.query[n])]),
+                    self.candidate(item, item_vector),
+                    known=frozenset(known[int(self.set.query_of_row[train.query_row[example]])]),
+                    weight=float(train.weight[example]) * bool(self.counts[n]),
+                    timestamp=int(train.timestamp[example]),
+                )
+            )
+        sampled = [
+            self.candidate(
+                item,
+                encode(weights, "item", row),
+                1.0 if self.set.train_count[item] else loss.cold_negative_weight,
+            )
+            for item, row in zip(self.sampled, self.first_copy, strict=True)
+        ]
+        return main_loss(
+            examples,
+            sampled if loss.mixed_negatives else [],
+            temperature=loss.temperature,
+            strength=loss.logq_strength,
+            correct_positive=loss.correct_positive,
+        )
+
+    def self_supervised(self, weights: Weights) -> float:
+        ssl = self.config.self_supervision
+        if ssl.augmentation in ("feature_dropout", "none"):
+            return 0.0
+        first = [encode(weights, "item", row, self.mask.first) for row in self.first_copy]
+        second = [encode(weights, "item", row, self.mask.second) for row in self.second_copy]
+        return contrast_loss(first, second, ssl.temperature)
+
+    def total(self, weights: Weights) -> float:
+        ssl = self.config.self_supervision
+        warmth = 1.0
+        if ssl.warmup_steps > self.batch.step:
+            warmth = (self.batch.step + 1) / ssl.warmup_steps
+        return self.main(weights) + warmth * ssl.weight * self.self_supervised(weights)
+
+
+def last_of_an_epoch(
+    config: Config, masks: Masking, *, world_size: int = 1, rank: int = 0
+) -> tuple[Batch, Reference]:
+    """The last batch of the second epoch, filled up with examples that count for nothing."""
+    training_set = make_training_set()
+    builder = BatchBuilder(training_set, config, world_size=world_size, rank=rank)
+    last = builder.steps_per_epoch - 1
+    (batch,) = builder.epoch(1, first_step=last)
+    examples, counts = builder.examples.batch(builder.examples.epoch_order(1), last)
+    assert counts.any()
+    assert not counts.all()
+    reference = Reference(training_set, config, masks, batch, examples, counts, world_size)
+    if config.self_supervision.augmentation != "feature_dropout":
+        for n, example in enumerate(examples):  # nothing is dropped from what is trained on
+            row = cells(training_set.item_rows, int(training_set.train.item_row[example]))
+            assert reference.item_rows[int(batch.item[n])] == row
+    return batch, reference
+
+
+def assert_equal(terms: LossTerms, reference: Reference, weights: Weights) -> None:
+    # The lookup is float32, and so is what the batch holds; the rest is float64.
+    assert terms.main.item() == pytest.approx(reference.main(weights), rel=2e-6)
+    wanted = reference.self_supervised(weights)
+    assert terms.self_supervised.item() == pytest.approx(wanted, rel=2e-6, abs=1e-9)
+    assert terms.total.item() == pytest.approx(reference.total(weights), rel=2e-6)
+
+
+@pytest.mark.parametrize("logq", ["none", "exact", "streaming"])
+@pytest.mark.parametrize("mixed", [True, False])
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_the_loss_of_a_batch_equals_the_loops(augmentation: str, mixed: bool, logq: str) -> None:
+    config = make_config(
+        self_supervision={"augmentation": augmentation},
+        loss={"mixed_negatives": mixed, "logq": logq},
+    )
+    masks = make_masking(config)
+    model = make_model(config, masks)
+    batch, reference = last_of_an_epoch(config, masks)
+    terms = model(batch)
+    assert_equal(terms, reference, weights_of(model))
+    contrasts = augmentation not in ("none", "feature_dropout")
+    assert len(reference.sampled) == (6 if mixed or contrasts else 0)
+    assert (terms.self_supervised.item() > 0) == contrasts
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"loss": {"correct_positive": False}},
+        {"loss": {"cold_negative_weight": 0.3}},
+        {"loss": {"cold_negative_weight": 0.0, "logq_strength": 0.0}},
+        {"loss": {"temperature": 0.05, "logq_strength": 1.0}},
+        {"self_supervision": {"warmup_steps": 10}},
+        {"self_supervision": {"warmup_steps": 6}},
+        {"self_supervision": {"warmup_steps": 2, "weight": 3.0, "temperature": 0.05}},
+        {"self_supervision": {"value_dropout": 0.0}},
+        {"self_supervision": {"value_dropout": 0.0, "augmentation": "independent_masking"}},
+        {"self_supervision": {"value_dropout": 0.0, "augmentation": "dropout_only"}},
+        {"self_supervision": {"sample_size": 1}},
+        {"self_supervision": {"sample_size": 16}},
+        {"self_supervision": {"augmentation": "none"}, "loss": {"mixed_negatives": False}},
+    ],
+)
+@pytest.mark.parametrize(("world_size", "rank"), [(1, 0), (2, 0)])
+def test_other_settings_equal_the_loops(
+    options: dict[str, dict[str, object]], world_size: int, rank: int
+) -> None:
+    config = make_config(**options)
+    masks = make_masking(config)
+    model = make_model(config, masks)
+    batch, reference = last_of_an_epoch(config, masks, world_size=world_size, rank=rank)
+    assert_equal(model(batch), reference, weights_of(model))
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS[:3])
+def test_features_that_are_never_masked_stay_in_both_views(augmentation: str) -> None:
+    config = make_config(self_supervision={"augmentation": augmentation})
+    masks = make_masking(config, never_mask=["words"])
+    model = make_model(config, masks)
+    batch, reference = last_of_an_epoch(config, masks)
+    assert_equal(model(batch), reference, weights_of(model))
+
+
+def test_a_rank_without_examples_in_the_last_batch_has_a_finite_loss() -> None:
+    config = make_config()
+    builder = BatchBuilder(make_training_set(), config, world_size=2, rank=1)
+    *_, batch = builder.epoch(0)
+    assert not batch.weight.any()
+    model = make_model(config, make_masking(config))
+    terms = model(batch)
+    terms.total.backward()
+    assert terms.main.item() == 0.0
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_gradients_equal_differences_of_the_loops(augmentation: str) -> None:
+    """Of every parameter, the entry with the largest gradient, by central differences."""
+    config = make_config(self_supervision={"augmentation": augmentation, "warmup_steps": 8})
+    masks = make_masking(config)
+    model = make_model(config, masks)
+    batch, reference = last_of_an_epoch(config, masks)
+    model(batch).total.backward()
+    weights, step = weights_of(model), 1e-5
+    for name, parameter in model.named_parameters():
+        gradient = parameter.grad.numpy()
+        at = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
+        middle, around = weights[name][at], []
+        for moved in (middle + step, middle - step):
+            weights[name][at] = moved
+            around.append(reference.total(weights))
+        weights[name][at] = middle
+        difference = (around[0] - around[1]) / (2 * step)
+        assert gradient[at] == pytest.approx(difference, rel=2e-5), name
+        assert gradient[at] != 0, name
+
+
+def test_spreading_out_contrasts_the_items_with_themselves() -> None:
+    config = make_config(self_supervision={"augmentation": "spread_out"})
+    masks = make_masking(config)
+    model = make_model(config, masks)
+    batch, reference = last_of_an_epoch(config, masks)
+    weights = weights_of(model)
+    rows = [cells(make_training_set().item_rows, item) for item in reference.sampled]
+    assert rows == reference.first_copy  # whole: no value is dropped
+    vectors = [encode(weights, "item", row) for row in rows]
+    wanted = contrast_loss(vectors, vectors, config.self_supervision.temperature)
+    assert model(batch).self_supervised.item() == pytest.approx(wanted, rel=2e-6)
+
+
+@pytest.mark.parametrize("augmentation", ["feature_dropout", "correlated_masking"])
+def test_what_is_encoded_after_training_has_nothing_dropped(augmentation: str) -> None:
+    config = make_config(self_supervision={"augmentation": augmentation})
+    model = make_model(config, make_masking(config))
+    weights = weights_of(model)
+    tables = {
+        table: torch.from_numpy(weights[f"embedding_bags.bags.embedding_bags.{table}.weight"])
+        for table in NUM_ROWS
+    }
+    encoder = Encoder(SCHEMA, tables, [6, 5], 3).double()
+    encoder.query_tower.load_state_dict(model.query_tower.state_dict())
+    encoder.item_tower.load_state_dict(model.item_tower.state_dict())
+    training_set = make_training_set()
+    for side, rows in (("item", training_set.item_rows), ("query", training_set.query_rows)):
+        wanted = [encode(weights, side, cells(rows, row)) for row in range(rows.num_rows)]
+        found = encoder.encode(side, rows, batch_size=5)
+        np.testing.assert_allclose(found, np.array(wanted), atol=1e-6)
+
+
+def test_towers_start_alike_where_their_features_share_a_table() -> None:
+    config = make_config()
+    model = TwoTower(SCHEMA, config, DoubleBags(), make_masking(config))
+    query, item = model.query_tower, model.item_tower
+    # Query: id 0-3, section 4-6. Item: id 0-3, tags 4-5, section 6-8, words 9-13.
+    for of_query, of_item in ((range(4), range(4)), (range(4, 7), range(6, 9))):
+        for left, right in zip(of_query, of_item, strict=True):
+            assert item.default[right] == query.default[left]
+            same = item.input_layer.weight[:, right] == query.input_layer.weight[:, left]
+            assert same.all()
+    assert torch.equal(item.input_layer.bias, query.input_layer.bias)
+    for layer in (0, 1):
+        assert torch.equal(item.layers[layer].weight, query.layers[layer].weight)
+    # Started alike, not tied: each tower learns for itself.
+    assert not {p.data_ptr() for p in query.parameters()} & {
+        p.data_ptr() for p in item.parameters()
+    }
