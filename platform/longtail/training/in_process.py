@@ -87,6 +87,7 @@ def _encoder(model: torch.nn.Module, training_set: TrainingSet, config: Config) 
 @contextmanager
 def _one_rank() -> Iterator[None]:
     """A process group of this process alone, with the determinism of a training run on CPUs."""
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder:
@@ -96,3 +97,4 @@ def _one_rank() -> Iterator[None]:
             yield
         finally:
             dist.destroy_process_group()
+            torch.use_deterministic_algorithms(was_deterministic)
