@@ -35,7 +35,7 @@ def prepare(config: Config) -> None:
     run = RunPaths(config, DAY)
     names = ["item_id", "section", "tags"]
     plan = masking_plan(names, np.eye(len(names)))
-    write_json(run.correlations / "correlations.json", {"plan": plan})
+    write_json(run.correlations / "correlations.json", {"features": names, "plan": plan})
     write_json(run.correlations / "stamp.json", {"fingerprint": "made by hand"})
 
 
@@ -78,7 +78,8 @@ def test_correlated_masking_without_features_to_mask_is_refused(tmp_path: Path) 
     file = write_config(tmp_path)
     config = load_config(file)
     prepare(config)
-    write_json(RunPaths(config, DAY).correlations / "correlations.json", {"plan": {}})
+    document = {"features": ["item_id", "section", "tags"], "plan": {}}
+    write_json(RunPaths(config, DAY).correlations / "correlations.json", document)
     with pytest.raises(InputError, match="needs two item features"):
         train(file, DAY)
     assert not VersionPaths(config, version_name(config, DAY)).folder.exists()
