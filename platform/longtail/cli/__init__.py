@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from longtail.cli import run, serve, served, stages
+from longtail.cli import run, serve, served, stages, study
 from longtail.cli.output import complain, forget_connections
 from longtail.errors import LongtailError
 
@@ -25,6 +25,7 @@ for panel, commands in {
         *(stages.mine, stages.dataset, stages.train),
         *(stages.evaluate, stages.export, stages.publish),
     ),
+    "What a method is worth": (study.study,),
     "What is served": (served.status, served.versions, served.rollback),
     "What downstream code gets": (
         *(served.lookup, served.neighbours, served.recommend, serve.serve),

@@ -5,18 +5,16 @@ Each does what it needs before it; a stage whose inputs have not changed is not 
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
 from longtail.cli import health_tables, tables
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption, MeasureOption
 from longtail.cli.output import output
+from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
 from longtail.config import Config, config_file, load_config
 from longtail.errors import GateRefusedError
-
-if TYPE_CHECKING:
-    from longtail.correlation.mutual_information import Measure
 
 RanksOption = Annotated[
     int | None,
@@ -36,8 +34,8 @@ def mine(
     """How item features correlate, and what is masked together."""
     with output(as_json) as out:
         project = load_config(config)
-        day = _catalogue(project, as_of)
-        document = _correlations(project, day, measure)
+        day = make_catalogue(project, as_of)
+        document = make_correlations(project, day, measure)
         out.result(document, tables.correlations(document), tables.masking_plan(document))
 
 
@@ -47,8 +45,8 @@ def dataset(
     """The encoded training set of a day."""
     with output(as_json) as out:
         project = load_config(config)
-        day = _catalogue(project, as_of)
-        document = {"as_of": day.isoformat(), **_training_set(project, day)}
+        day = make_catalogue(project, as_of)
+        document = {"as_of": day.isoformat(), **make_training_set(project, day)}
         out.result(document, tables.facts(document))
 
 
@@ -61,7 +59,7 @@ def train(
     """The two towers of a day."""
     with output(as_json) as out:
         project = load_config(config)
-        day = _catalogue(project, as_of)
+        day = make_catalogue(project, as_of)
         document = _model(project, config, day, num_ranks)
         out.result(document, tables.facts(document))
 
@@ -75,7 +73,7 @@ def evaluate(
     """How well a day's model retrieves, and whether the gate lets it pass (exit code 3 if not)."""
     with output(as_json) as out:
         project = load_config(config)
-        day = _catalogue(project, as_of)
+        day = make_catalogue(project, as_of)
         document, refusal = _evaluation(project, config, day, baselines=baselines)
         verdict = "approved" if refusal is None else "refused"
         health = health_tables.health(document["health"])
@@ -91,7 +89,7 @@ def export(
     """The approved model's embeddings of the whole catalogue, with their index."""
     with output(as_json) as out:
         project = load_config(config)
-        day = _catalogue(project, as_of)
+        day = make_catalogue(project, as_of)
         document = _committed_version(project, config, day)
         out.result(document, tables.facts(document))
 
@@ -102,7 +100,7 @@ def publish(
     """The approved version into the online store, in place of the served one."""
     with output(as_json) as out:
         project = load_config(config)
-        day = _catalogue(project, as_of)
+        day = make_catalogue(project, as_of)
         _committed_version(project, config, day)
         from longtail.embeddings.publish import publish as publish_embeddings
         from longtail.embeddings.publish import publish_query_features
@@ -112,37 +110,13 @@ def publish(
         out.result(document, tables.facts(document))
 
 
-def _catalogue(project: Config, as_of: date | None) -> date:
-    """Make the day's catalogue, once its data are known to be good; returns the day."""
-    from longtail.features.preflight import check_data
-    from longtail.features.snapshot import build_catalogue
-
-    day = check_data(project, as_of)
-    build_catalogue(project, day)
-    return day
-
-
-def _correlations(project: Config, day: date, measure: str | None = None) -> dict[str, Any]:
-    from longtail.correlation.mine import mine_correlations
-
-    return mine_correlations(project, day, measure=cast("Measure | None", measure))
-
-
-def _training_set(project: Config, day: date) -> dict[str, Any]:
-    from longtail.dataset.build import build_training_set
-    from longtail.features.vocabulary import build_vocabularies
-
-    build_vocabularies(project, day)
-    return build_training_set(project, day)
-
-
 def _model(
     project: Config, config: Path | None, day: date, num_ranks: int | None = None
 ) -> dict[str, Any]:
     from longtail.training.launch import train as train_model
 
-    _training_set(project, day)
-    _correlations(project, day)
+    make_training_set(project, day)
+    make_correlations(project, day)
     return train_model(config_file(config), day, num_ranks=num_ranks)
 
 

@@ -1,0 +1,35 @@
+"""What commands make before their own work: the stages of a day, none of them twice."""
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, cast
+
+from longtail.config import Config
+
+if TYPE_CHECKING:
+    from longtail.correlation.mutual_information import Measure
+
+
+def make_catalogue(project: Config, as_of: date | None) -> date:
+    """Make the day's catalogue, once its data are known to be good; returns the day."""
+    from longtail.features.preflight import check_data
+    from longtail.features.snapshot import build_catalogue
+
+    day = check_data(project, as_of)
+    build_catalogue(project, day)
+    return day
+
+
+def make_correlations(project: Config, day: date, measure: str | None = None) -> dict[str, Any]:
+    """Measure the correlations of the day's catalogue, and plan the masks."""
+    from longtail.correlation.mine import mine_correlations
+
+    return mine_correlations(project, day, measure=cast("Measure | None", measure))
+
+
+def make_training_set(project: Config, day: date) -> dict[str, Any]:
+    """Make the day's vocabularies and training set."""
+    from longtail.dataset.build import build_training_set
+    from longtail.features.vocabulary import build_vocabularies
+
+    build_vocabularies(project, day)
+    return build_training_set(project, day)

@@ -1,0 +1,138 @@
+"""`study`: a grid of variants x data fractions x seeds, and its table."""
+
+import dataclasses
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from longtail.cli import tables
+from longtail.cli.options import AsOfOption, ConfigOption, JsonOption
+from longtail.cli.output import output
+from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
+from longtail.config import load_config
+from longtail.errors import InputError, LongtailError
+
+if TYPE_CHECKING:
+    from longtail.evaluation.study.plan import Plan
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _fractions(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in _names(text))
+    except ValueError as error:
+        raise InputError(f"--fractions {text!r} is no list of numbers such as 1,0.1") from error
+
+
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="paper|default|quick",
+        help="A study with a name; the options below change it. paper: every variant of the "
+        "paper, tuned, whole and at 10% of the data, without logQ and mixed negatives (hours; it "
+        "can be stopped and goes on). default: the configuration against logQ alone. quick: a few "
+        "minutes.",
+        show_default=False,
+    ),
+]
+VariantsOption = Annotated[
+    str | None,
+    typer.Option("--variants", metavar="A,B", help="What is compared."),
+]
+FractionsOption = Annotated[
+    str | None,
+    typer.Option("--fractions", metavar="1,0.1", help="Shares of the data."),
+]
+SeedsOption = Annotated[
+    int | None, typer.Option("--num-seeds", min=1, help="Models of each variant and fraction.")
+]
+EpochsOption = Annotated[
+    int | None,
+    typer.Option("--num-epochs", min=1, help="Of every model; at most, with --tune."),
+]
+TuneOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--tune/--no-tune", help="Choose hyper-parameters on the validation part first, or not."
+    ),
+]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Models trained at a time; default: the cores.")
+]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder",
+        metavar="DIR",
+        help="Where finished models' figures and the tables are kept; default: a folder of the "
+        "preset's name in the project's home.",
+        show_default=False,
+    ),
+]
+
+
+def study(
+    preset: PresetOption = None,
+    variants: VariantsOption = None,
+    fractions: FractionsOption = None,
+    num_seeds: SeedsOption = None,
+    num_epochs: EpochsOption = None,
+    tune: TuneOption = None,
+    jobs: JobsOption = None,
+    folder: FolderOption = None,
+    config: ConfigOption = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare ways to train: a grid of variants, data fractions and seeds, and its table."""
+    from longtail.evaluation.study import presets
+
+    with output(as_json) as out:
+        project = load_config(config)
+        chosen = {
+            "variants": _names(variants) if variants else None,
+            "fractions": _fractions(fractions) if fractions else None,
+            "num_seeds": num_seeds,
+            "num_epochs": num_epochs,
+            "same_epochs": True if num_epochs else None,
+            "tune": tune,
+        }
+        given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+        plan: Plan = dataclasses.replace(presets.preset(preset), **given)
+        plan.check()
+        day = make_catalogue(project, as_of)
+        make_training_set(project, day)
+        make_correlations(project, day)
+
+        from longtail.cli.study_progress import StudyProgress
+        from longtail.evaluation.study.study import Study
+        from longtail.evaluation.study.work import train_and_measure
+        from longtail.evaluation.study.workers import Processes
+
+        place = (folder or project.home / "studies" / (preset or "study")).absolute()
+        grid = Study(project, day, plan, place)
+        planned = grid.planned()
+        num_cores = os.cpu_count() or 1
+        num_workers = min(jobs or num_cores, len(planned))
+        out.progress.print(f"{plan.about}: {len(planned)} models, {num_workers} at a time")
+        grid.on_event = StudyProgress(out.progress, planned, num_workers)
+        work = partial(train_and_measure, grid.data)
+        threads = max(1, num_cores // num_workers)
+        try:
+            with Processes(work, num_workers, num_threads=threads) as pool:
+                document = grid.run(pool)
+        except KeyboardInterrupt as error:
+            raise LongtailError(
+                f"interrupted; what is finished is kept in {place}, and the same command goes on"
+            ) from error
+        out.result(document, *tables.study(document), f"Tables and plots: {place}")
+        if document["failures"]:
+            reasons = "; ".join(f"{name}: {why}" for name, why in document["failures"].items())
+            raise LongtailError(f"{len(document['failures'])} cells failed: {reasons}")

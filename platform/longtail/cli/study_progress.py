@@ -1,0 +1,86 @@
+"""How a study goes on: a line a finished cell, and how long it will still take."""
+
+import time
+
+from rich.console import Console
+from rich.text import Text
+
+from longtail.evaluation.study.cells import Cell
+from longtail.evaluation.study.runner import Event
+
+
+class StudyProgress:
+    """Prints a line for every cell that ends.
+
+    Args:
+        console: where to.
+        planned: about what will be run, for the estimate of time left.
+        num_workers: how many cells run at a time.
+    """
+
+    def __init__(self, console: Console, planned: list[Cell], num_workers: int) -> None:
+        self._console = console
+        self._num_planned = len(planned)
+        self._cost_left = sum(cell.cost for cell in planned)
+        self._num_workers = num_workers
+        self._num_done = self._num_reused = 0
+        self._cost_done = self._seconds = 0.0
+        self._started: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event, and show it where a cell has ended."""
+        cell = event.cell
+        if event.kind == "started":
+            self._started[cell.name] = time.monotonic()
+            return
+        self._num_done += 1
+        self._cost_left = max(0.0, self._cost_left - cell.cost)
+        if event.kind == "reused":
+            self._num_reused += 1
+            return
+        if self._num_reused:
+            self._console.print(Text(f"  {self._num_reused} cells were there already", style="dim"))
+            self._num_reused = 0
+        seconds = time.monotonic() - self._started.pop(cell.name)
+        self._cost_done += cell.cost
+        self._seconds += seconds
+        self._console.print(self._line(event, seconds), soft_wrap=True)
+
+    def _line(self, event: Event, seconds: float) -> Text:
+        cell = event.cell
+        what = "trial" if cell.part == "validation" else f"seed {cell.seed}"
+        name = f"{cell.variant} at {cell.fraction:g}, {what}"
+        tried = {key.split(".")[1]: value for key, value in cell.settings.items()}
+        settings = ", ".join(f"{key} {value:g}" for key, value in tried.items())
+        line = Text.assemble(
+            (f"[{self._num_done:>3}/{max(self._num_planned, self._num_done)}] ", "cyan"),
+            (name, "bold"),
+            (f" ({settings})" if settings and cell.part == "validation" else "", "dim"),
+            ": ",
+        )
+        if event.document is None:
+            return line.append(f"failed: {event.error}", style="yellow")
+        curve = event.document.get("curve")
+        if curve:
+            best = max(curve, key=lambda entry: entry["metrics"]["overall"]["recall@50"])
+            line.append(
+                f"recall@50 {best['metrics']['overall']['recall@50']:.4f} (validation, epoch "
+                f"{best['epoch']})"
+            )
+        else:
+            metrics = event.document["metrics"]
+            line.append(
+                f"recall@50 {metrics['overall']['recall@50']:.4f}, map@50 "
+                f"{metrics['overall']['map@50']:.4f}, tail {metrics['tail']['recall@50']:.4f}",
+                style="green",
+            )
+        left = self._cost_left * self._seconds / max(self._cost_done, 1e-9) / self._num_workers
+        return line.append(f"  {seconds:.0f} s, {_duration(left)} left", style="dim")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

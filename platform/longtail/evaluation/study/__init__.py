@@ -1,0 +1,1 @@
+"""Studies: grids of variants x data fractions x seeds, tuned on validation, reported on test."""

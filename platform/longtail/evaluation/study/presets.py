@@ -1,0 +1,49 @@
+"""The studies that have a name, each in full."""
+
+from longtail.errors import InputError
+from longtail.evaluation.study.plan import Plan
+from longtail.evaluation.study.variants import BASELINE
+
+# No correction of the batch softmax, as in Yao et al. 2021.
+_AS_IN_THE_PAPER = {"loss.logq": "none", "loss.mixed_negatives": False}
+
+PLAIN = Plan("The configuration as it is", (BASELINE, "correlated_masking"))
+PRESETS = {
+    "paper": Plan(
+        "Tables 2 to 5 of Yao et al. 2021: every variant tuned with the same budget",
+        variants=(
+            *(BASELINE, "feature_dropout", "spread_out"),
+            *("correlated_masking", "correlated_masking_no_dropout"),
+            *("random_masking", "independent_masking", "dropout_only"),
+        ),
+        fractions=(1.0, 0.1),
+        num_epochs=10,
+        tune=True,
+        settings=_AS_IN_THE_PAPER,
+    ),
+    "default": Plan(
+        "The project's default setting against logQ alone, and against no self-supervision",
+        variants=("logq_only", BASELINE, "default"),
+    ),
+    "quick": Plan(
+        "The paper's comparison in a few minutes, untuned",
+        variants=(BASELINE, "correlated_masking"),
+        fractions=(0.1,),
+        num_seeds=3,
+        num_epochs=3,
+        settings={**_AS_IN_THE_PAPER, "self_supervision.weight": 0.3},
+    ),
+}
+
+
+def preset(name: str | None) -> Plan:
+    """The preset of a name; without a name, the configuration as it is.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name is None:
+        return PLAIN
+    if name not in PRESETS:
+        raise InputError(f"no such preset: {name}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]

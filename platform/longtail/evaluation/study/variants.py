@@ -1,0 +1,82 @@
+"""What is compared: a variant is a change to the configuration, with a name."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from longtail.config import Config
+from longtail.errors import InputError
+
+Variant = Callable[[Config], Config]
+BASELINE = "baseline"
+
+
+def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
+    """A copy of a configuration with other values, checked like a file.
+
+    Args:
+        config: where to start.
+        settings: by dotted key, `{"self_supervision.weight": 0.3}`.
+
+    Raises:
+        InputError: a key does not exist, or a value is wrong.
+    """
+    content = config.model_dump()
+    for key, value in settings.items():
+        section, name = key.split(".")
+        content[section][name] = value
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        reasons = "; ".join(problem["msg"] for problem in error.errors())
+        raise InputError(f"{dict(settings)} is no configuration: {reasons}") from error
+
+
+def setting(config: Config, key: str) -> Any:
+    """The value of a dotted key."""
+    section, name = key.split(".")
+    return getattr(getattr(config, section), name)
+
+
+def _fixed(**settings: Any) -> Variant:
+    dotted = {key.replace("__", "."): value for key, value in settings.items()}
+    return lambda config: with_settings(config, dotted)
+
+
+VARIANTS: dict[str, Variant] = {
+    # L_self off, all else equal.
+    BASELINE: _fixed(self_supervision__augmentation="none"),
+    "feature_dropout": _fixed(self_supervision__augmentation="feature_dropout"),
+    "spread_out": _fixed(self_supervision__augmentation="spread_out"),
+    "random_masking": _fixed(self_supervision__augmentation="random_masking"),
+    "independent_masking": _fixed(self_supervision__augmentation="independent_masking"),
+    "correlated_masking": _fixed(self_supervision__augmentation="correlated_masking"),
+    "correlated_masking_no_dropout": _fixed(
+        self_supervision__augmentation="correlated_masking", self_supervision__value_dropout=0.0
+    ),
+    "dropout_only": _fixed(self_supervision__augmentation="dropout_only"),
+    # The common correction alone: exact, whole, and nothing else.
+    "logq_only": _fixed(
+        loss__logq="exact",
+        loss__logq_strength=1.0,
+        loss__correct_positive=True,
+        loss__mixed_negatives=False,
+        self_supervision__augmentation="none",
+    ),
+    # The configuration as it is.
+    "default": _fixed(),
+}
+
+
+def check_variants(names: Iterable[str]) -> None:
+    """Refuse names that no variant has.
+
+    Raises:
+        InputError: with the list of those that there are.
+    """
+    unknown = [name for name in names if name not in VARIANTS]
+    if unknown:
+        raise InputError(
+            f"no such variant: {', '.join(unknown)}; there are {', '.join(sorted(VARIANTS))}"
+        )
