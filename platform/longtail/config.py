@@ -182,7 +182,9 @@ class StudyConfig(Section):
     """`longtail study --tune`: which hyper-parameters are tried, and how the best are chosen.
 
     All trials are measured on the validation part. Learning rates are tried as multiples of the
-    ones in hand, everything else as it stands here.
+    ones in hand, everything else as it stands here. Where the best value of `weights`,
+    `temperatures`, `self_supervision_temperatures` or `learning_rate_scales` is the first or the
+    last, up to two more beyond it are tried.
     """
 
     metric: Literal["recall@10", "recall@50", "map@10", "map@50"] = "recall@50"
@@ -196,7 +198,8 @@ class StudyConfig(Section):
     value_dropouts: tuple[Fraction, ...] = (0.1, 0.3, 0.5)
     feature_dropouts: tuple[Fraction, ...] = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
     learning_rate_scales: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0, 4.0)
-    temperatures: tuple[PositiveFloat, ...] = (0.04, 0.06, 0.1, 0.15, 0.2)
+    temperatures: tuple[PositiveFloat, ...] = (0.06, 0.1, 0.2)
+    self_supervision_temperatures: tuple[PositiveFloat, ...] = (0.05, 0.1, 0.2)
 
 
 class GateConfig(Section):
