@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from longtail.cli import tables
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption
 from longtail.cli.output import output
 from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
@@ -111,6 +110,7 @@ def study(
         make_training_set(project, day)
         make_correlations(project, day)
 
+        from longtail.cli import study_tables
         from longtail.cli.study_progress import StudyProgress
         from longtail.evaluation.study.study import Study
         from longtail.evaluation.study.work import train_and_measure
@@ -132,7 +132,7 @@ def study(
             raise LongtailError(
                 f"interrupted; what is finished is kept in {place}, and the same command goes on"
             ) from error
-        out.result(document, *tables.study(document), f"Tables and plots: {place}")
+        out.result(document, *study_tables.study(document), f"Tables and plots: {place}")
         if document["failures"]:
             reasons = "; ".join(f"{name}: {why}" for name, why in document["failures"].items())
             raise LongtailError(f"{len(document['failures'])} cells failed: {reasons}")

@@ -97,30 +97,3 @@ def versions(document: Mapping[str, Any]) -> Table:
             style="bold" if entry["state"] == "served" else None,
         )
     return table
-
-
-def study(document: Mapping[str, Any]) -> list[Table]:
-    """A study's overall and tail figures, one table a fraction."""
-    rows = {
-        (row["fraction"], row["variant"], row["slice"], row["metric"]): row
-        for row in document["summary"]
-    }
-    tables = []
-    columns = [("overall", name) for name in METRICS] + [
-        ("tail", "recall@50"),
-        ("cold", "recall@50"),
-    ]
-    for fraction in dict.fromkeys(row["fraction"] for row in document["summary"]):
-        heads = [name if part == "overall" else f"{part} {name}" for part, name in columns]
-        title = f"Test part, models trained on {fraction:.0%} of the training part"
-        table = grid("", *(f"#{head}" for head in heads), title=title)
-        for variant in dict.fromkeys(key[1] for key in rows if key[0] == fraction):
-            found = [rows[fraction, variant, part, name] for part, name in columns]
-            table.add_row(variant.replace("_", " "), *(_study_cell(row) for row in found))
-        tables.append(table)
-    return tables
-
-
-def _study_cell(row: Mapping[str, Any]) -> str:
-    gain = row["relative_gain"]
-    return f"{row['mean']:.4f}" + ("" if gain is None else f" ({gain:+.1%})")

@@ -50,7 +50,7 @@ def train_and_measure(data: StudyData, cell: Cell) -> Document:
     def after_epoch(epoch: int, encoder: Encoder) -> None:
         if cell.part == "validation":
             curve.append({"epoch": epoch, **_measure(training_set, questions, encoder, cell)})
-            _, best = best_epoch({"curve": curve}, cell.base.study)
+            _, best = best_epoch(curve, cell.base.study)
             if epoch - best >= cell.base.study.patience:
                 raise _EnoughError
         elif epoch == cell.num_epochs:

@@ -14,18 +14,13 @@ from typing import Any
 
 from longtail.artifacts import fingerprint, write_json
 from longtail.config import Config
+from longtail.evaluation.study.axes import inherited_keys, num_trials, waits_for_baseline
 from longtail.evaluation.study.cells import Cell, CellStore, Document, Part, StudyData
 from longtail.evaluation.study.plan import Plan
+from longtail.evaluation.study.report import write_html, write_markdown
 from longtail.evaluation.study.runner import Event, Line, Runner
 from longtail.evaluation.study.summary import summarize
-from longtail.evaluation.study.tuning import (
-    Choice,
-    Steps,
-    inherits,
-    num_trials,
-    search,
-    waits_for_baseline,
-)
+from longtail.evaluation.study.tuning import Choice, Search, Steps
 from longtail.evaluation.study.variants import BASELINE, with_settings
 from longtail.evaluation.study.workers import Pool
 
@@ -110,8 +105,8 @@ class Study:
             for fraction in self.plan.fractions
         ]
         runner.run(lines)
-        document = self.document(failures=runner.failures)
-        write_json(self.folder / RESULT, document)
+        document = self._write(failures=runner.failures)
+        write_html(self.folder, document)
         return document
 
     def _begins(self, variant: str, fraction: float) -> Callable[[], bool]:
@@ -122,14 +117,22 @@ class Study:
     def _steps(self, variant: str, fraction: float) -> Steps:
         choice: Choice | None = Choice({}, self.plan.epochs(self.base, fraction))
         if self.plan.tune:
-            inherited = inherits(self._choices.get((BASELINE, fraction)))
+            inherited = self._inherited(variant, fraction)
             trial = partial(self._trial, variant, fraction)
-            choice = yield from search(variant, self.base, inherited, trial)
+            search = Search(variant, self.base, inherited, trial)
+            yield from search.steps()
+            choice = search.choice
             if choice is None:
                 return
         assert choice is not None
         self._choices[variant, fraction] = choice
         yield self._reported(variant, fraction, choice)
+
+    def _inherited(self, variant: str, fraction: float) -> dict[str, Any]:
+        baseline = self._choices.get((BASELINE, fraction))
+        if baseline is None or variant == BASELINE:
+            return {}
+        return {k: v for k, v in baseline.settings.items() if k in inherited_keys()}
 
     def _trial(self, variant: str, fraction: float, settings: dict[str, Any]) -> Cell:
         epochs = self.plan.epochs(self.base, fraction)
@@ -158,7 +161,15 @@ class Study:
         if event.document is not None:
             known = self._cells if event.cell.part == "test" else self._trials
             known[event.cell.name] = event.document
+        if event.kind == "finished" and event.cell.part == "test":
+            self._write()  # what is known by now can be read while the rest still runs
         self.on_event(event)
+
+    def _write(self, *, failures: dict[str, str] | None = None) -> Document:
+        document = self.document(failures=failures)
+        write_json(self.folder / RESULT, document)
+        write_markdown(self.folder, document)
+        return document
 
     def document(self, *, failures: dict[str, str] | None = None) -> Document:
         """All that is known by now."""
@@ -188,10 +199,6 @@ class Study:
             "data": self.data.fingerprint,
             "plan": asdict(self.plan),
             "num_cells": self.num_cells,
-            "num_trials": {
-                variant: num_trials(variant, self.base) if self.plan.tune else 0
-                for variant in self.plan.variants
-            },
             "config": settings,
             "config_hash": fingerprint(settings),
             "sources": sources,

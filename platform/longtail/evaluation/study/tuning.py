@@ -1,41 +1,16 @@
 """Choosing hyper-parameters: one axis after the other, on the validation part alone."""
 
-import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from longtail.config import Config, StudyConfig
+from longtail.evaluation.study.axes import Axis, axes
 from longtail.evaluation.study.cells import Cell, Document
-from longtail.evaluation.study.variants import BASELINE, VARIANTS, setting, with_settings
+from longtail.evaluation.study.variants import VARIANTS, with_settings
 
 # Asks for cells; is sent their documents, None for one that failed; returns at the end.
 Steps = Generator[list[Cell], list[Document | None], Any]
-
-LEARNING_RATES = ("training.table_learning_rate", "training.tower_learning_rate")
-WEIGHT = "self_supervision.weight"
-VALUE_DROPOUT = "self_supervision.value_dropout"
-FEATURE_DROPOUT = "self_supervision.feature_dropout"
-TEMPERATURE = "loss.temperature"
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Values to try while everything else stays.
-
-    Attributes:
-        keys: dotted keys that move together.
-        values: what they become, or what they are multiplied by.
-        scale: multiply the values in hand.
-    """
-
-    keys: tuple[str, ...]
-    values: tuple[float, ...]
-    scale: bool = False
-
-    def settings(self, config: Config, value: float) -> dict[str, float]:
-        """The keys with one of the values, `config` being what is in hand."""
-        return {key: value * setting(config, key) if self.scale else value for key in self.keys}
 
 
 @dataclass(frozen=True)
@@ -55,58 +30,20 @@ class Choice:
     trials: tuple[str, ...] = ()
 
 
-def axes(variant: str, base: Config) -> list[Axis]:
-    """What is tried for a variant, in this order.
-
-    By default a variant with self-supervision, and feature dropout, has 6 trials of its own, after
-    those of the baseline, whose learning rates and temperature it starts from; the baseline has
-    14, as many as any other has with what it inherits.
-    """
-    config, study = VARIANTS[variant](base), base.study
-    ssl = config.self_supervision
-    if ssl.augmentation == "feature_dropout":
-        return [Axis((FEATURE_DROPOUT,), study.feature_dropouts)]
-    if not ssl.contrasts:
-        return [
-            Axis(LEARNING_RATES, study.learning_rate_scales, scale=True),
-            Axis((TEMPERATURE,), study.temperatures),
-            Axis(LEARNING_RATES[1:], (0.25, 0.5, 2.0, 4.0), scale=True),
-            Axis(LEARNING_RATES, (0.7, 1.4), scale=True),
-        ]
-    if ssl.augmentation == "spread_out" or ssl.value_dropout == 0.0:
-        return [Axis((WEIGHT,), study.weights), Axis((WEIGHT,), (0.55, 1.8), scale=True)]
-    return [Axis((WEIGHT,), study.weights), Axis((VALUE_DROPOUT,), study.value_dropouts)]
-
-
-def num_trials(variant: str, base: Config) -> int:
-    """Trials of a variant: all values of its axes, none twice."""
-    config = VARIANTS[variant](base)
-    total = 0
-    for number, axis in enumerate(axes(variant, base)):
-        in_hand = number > 0 and not axis.scale and setting(config, axis.keys[0]) in axis.values
-        total += len(axis.values) - (1 if in_hand else 0)
-    return total
-
-
 def score(metrics: Mapping[str, Mapping[str, float]], study: StudyConfig) -> float:
     """The figure that is chosen by."""
     return float(metrics[study.metric_slice][study.metric])
 
 
-def best_epoch(trial: Document, study: StudyConfig) -> tuple[float, int]:
+def best_epoch(curve: Sequence[Mapping[str, Any]], study: StudyConfig) -> tuple[float, int]:
     """A trial's best figure, and after which epoch it was reached; the earlier among equals."""
-    reached = [(score(entry["metrics"], study), -entry["epoch"]) for entry in trial["curve"]]
+    reached = [(score(entry["metrics"], study), -entry["epoch"]) for entry in curve]
     figure, negated = max(reached)
     return figure, -negated
 
 
-def search(
-    variant: str,
-    base: Config,
-    inherited: Mapping[str, Any],
-    make_trial: Callable[[dict[str, Any]], Cell],
-) -> Steps:
-    """Try the values of each axis in turn, and keep the best before the next.
+class Search:
+    """A coordinate sweep.
 
     Args:
         variant: whose axes are tried.
@@ -114,39 +51,55 @@ def search(
         inherited: settings to start from.
         make_trial: makes the cell of some settings; its part is the validation part.
 
-    Returns:
-        The `Choice`; None where every trial failed.
+    Attributes:
+        choice: the best so far; None before a trial has given a figure.
     """
-    study = base.study
-    settings = dict(inherited)
-    best: tuple[float, int] = (-math.inf, 0)
-    names: list[str] = []
-    for axis in axes(variant, base):
-        config = with_settings(VARIANTS[variant](base), settings)
-        tried: Sequence[dict[str, Any]] = [
-            {**settings, **axis.settings(config, value)} for value in axis.values
-        ]
-        trials = [make_trial(candidate) for candidate in tried]
-        fresh = [number for number, trial in enumerate(trials) if trial.name not in names]
-        names += [trials[number].name for number in fresh]
-        documents = yield [trials[number] for number in fresh]
-        for number, document in zip(fresh, documents, strict=True):
-            if document is None or not document.get("curve"):
-                continue
-            figure, epoch = best_epoch(document, study)
-            if figure > best[0]:
-                best, settings = (figure, epoch), dict(tried[number])
-    if best[1] == 0:
-        return None
-    return Choice(settings, best[1], best[0], tuple(names))
 
+    def __init__(
+        self,
+        variant: str,
+        base: Config,
+        inherited: Mapping[str, Any],
+        make_trial: Callable[[dict[str, Any]], Cell],
+    ) -> None:
+        self._variant = variant
+        self._base = base
+        self._inherited = dict(inherited)
+        self._make_trial = make_trial
+        self._reached: dict[str, tuple[float, int] | None] = {}
+        self.choice: Choice | None = None
 
-def inherits(choice: Choice | None) -> dict[str, Any]:
-    """What other variants take over from the baseline's choice."""
-    kept = {*LEARNING_RATES, TEMPERATURE}
-    return {k: v for k, v in choice.settings.items() if k in kept} if choice else {}
+    def steps(self) -> Steps:
+        """Try all axes; `choice` holds what came of it."""
+        for axis in axes(self._variant, self._base):
+            in_hand = self.choice.settings if self.choice else self._inherited
+            tried: dict[float, float | None] = {}
+            values: list[float] = list(axis.values)
+            while values:
+                tried |= yield from self._try(axis, in_hand, values)
+                figures = {value: figure for value, figure in tried.items() if figure is not None}
+                best = max(figures, key=lambda value: figures[value], default=None)
+                further = None if best is None else axis.beyond(list(tried), best)
+                values = [] if further is None else [further]
 
-
-def waits_for_baseline(variant: str, variants: Sequence[str], *, tune: bool) -> bool:
-    """Whether a variant can only begin when the baseline's hyper-parameters are chosen."""
-    return tune and variant != BASELINE and BASELINE in variants
+    def _try(
+        self, axis: Axis, in_hand: Mapping[str, Any], values: Sequence[float]
+    ) -> Generator[list[Cell], list[Document | None], dict[float, float | None]]:
+        """Run the trials that were not run yet; returns the figure of each value, None if none."""
+        config = with_settings(VARIANTS[self._variant](self._base), in_hand)
+        settings = [{**in_hand, **axis.settings(config, value)} for value in values]
+        trials = [self._make_trial(candidate) for candidate in settings]
+        fresh = [trial for trial in trials if trial.name not in self._reached]
+        documents = yield fresh
+        for trial, document in zip(fresh, documents, strict=True):
+            curve = document["curve"] if document else []
+            self._reached[trial.name] = best_epoch(curve, self._base.study) if curve else None
+        figures = {}
+        for value, candidate, trial in zip(values, settings, trials, strict=True):
+            reached = self._reached[trial.name]
+            figures[value] = reached[0] if reached else None
+            if reached and (self.choice is None or reached[0] > (self.choice.score or 0.0)):
+                self.choice = Choice(candidate, reached[1], reached[0])
+        if self.choice is not None:
+            self.choice = replace(self.choice, trials=tuple(self._reached))
+        return figures

@@ -10,8 +10,8 @@ def train_and_measure(data: StudyData, cell: Cell) -> Document:
     """See `longtail.evaluation.study.measure.train_and_measure`."""
     # Deprecations inside TorchRec and FBGEMM, once a worker: nothing that people can act on.
     warnings.simplefilter("ignore")
-    for library in ("torch", "torchrec"):
-        logging.getLogger(library).setLevel(logging.ERROR)
     from longtail.evaluation.study import measure
 
+    for library in ("torch", "torchrec"):  # torch sets its own level when it is imported
+        logging.getLogger(library).setLevel(logging.ERROR)
     return measure.train_and_measure(data, cell)
