@@ -179,6 +179,7 @@ def test_an_epoch_that_goes_on_is_the_epoch(training_set: TrainingSet) -> None:
     settings = config(loss=LossConfig(logq="streaming"))
     whole = list(BatchBuilder(training_set, settings).epoch(2))
     (rest,) = BatchBuilder(training_set, settings).epoch(2, first_step=2)
+    assert [batch.step for batch in whole] == [6, 7, 8]  # steps of all epochs: nothing repeats
     # Only the first builder was asked for the earlier steps; the streaming estimate is the same.
     assert rest.candidate_expected.tolist() == whole[2].candidate_expected.tolist()
     assert rest.features.values().tolist() == whole[2].features.values().tolist()

@@ -158,14 +158,14 @@ def test_feature_dropout_empties_whole_features_of_what_is_trained_on() -> None:
     before = [cells(training_set.item_rows, row) for row in main]
     queries = sorted(set(training_set.train.query_row[:16].tolist()))
     num_steps = 800
-    emptied = np.zeros((len(main), 4))
+    emptied = np.zeros((num_steps, len(main), 4), bool)
     for step in range(num_steps):
         batch = made.build(np.arange(16), np.ones(16, bool), step=step)
         rows = rows_of(batch, "item")
         for n, (row, whole) in enumerate(zip(rows, before, strict=False)):
             for feature in range(4):
                 assert row[feature] in ([], whole[feature])  # whole, or gone
-                emptied[n, feature] += row[feature] == []
+                emptied[step, n, feature] = row[feature] == []
         for row in rows[batch.num_items :][: batch.num_sampled]:
             assert row == cells(training_set.item_rows, row[0][0])
         assert rows_of(batch, "query")[: batch.num_queries] == [
@@ -174,7 +174,13 @@ def test_feature_dropout_empties_whole_features_of_what_is_trained_on() -> None:
     # Five standard deviations of a share of 0.2 over 800 steps; the id is a feature like the rest.
     there = np.array([[cell != [] for cell in row] for row in before])
     assert there[:, 0].all()
-    np.testing.assert_allclose(emptied[there] / num_steps, 0.2, atol=0.071)
+    np.testing.assert_allclose(emptied.mean(axis=0)[there], 0.2, atol=0.071)
     # All cells together: five standard deviations over 800 steps and 20 or more cells.
     assert there.sum() > 20
-    assert emptied[there].mean() / num_steps == pytest.approx(0.2, abs=0.016)
+    assert emptied[:, there].mean() == pytest.approx(0.2, abs=0.016)
+    # Neither the features of a row nor the rows of a feature go together.
+    for left, right in (((0, 0), (0, 3)), ((0, 0), (1, 0))):
+        assert there[left]
+        assert there[right]
+        both = (emptied[:, *left] & emptied[:, *right]).mean()
+        assert both == pytest.approx(0.04, abs=0.035)

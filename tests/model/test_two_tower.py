@@ -301,6 +301,22 @@ def test_features_that_are_never_masked_stay_in_both_views(augmentation: str) ->
     assert_equal(model(batch), reference, weights_of(model))
 
 
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS[:3])
+def test_two_features_that_may_be_masked(augmentation: str) -> None:
+    """Independent masks of one feature each are complementary every other time."""
+    config = make_config(self_supervision={"augmentation": augmentation})
+    seen = set()
+    for seed in range(8):
+        training = config.training.model_copy(update={"seed": seed})
+        seeded = config.model_copy(update={"training": training})
+        masks = make_masking(seeded, never_mask=["item_id", "words"])
+        model = make_model(seeded, masks)
+        batch, reference = last_of_an_epoch(seeded, masks)
+        assert_equal(model(batch), reference, weights_of(model))
+        seen.add(reference.mask.is_complementary)
+    assert seen == ({True, False} if augmentation == "independent_masking" else {True})
+
+
 def test_a_rank_without_examples_in_the_last_batch_has_a_finite_loss() -> None:
     config = make_config()
     builder = BatchBuilder(make_training_set(), config, world_size=2, rank=1)
