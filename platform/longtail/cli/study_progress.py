@@ -58,7 +58,7 @@ class StudyProgress:
             (f" ({settings})" if settings and cell.part == "validation" else "", "dim"),
             ": ",
         )
-        if event.document is None:
+        if event.kind == "failed" or event.document is None:
             return line.append(f"failed: {event.error}", style="yellow")
         curve = event.document.get("curve")
         if curve:

@@ -131,7 +131,8 @@ class Runner:
                 request.documents[number] = self._store.write(cell, figures)
             else:
                 self.failures[cell.name] = outcome.error
-            self._on_event(Event("failed", cell, error=outcome.error, details=outcome.details))
+            kept = request.documents[number]
+            self._on_event(Event("failed", cell, kept, outcome.error, outcome.details))
         request.missing.remove(number)
         if not request.missing:
             self._advance(request.line, request.documents)

@@ -7,7 +7,7 @@ from typing import Any
 from longtail.config import Config, StudyConfig
 from longtail.evaluation.study.axes import Axis, axes
 from longtail.evaluation.study.cells import Cell, Document
-from longtail.evaluation.study.variants import VARIANTS, with_settings
+from longtail.evaluation.study.variants import VARIANTS, setting, with_settings
 
 # Asks for cells; is sent their documents, None for one that failed; returns at the end.
 Steps = Generator[list[Cell], list[Document | None], Any]
@@ -64,7 +64,10 @@ class Search:
     ) -> None:
         self._variant = variant
         self._base = base
-        self._inherited = dict(inherited)
+        # Every key that is tried is named from the beginning, so that all trials can be compared.
+        config = VARIANTS[variant](base)
+        keys = [key for axis in axes(variant, base) for key in axis.keys]
+        self._start = {**{key: setting(config, key) for key in keys}, **inherited}
         self._make_trial = make_trial
         self._reached: dict[str, tuple[float, int] | None] = {}
         self.choice: Choice | None = None
@@ -72,7 +75,7 @@ class Search:
     def steps(self) -> Steps:
         """Try all axes; `choice` holds what came of it."""
         for axis in axes(self._variant, self._base):
-            in_hand = self.choice.settings if self.choice else self._inherited
+            in_hand = self.choice.settings if self.choice else self._start
             tried: dict[float, float | None] = {}
             values: list[float] = list(axis.values)
             while values:
