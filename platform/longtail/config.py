@@ -75,6 +75,11 @@ class ModelConfig(Section):
 
     hidden: tuple[PositiveInt, ...] = Field((512,), description="hidden layer widths")
     output_dim: PositiveInt = Field(128, description="length of the published embeddings")
+    start_alike: bool = Field(
+        True,
+        description="both towers start from the same weights where their features share tables, so "
+        "that content alone brings a query near what is like it",
+    )
 
 
 class LossConfig(Section):
@@ -95,7 +100,7 @@ class LossConfig(Section):
     correct_positive: bool = Field(True, description="apply logQ to the positive's logit too")
     mixed_negatives: bool = Field(True, description="uniform catalogue items as candidates")
     cold_negative_weight: Fraction = Field(
-        1.0,
+        0.02,
         description="how much a uniform negative counts that has no training interaction: such "
         "items are never a positive, so that 1 pushes them away from every query",
     )
@@ -120,7 +125,7 @@ class SelfSupervisionConfig(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = Field(
         0, description="steps in which the weight grows from 0 to its value"
     )
-    temperature: PositiveFloat = 0.1
+    temperature: PositiveFloat = 0.05
     value_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.3, description="probability that a view loses a value of a multi-valued feature"
     )
@@ -158,8 +163,8 @@ class TrainingConfig(Section):
     num_epochs: PositiveInt = 10
     warm_start: bool = Field(True, description="start from the newest earlier version's tables")
     warm_start_epochs: PositiveInt = Field(3, description="epochs of a warm-started refresh")
-    table_learning_rate: PositiveFloat = 0.01
-    tower_learning_rate: PositiveFloat = 0.0025
+    table_learning_rate: PositiveFloat = 0.02
+    tower_learning_rate: PositiveFloat = 0.002
     num_ranks: PositiveInt = 1
     threads_per_rank: PositiveInt | None = Field(None, description="default: cores / ranks")
     checkpoint_every_steps: PositiveInt = 500
@@ -192,14 +197,14 @@ class StudyConfig(Section):
     max_validation_queries: PositiveInt = Field(
         5_000, description="queries asked after an epoch; a fixed random choice among more"
     )
-    patience: PositiveInt = Field(3, description="epochs without a better figure end a trial")
+    patience: PositiveInt = Field(2, description="epochs without a better figure end a trial")
     tuning_seed: int = Field(0, description="of all trials; the cells reported have seeds from 1")
-    weights: tuple[PositiveFloat, ...] = Field((0.1, 0.3, 1.0, 3.0), description="alpha")
+    weights: tuple[PositiveFloat, ...] = Field((0.3, 1.0, 3.0), description="alpha")
     value_dropouts: tuple[Fraction, ...] = (0.1, 0.3, 0.5)
     feature_dropouts: tuple[Fraction, ...] = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
-    learning_rate_scales: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0, 4.0)
-    temperatures: tuple[PositiveFloat, ...] = (0.06, 0.1, 0.2)
-    self_supervision_temperatures: tuple[PositiveFloat, ...] = (0.05, 0.1, 0.2)
+    learning_rate_scales: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0)
+    temperatures: tuple[PositiveFloat, ...] = (0.1, 0.2, 0.3)
+    self_supervision_temperatures: tuple[PositiveFloat, ...] = (0.02, 0.05)
 
 
 class GateConfig(Section):

@@ -122,7 +122,8 @@ def study(
         num_cores = os.cpu_count() or 1
         num_workers = min(jobs or num_cores, len(planned))
         out.progress.print(f"{plan.about}: {len(planned)} models, {num_workers} at a time")
-        grid.on_event = StudyProgress(out.progress, planned, num_workers)
+        progress = StudyProgress(out.progress, planned, num_workers)
+        grid.on_event = progress
         work = partial(train_and_measure, grid.data)
         threads = max(1, num_cores // num_workers)
         try:
@@ -132,6 +133,7 @@ def study(
             raise LongtailError(
                 f"interrupted; what is finished is kept in {place}, and the same command goes on"
             ) from error
+        progress.tell_reused()
         out.result(document, *study_tables.study(document), f"Tables and plots: {place}")
         if document["failures"]:
             reasons = "; ".join(f"{name}: {why}" for name, why in document["failures"].items())

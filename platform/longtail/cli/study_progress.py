@@ -38,13 +38,18 @@ class StudyProgress:
         if event.kind == "reused":
             self._num_reused += 1
             return
-        if self._num_reused:
-            self._console.print(Text(f"  {self._num_reused} cells were there already", style="dim"))
-            self._num_reused = 0
+        self.tell_reused()
         seconds = time.monotonic() - self._started.pop(cell.name)
         self._cost_done += cell.cost
         self._seconds += seconds
         self._console.print(self._line(event, seconds), soft_wrap=True)
+
+    def tell_reused(self) -> None:
+        """Say how many cells were read back since it was said last."""
+        if self._num_reused:
+            what = "1 model was" if self._num_reused == 1 else f"{self._num_reused} models were"
+            self._console.print(Text(f"  {what} there already", style="dim"))
+            self._num_reused = 0
 
     def _line(self, event: Event, seconds: float) -> Text:
         cell = event.cell

@@ -64,7 +64,8 @@ class TwoTower(nn.Module):
         self.embedding_bags = embedding_bags
         self.query_tower = _tower(schema, "query", config)
         self.item_tower = _tower(schema, "item", config)
-        _start_alike(schema, self.query_tower, self.item_tower)
+        if config.model.start_alike:
+            _start_alike(schema, self.query_tower, self.item_tower)
         self._keys = {side: [f.key for f in schema.side(side)] for side in ("query", "item")}
         self._loss = config.loss
         self._ssl = config.self_supervision

@@ -63,8 +63,7 @@ def axes(variant: str, base: Config) -> list[Axis]:
         return [
             Axis(LEARNING_RATES, study.learning_rate_scales, scale=True, extends=True),
             Axis((TEMPERATURE,), study.temperatures, extends=True),
-            Axis(LEARNING_RATES[1:], (0.25, 0.5, 2.0, 4.0), scale=True),
-            Axis(LEARNING_RATES, (0.5, 0.7, 1.4, 2.0), scale=True),
+            Axis(LEARNING_RATES[1:], (0.5, 2.0), scale=True),
         ]
     weight = Axis((WEIGHT,), study.weights, extends=True)
     temperature = Axis((SELF_TEMPERATURE,), study.self_supervision_temperatures, extends=True)
