@@ -68,7 +68,7 @@ def test_every_preset_can_be_run() -> None:
     assert (paper.fractions, paper.num_seeds, paper.tune) == ((1.0, 0.1), 3, True)
     setting = with_settings(CONFIG, paper.settings).loss
     assert (setting.logq, setting.mixed_negatives) == ("none", False)
-    assert (setting.logq_strength, setting.temperature) == (0.5, 0.2)
+    assert (setting.logq_strength, setting.temperature) == (1.0, 0.2)
 
 
 @pytest.mark.parametrize(
