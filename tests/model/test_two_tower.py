@@ -267,6 +267,7 @@ def test_the_loss_of_a_batch_equals_the_loops(augmentation: str, mixed: bool, lo
     "options",
     [
         {"loss": {"correct_positive": False}},
+        {"loss": {"cold_negative_weight": 1.0}},
         {"loss": {"cold_negative_weight": 0.3}},
         {"loss": {"cold_negative_weight": 0.0, "logq_strength": 0.0}},
         {"loss": {"temperature": 0.05, "logq_strength": 1.0}},
@@ -400,3 +401,14 @@ def test_towers_start_alike_where_their_features_share_a_table() -> None:
     assert not {p.data_ptr() for p in query.parameters()} & {
         p.data_ptr() for p in item.parameters()
     }
+
+
+def test_towers_start_apart_where_the_configuration_says_so() -> None:
+    config = make_config()
+    apart = config.model.model_copy(update={"start_alike": False})
+    config = config.model_copy(update={"model": apart})
+    model = TwoTower(SCHEMA, config, DoubleBags(), make_masking(config))
+    query, item = model.query_tower, model.item_tower
+    assert not torch.isin(item.default, query.default).any()
+    assert not torch.isin(item.input_layer.weight, query.input_layer.weight).any()
+    assert not torch.isin(item.layers[0].weight, query.layers[0].weight).any()
