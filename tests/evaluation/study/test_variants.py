@@ -36,6 +36,7 @@ def test_the_other_variants() -> None:
     assert (logq.loss.logq, logq.loss.logq_strength) == ("exact", 1.0)
     assert not logq.loss.mixed_negatives
     assert logq.sample_size == 0
+    assert not logq.model.start_alike
     assert logq.loss.temperature == 0.2
 
 

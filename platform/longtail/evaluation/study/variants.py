@@ -62,6 +62,7 @@ VARIANTS: dict[str, Variant] = {
         loss__logq_strength=1.0,
         loss__correct_positive=True,
         loss__mixed_negatives=False,
+        model__start_alike=False,
         self_supervision__augmentation="none",
     ),
     # The configuration as it is.
