@@ -13,6 +13,7 @@ from longtail.cli.output import output
 from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
 from longtail.config import load_config
 from longtail.errors import InputError, LongtailError
+from longtail.evaluation.study.variants import VARIANTS
 
 if TYPE_CHECKING:
     from longtail.evaluation.study.plan import Plan
@@ -43,7 +44,7 @@ PresetOption = Annotated[
 ]
 VariantsOption = Annotated[
     str | None,
-    typer.Option("--variants", metavar="A,B", help="What is compared."),
+    typer.Option("--variants", metavar="A,B", help=f"What is compared, of {', '.join(VARIANTS)}."),
 ]
 FractionsOption = Annotated[
     str | None,
@@ -54,7 +55,11 @@ SeedsOption = Annotated[
 ]
 EpochsOption = Annotated[
     int | None,
-    typer.Option("--num-epochs", min=1, help="Of every model; at most, with --tune."),
+    typer.Option(
+        "--num-epochs",
+        min=1,
+        help="Of every model; at most, with --tune. Without it, smaller fractions get more.",
+    ),
 ]
 TuneOption = Annotated[
     bool | None,
