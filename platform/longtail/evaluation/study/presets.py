@@ -33,7 +33,7 @@ PRESETS = {
     ),
     "default": Plan(
         "The project's default setting against logQ alone, and against no self-supervision",
-        variants=("logq_only", BASELINE, "default"),
+        variants=(BASELINE, "logq_only", "logq_only_own_start", "default"),
     ),
     "quick": Plan(
         "The paper's comparison in a few minutes, untuned",

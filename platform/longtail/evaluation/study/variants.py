@@ -44,6 +44,13 @@ def _fixed(**settings: Any) -> Variant:
     return lambda config: with_settings(config, dotted)
 
 
+_LOGQ_ALONE = {
+    "loss__logq": "exact",
+    "loss__logq_strength": 1.0,
+    "loss__correct_positive": True,
+    "loss__mixed_negatives": False,
+    "self_supervision__augmentation": "none",
+}
 VARIANTS: dict[str, Variant] = {
     # L_self off, all else equal.
     BASELINE: _fixed(self_supervision__augmentation="none"),
@@ -57,14 +64,9 @@ VARIANTS: dict[str, Variant] = {
     ),
     "dropout_only": _fixed(self_supervision__augmentation="dropout_only"),
     # The common correction alone: exact, whole, and nothing else.
-    "logq_only": _fixed(
-        loss__logq="exact",
-        loss__logq_strength=1.0,
-        loss__correct_positive=True,
-        loss__mixed_negatives=False,
-        model__start_alike=False,
-        self_supervision__augmentation="none",
-    ),
+    "logq_only": _fixed(**_LOGQ_ALONE, model__start_alike=False),
+    # The same, with the configuration's own start of the towers.
+    "logq_only_own_start": _fixed(**_LOGQ_ALONE),
     # The configuration as it is.
     "default": _fixed(),
 }
