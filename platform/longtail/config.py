@@ -188,8 +188,8 @@ class StudyConfig(Section):
 
     All trials are measured on the validation part. Learning rates are tried as multiples of the
     ones in hand, everything else as it stands here. Where the best value of `weights`,
-    `temperatures`, `self_supervision_temperatures` or `learning_rate_scales` is the first or the
-    last, up to two more beyond it are tried.
+    `temperatures` or `learning_rate_scales` is the first or the last, up to two more beyond it are
+    tried.
     """
 
     metric: Literal["recall@10", "recall@50", "map@10", "map@50"] = "recall@50"
@@ -201,7 +201,7 @@ class StudyConfig(Section):
     tuning_seed: int = Field(0, description="of all trials; the cells reported have seeds from 1")
     weights: tuple[PositiveFloat, ...] = Field((0.3, 1.0, 3.0), description="alpha")
     value_dropouts: tuple[Fraction, ...] = (0.1, 0.3, 0.5)
-    feature_dropouts: tuple[Fraction, ...] = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+    feature_dropouts: tuple[Fraction, ...] = (0.02, 0.05, 0.1, 0.2, 0.3)
     learning_rate_scales: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0)
     temperatures: tuple[PositiveFloat, ...] = (0.1, 0.2, 0.3)
     self_supervision_temperatures: tuple[PositiveFloat, ...] = (0.02, 0.05)

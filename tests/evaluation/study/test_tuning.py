@@ -26,8 +26,9 @@ def test_values_in_hand_are_counted_once() -> None:
     )
     study = QUICK_STUDY
     tuned = config.model_copy(update={"study": study})
-    # Two weights; temperatures 0.1 and 0.2, the latter in hand; two dropouts, neither in hand.
-    assert num_trials("correlated_masking", tuned) == 2 + 1 + 2
+    # Two weights; temperatures 0.1 and 0.2, the latter in hand; two scales of the learning rates;
+    # two dropouts, neither in hand.
+    assert num_trials("correlated_masking", tuned) == 2 + 1 + 2 + 2
 
 
 def test_a_scale_multiplies_what_is_in_hand() -> None:
@@ -92,4 +93,7 @@ def test_the_axes_follow_the_configuration_not_the_name() -> None:
     assert kinds["default"] == kinds["correlated_masking"]
     assert kinds["logq_only"] == kinds["baseline"]
     assert "self_supervision.value_dropout" not in kinds["correlated_masking_no_dropout"]
-    assert kinds["feature_dropout"] == ["self_supervision.feature_dropout"]
+    assert kinds["feature_dropout"] == [
+        "self_supervision.feature_dropout",
+        "training.table_learning_rate",
+    ]
