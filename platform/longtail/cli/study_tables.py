@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from longtail.cli.tables import grid
-from longtail.evaluation.study.tables import fractions, index, label, variants
+from longtail.evaluation.study.tables import fractions, index, label, reference, variants
 
 COLUMNS = {
     "recall@50": ("overall", "recall@50"),
@@ -18,14 +18,15 @@ COLUMNS = {
 def study(document: dict[str, Any]) -> list[Table]:
     """Overall Recall@50 and MAP@50, Recall@50 of tail and cold items, and the gains.
 
-    A variant has two rows: its figures, and below them the gains over the baseline with the 95%
+    A variant has two rows: its figures, and below them the gains over the reference with the 95%
     interval of the paired difference.
     """
     rows = index(document["summary"])
     tables = []
     for fraction in fractions(document):
         share = "all" if fraction == 1.0 else f"{fraction:.4g}"
-        title = f"Test part, trained on {share} of the training part; gains over the baseline"
+        title = f"Test part, trained on {share} of the training part; "
+        title += f"gains over {label(reference(document))}"
         table = grid("", *(f"#{name}" for name in COLUMNS), title=title)
         for variant in variants(document, fraction):
             found = [rows[variant, fraction, *column] for column in COLUMNS.values()]

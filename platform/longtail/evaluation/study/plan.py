@@ -7,7 +7,7 @@ from typing import Any
 
 from longtail.config import Config
 from longtail.errors import InputError
-from longtail.evaluation.study.variants import check_variants
+from longtail.evaluation.study.variants import BASELINE, check_variants
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Plan:
         same_epochs: every fraction gets as many. Else a fraction f gets 1/sqrt(f) times as many,
             since its epochs have fewer steps.
         tune: choose hyper-parameters on the validation part first.
+        reference: the variant that gains are measured against.
         settings: what differs from the configuration for every variant, by dotted key.
     """
 
@@ -34,6 +35,7 @@ class Plan:
     num_epochs: int | None = None
     same_epochs: bool = False
     tune: bool = False
+    reference: str = BASELINE
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ from longtail.evaluation.study.axes import VALUE_DROPOUT, WEIGHT
 from longtail.evaluation.study.cells import Document
 from longtail.evaluation.study.deciles import CUTOFF
 from longtail.evaluation.study.summary import group_cells
-from longtail.evaluation.study.tables import label, variants
+from longtail.evaluation.study.tables import label, reference, variants
 from longtail.evaluation.study.tuning import best_epoch
 from longtail.evaluation.study.variants import BASELINE
 
@@ -30,18 +30,18 @@ def all_plots(document: Document, fraction: float) -> Iterator[tuple[str, str]]:
         lines = {variant: sweep(document, variant, fraction, key) for variant in _tuned(document)}
         lines = {variant: points for variant, points in lines.items() if len(points) > 1}
         if lines:
-            reference = _chosen_score(document, BASELINE, fraction)
-            yield name, _draw(lines, name, figure, logarithmic=logarithmic, reference=reference)
+            level = _chosen_score(document, BASELINE, fraction)
+            yield name, _draw(lines, name, figure, logarithmic=logarithmic, level=level)
     gains = {
         variant: decile_gains(document, variant, fraction)
         for variant in variants(document, fraction)
-        if variant != BASELINE
+        if variant != reference(document)
     }
     gains = {variant: points for variant, points in gains.items() if points}
     if gains:
         title = "Gain against item frequency"
         name = "training interactions of the item (upper end of each decile of test pairs, plus 1)"
-        yield title, _draw(gains, name, f"relative gain, Recall@{CUTOFF}", reference=0.0)
+        yield title, _draw(gains, name, f"relative gain, Recall@{CUTOFF}", level=0.0)
 
 
 def sweep(document: Document, variant: str, fraction: float, key: str) -> Points:
@@ -61,10 +61,10 @@ def sweep(document: Document, variant: str, fraction: float, key: str) -> Points
 def decile_gains(document: Document, variant: str, fraction: float) -> Points:
     """For each decile its largest training count plus one, and the relative gain of Recall@50.
 
-    Deciles in which the baseline finds nothing have no relative gain, and are left out.
+    Deciles in which the reference finds nothing have no relative gain, and are left out.
     """
     groups = group_cells(document["cells"])
-    ours, theirs = groups.get((variant, fraction)), groups.get((BASELINE, fraction))
+    ours, theirs = groups.get((variant, fraction)), groups.get((reference(document), fraction))
     if not ours or not theirs:
         return []
     points = []
@@ -95,7 +95,7 @@ def _draw(
     y_name: str,
     *,
     logarithmic: bool = True,
-    reference: float | None = None,
+    level: float | None = None,
 ) -> str:
     """Draw lines into an SVG image, as a data URL."""
     import matplotlib as mpl
@@ -107,8 +107,8 @@ def _draw(
     axes: Any = figure.subplots()
     for variant, points in lines.items():
         axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=label(variant))
-    if reference is not None:
-        axes.axhline(reference, color="#57606a", linestyle="--", linewidth=1, label="baseline")
+    if level is not None:
+        axes.axhline(level, color="#57606a", linestyle="--", linewidth=1, label="reference")
     if logarithmic:
         axes.set_xscale("log")
     axes.set_xlabel(x_name)

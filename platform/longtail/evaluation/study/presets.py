@@ -34,6 +34,8 @@ PRESETS = {
     "default": Plan(
         "The project's default setting against logQ alone, and against no self-supervision",
         variants=(BASELINE, "logq_only", "logq_only_own_start", "default"),
+        num_epochs=5,
+        reference="logq_only_own_start",
     ),
     "quick": Plan(
         "The paper's comparison in a few minutes, untuned",

@@ -179,7 +179,7 @@ class Study:
         )
         return {
             "cells": [_without_identity(cell) for cell in cells],
-            "summary": summarize(cells),
+            "summary": summarize(cells, self.plan.reference),
             "choices": [
                 {"variant": variant, "fraction": fraction, **asdict(choice)}
                 for (variant, fraction), choice in self._choices.items()

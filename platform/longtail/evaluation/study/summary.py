@@ -1,4 +1,4 @@
-"""From cells to figures: means over seeds, and differences from the baseline, seed by seed."""
+"""From cells to figures: means over seeds, and differences from the reference, seed by seed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -16,8 +16,12 @@ METRICS = tuple(f"{name}@{k}" for name in ("recall", "map") for k in CUTOFFS)
 Group = Mapping[int, Document]
 
 
-def summarize(cells: Iterable[Document]) -> list[Document]:
+def summarize(cells: Iterable[Document], reference: str = BASELINE) -> list[Document]:
     """One row a variant, fraction, slice and metric, in the order of the cells.
+
+    Args:
+        cells: of reported models.
+        reference: the variant that the others are compared with.
 
     Returns:
         `[{"variant", "fraction", "slice", "metric", "mean", "low", "high", "num_seeds",
@@ -25,12 +29,12 @@ def summarize(cells: Iterable[Document]) -> list[Document]:
         likewise, "paper": {data set: relative gain}, "settings", "num_epochs"}]`. `low` and
         `high` are the ends of the 95% interval, None with one seed. `relative_gain` is of the
         means; `difference` is paired: over the seeds that both have; `relative_difference` is
-        `difference` in units of the baseline's mean. All three are None without a baseline.
+        `difference` in units of the reference's mean. All three are None without a reference.
     """
     groups = group_cells(cells)
     rows = []
     for (variant, fraction), group in groups.items():
-        baseline = groups.get((BASELINE, fraction)) if variant != BASELINE else None
+        compared = groups.get((reference, fraction)) if variant != reference else None
         any_cell = next(iter(group.values()))
         for slice_name in SLICES:
             for metric in METRICS:
@@ -46,7 +50,7 @@ def summarize(cells: Iterable[Document]) -> list[Document]:
                         "low": figure.low,
                         "high": figure.high,
                         "num_seeds": figure.num_values,
-                        **_against(values, baseline, slice_name, metric),
+                        **_against(values, compared, slice_name, metric),
                         "paper": paper_gains(variant, fraction, slice_name, metric) or None,
                         "settings": any_cell["settings"],
                         "num_epochs": any_cell["num_epochs"],
@@ -68,12 +72,12 @@ def _values(group: Group, slice_name: str, metric: str) -> dict[int, float]:
 
 
 def _against(
-    values: Mapping[int, float], baseline: Group | None, slice_name: str, metric: str
+    values: Mapping[int, float], reference: Group | None, slice_name: str, metric: str
 ) -> dict[str, Any]:
     nothing = {"relative_gain": None, "difference": None, "relative_difference": None}
-    if baseline is None:
+    if reference is None:
         return nothing
-    theirs = _values(baseline, slice_name, metric)
+    theirs = _values(reference, slice_name, metric)
     common = [seed for seed in values if seed in theirs]
     level = fmean(theirs.values())
     if not common or level == 0.0:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from longtail.evaluation.study.cells import Document
 from longtail.evaluation.study.paper import APP_INSTALLS, WIKIPEDIA
 from longtail.evaluation.study.summary import METRICS
-from longtail.evaluation.study.variants import BASELINE
 
 TITLES = {
     "recall@10": "Recall@10",
@@ -31,6 +30,11 @@ class Table:
 def index(summary: Iterable[Document]) -> Rows:
     """The rows of a summary by variant, fraction, slice and metric."""
     return {(row["variant"], row["fraction"], row["slice"], row["metric"]): row for row in summary}
+
+
+def reference(document: Document) -> str:
+    """The variant that gains are measured against."""
+    return str(document["manifest"]["plan"]["reference"])
 
 
 def fractions(document: Document) -> list[float]:
@@ -72,15 +76,15 @@ def overall_table(document: Document, fraction: float) -> Table:
 
 
 def gain_table(document: Document, fraction: float) -> Table:
-    """Relative gains over the baseline, ours and the paper's."""
+    """Relative gains over the reference, ours; and over its baseline, the paper's."""
     rows = index(document["summary"])
-    shown = [variant for variant in variants(document, fraction) if variant != BASELINE]
+    shown = [variant for variant in variants(document, fraction) if variant != reference(document)]
     columns: list[str] = []
     for metric in METRICS:
         columns += [TITLES[metric], "paper"]
     return Table(
-        "Relative gain over the baseline, overall [95% interval of the paired difference]; the "
-        "paper's own gains on Wikipedia / app installs",
+        f"Relative gain over {label(reference(document))}, overall [95% interval of the paired "
+        "difference]; the paper's own gains on Wikipedia / app installs",
         ("variant", *columns),
         tuple(
             (label(variant), *_gains(rows, variant, fraction, [("overall", m) for m in METRICS]))
@@ -103,7 +107,8 @@ def slice_table(document: Document, fraction: float) -> Table:
             row = rows[variant, fraction, name, "recall@50"]
             cells += [level(row), gain(row)]
         table.append(tuple(cells))
-    return Table("Recall@50 by popularity slice", ("variant", *columns), tuple(table))
+    title = f"Recall@50 by popularity slice, and its gain over {label(reference(document))}"
+    return Table(title, ("variant", *columns), tuple(table))
 
 
 def settings_table(document: Document, fraction: float) -> Table:
