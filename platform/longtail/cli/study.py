@@ -2,6 +2,9 @@
 
 import dataclasses
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,6 +85,22 @@ FolderOption = Annotated[
 ]
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a study alike, also one that a shell started in the background."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def study(
     preset: PresetOption = None,
     variants: VariantsOption = None,
@@ -98,7 +117,7 @@ def study(
     """Compare ways to train: a grid of variants, data fractions and seeds, and its table."""
     from longtail.evaluation.study import presets
 
-    with output(as_json) as out:
+    with output(as_json) as out, _interruptible():
         project = load_config(config)
         chosen = {
             "variants": _names(variants) if variants else None,

@@ -163,6 +163,7 @@ class _Worker:
 
 def _serve(work: Work, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a parent that ignores it would hand that down
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
