@@ -32,8 +32,8 @@ PRESETS = {
         settings=_AS_IN_THE_PAPER,
     ),
     "default": Plan(
-        "The project's default setting against logQ alone, and against no self-supervision",
-        variants=(BASELINE, "logq_only", "logq_only_own_start", "default"),
+        "The configuration as it is, against logQ alone",
+        variants=("logq_only", "logq_only_own_start", "default"),
         num_epochs=5,
         reference="logq_only_own_start",
     ),
