@@ -52,9 +52,8 @@ def axes(variant: str, base: Config) -> list[Axis]:
     """What is tried for a variant, one axis after the other.
 
     A variant starts from the temperature that was chosen for the baseline, so that its trials go
-    to what is its own. Learning rates are: without logQ the baseline is best at low ones after an
-    epoch, before it has crowded the items that are never negatives in among the right ones, which
-    is just what self-supervision mends.
+    to what is its own. Learning rates are: on the demo, without logQ, the baseline was best at low
+    ones after an epoch, and correlated masking at higher ones after several.
     """
     config, study = VARIANTS[variant](base), base.study
     ssl = config.self_supervision
