@@ -19,6 +19,7 @@ from tests.integration.conftest import child_environment
 from tests.projects import write_tables
 
 COMMANDS = {
+    "bench",
     *("run", "mine", "dataset", "train", "evaluate", "export", "publish", "study"),
     *("status", "versions", "rollback", "lookup", "neighbours", "recommend", "serve"),
 }

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from longtail.cli import run, serve, served, stages, study
+from longtail.cli import bench, run, serve, served, stages, study
 from longtail.cli.output import complain, forget_connections
 from longtail.errors import LongtailError
 
@@ -33,6 +33,11 @@ for panel, commands in {
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+# What it does not know goes to the benchmark.
+app.command(
+    rich_help_panel="How fast it is",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(bench.bench)
 
 
 def main() -> None:
