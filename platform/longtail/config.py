@@ -68,6 +68,11 @@ class CorrelationConfig(Section):
         "value", description="a missing value counts as a value of its own, or its item is left out"
     )
     never_mask: tuple[str, ...] = Field((), description="item features that no mask contains")
+    always_together: tuple[tuple[str, ...], ...] = Field(
+        (),
+        description="groups of item features; correlated masking hides the whole of a group or "
+        "nothing of it",
+    )
 
 
 class ModelConfig(Section):

@@ -18,7 +18,7 @@ from longtail.artifacts import (
     write_json,
 )
 from longtail.config import Config
-from longtail.correlation.masking_plan import masking_plan
+from longtail.correlation.masking_plan import check_overrides, masking_plan
 from longtail.correlation.mutual_information import Measure, correlation_matrix
 from longtail.features.schema import Schema
 
@@ -47,7 +47,7 @@ def mine_correlations(
 
     Raises:
         LongtailError: the day has no catalogue yet.
-        InputError: `correlation.never_mask` names something that is no item feature.
+        InputError: `correlation.never_mask` or `always_together` asks for what cannot be done.
     """
     paths = RunPaths(config, as_of)
     catalogue = required_stamp(paths.catalogue, made_by="run")
@@ -75,15 +75,17 @@ def _mine(config: Config, paths: RunPaths, measure: Measure) -> dict[str, Any]:
     import ibis
 
     start = time.monotonic()
+    settings = config.correlation
     features = [feature.name for feature in _schema(paths).item]
+    check_overrides(features, settings.never_mask, settings.always_together)  # before the work
     # A connection of its own: nothing of one call is left in the next one's memory.
     connection = ibis.duckdb.connect()
     try:
         items = connection.read_parquet(str(paths.catalogue / "items.parquet"))
-        matrix = correlation_matrix(items, features, measure, config.correlation.missing)
+        matrix = correlation_matrix(items, features, measure, settings.missing)
     finally:
         connection.disconnect()
-    plan = masking_plan(features, matrix, config.correlation.never_mask)
+    plan = masking_plan(features, matrix, settings.never_mask, settings.always_together)
     log.info(
         "%s of %d feature pairs measured in %.1f s",
         measure.replace("_", " "),
