@@ -223,9 +223,25 @@ class GateConfig(Section):
 
 
 class IndexConfig(Section):
-    """The nearest-neighbour index of a version."""
+    """The nearest-neighbour index of a version: exact, or a graph for large catalogues."""
 
-    kind: Literal["flat"] = "flat"
+    kind: Literal["flat", "hnsw"] = Field(
+        "flat",
+        description="flat compares with every item, exactly; hnsw walks a graph: worth it from "
+        "about 100,000 items on",
+    )
+    hnsw_links: Annotated[int, Field(ge=2)] = Field(
+        32, description="links of a node (M); more find more, and take memory"
+    )
+    hnsw_build_width: PositiveInt = Field(
+        100, description="candidates kept while a node is linked (efConstruction)"
+    )
+    hnsw_search_width: PositiveInt = Field(
+        200, description="candidates kept in a search (efSearch); more find more, and take time"
+    )
+    recall_queries: PositiveInt = Field(
+        500, description="queries, and as many items, on which recall@100 is measured at export"
+    )
 
 
 class PublicationConfig(Section):

@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
-from longtail.config import Config
+from longtail.config import Config, IndexConfig
 from longtail.embeddings.export import export_catalogue
-from longtail.embeddings.index import build_index
+from longtail.embeddings.index import build_index, make_index
+from longtail.embeddings.index_recall import recall
 from longtail.errors import LongtailError
 from tests.evaluation.small_project import DIM, Day, make_config, make_day, make_version
 
@@ -68,3 +69,59 @@ def test_a_committed_version_is_verified_and_left_alone(config: Config, day: Day
     paths.index.write_bytes(b"something else")
     with pytest.raises(LongtailError, match=r"items\.faiss"):
         build_index(config, DAY)
+
+
+def test_a_graph_is_built_as_configured_and_its_recall_stands_in_the_manifest(
+    config: Config, day: Day
+) -> None:
+    settings = IndexConfig(
+        kind="hnsw", hnsw_links=4, hnsw_build_width=20, hnsw_search_width=30, recall_queries=12
+    )
+    config = config.model_copy(update={"index": settings})
+    paths = VersionPaths(config, make_version(config, day, seed=1))
+    write_json(RunPaths(config, DAY).approved, {"version": paths.version})
+    export_catalogue(config, DAY)
+    summary = build_index(config, DAY)
+    index = faiss.read_index(str(paths.index))
+    assert isinstance(index, faiss.IndexHNSW)
+    assert (index.ntotal, index.metric_type) == (37, faiss.METRIC_INNER_PRODUCT)
+    assert index.hnsw.nb_neighbors(1) == 4
+    assert (index.hnsw.efConstruction, index.hnsw.efSearch) == (20, 30)
+    record = read_json(paths.manifest)["index"]
+    assert record.items() <= summary.items()
+    assert record.keys() == {
+        *("kind", "hnsw_links", "hnsw_build_width", "hnsw_search_width"),
+        *("recall@100", "item_recall@100", "num_sampled_queries", "num_sampled_items"),
+    }
+    assert (record["num_sampled_queries"], record["num_sampled_items"]) == (12, 12)
+    assert 0.5 < record["recall@100"] <= 1.0
+
+
+def test_the_recall_of_a_bad_index_is_what_brute_force_says() -> None:
+    """A graph whose walks are cut short, so that there is something to miss."""
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((3_000, 16)).astype(np.float32)
+    queries = random.standard_normal((40, 16)).astype(np.float32)
+    settings = IndexConfig(kind="hnsw", hnsw_links=2, hnsw_build_width=2, hnsw_search_width=1)
+    index = make_index(settings, vectors)
+    _, found = index.search(queries, 20)
+    nearest = np.argsort(-(queries @ vectors.T), axis=1)[:, :20]
+    hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), nearest.tolist(), strict=True)]
+    expected = sum(hits) / (20 * 40)
+    assert expected < 0.9
+    assert recall(index, vectors, queries, 20) == pytest.approx(expected)
+    assert recall(make_index(IndexConfig(), vectors), vectors, queries) == 1.0
+    # Equal items: whichever of them comes back, it is as near as the exact one.
+    twins = np.repeat(vectors[:10], 30, axis=0)
+    assert recall(make_index(IndexConfig(), twins[::-1].copy()), twins, twins[:1], 7) == 1.0
+
+
+def test_an_older_version_says_nothing_of_its_index(config: Config, day: Day) -> None:
+    paths = VersionPaths(config, make_version(config, day, seed=1))
+    write_json(RunPaths(config, DAY).approved, {"version": paths.version})
+    export_catalogue(config, DAY)
+    build_index(config, DAY)
+    manifest = read_json(paths.manifest)
+    del manifest["index"]
+    write_json(paths.manifest, manifest)
+    assert build_index(config, DAY)["kind"] == "flat"

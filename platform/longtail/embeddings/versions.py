@@ -3,7 +3,7 @@
 import logging
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,17 @@ UNFINISHED_SECONDS = 24 * 3600
 """An incomplete version that nobody has written to for this long is abandoned."""
 
 
-def commit_version(config: Config, version: str) -> dict[str, Any]:
+def commit_version(
+    config: Config, version: str, *, index: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Commit a finished version: hash its files and write the manifest, last.
 
     A version that is already committed is verified instead, and stays as it is.
+
+    Args:
+        config: the project.
+        version: the version's name.
+        index: what the manifest says of the index: its kind, and its recall.
 
     Returns:
         The manifest.
@@ -61,6 +68,7 @@ def commit_version(config: Config, version: str) -> dict[str, Any]:
         "split": own_config["dataset"],
         "seed": own_config["training"]["seed"],
         "parent": training.get("parent"),
+        "index": dict(index) if index is not None else None,
         "files": {name: file_hash(paths.folder / name) for name in _files(paths.folder)},
     }
     write_json(paths.manifest, manifest)

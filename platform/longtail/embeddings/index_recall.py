@@ -1,0 +1,92 @@
+"""How much of an exact search an index finds, measured on the version's own vectors."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from longtail.artifacts import RunPaths, VersionPaths
+from longtail.features.encoding import encode_table
+from longtail.features.vocabulary import load_vocabularies
+
+NUM_NEIGHBOURS = 100
+SAME_SCORE = 1e-6
+"""Scores this close are one: which of two equal items is among the first k is chance."""
+
+
+def measure_recall(
+    index: Any,
+    vectors: npt.NDArray[np.float32],
+    paths: VersionPaths,
+    run: RunPaths,
+    *,
+    num_queries: int,
+) -> dict[str, float | int]:
+    """Compare an index with exact search, for what `recommend` and `neighbours` ask of it.
+
+    Args:
+        index: over `vectors`, by inner product.
+        vectors: `[num_items, dim]` of the version.
+        paths: the version, whose query tower encodes the queries.
+        run: the day, whose catalogue has them.
+        num_queries: size of each of the two samples, drawn without replacement by a fixed seed.
+
+    Returns:
+        `recall@100` of queries of the catalogue through the query tower, `item_recall@100` of
+        items of the catalogue, and the sizes of the samples. Recall is the share of the items of
+        the exact first 100 (all, in a smaller catalogue) that the index returns.
+    """
+    random = np.random.default_rng(0)
+    queries = _query_vectors(paths, run, random, num_queries)
+    items = vectors[_sample(random, len(vectors), num_queries)]
+    return {
+        "recall@100": recall(index, vectors, queries),
+        "item_recall@100": recall(index, vectors, items),
+        "num_sampled_queries": len(queries),
+        "num_sampled_items": len(items),
+    }
+
+
+def recall(
+    index: Any,
+    vectors: npt.NDArray[np.float32],
+    queries: npt.NDArray[np.float32],
+    k: int = NUM_NEIGHBOURS,
+) -> float:
+    """The share of the exact first k of each query that an index returns.
+
+    Args:
+        index: over `vectors`, by inner product.
+        vectors: `[num_items, dim]`.
+        queries: `[num_queries, dim]`, at least one.
+        k: neighbours asked for; all, where there are fewer.
+    """
+    import faiss
+
+    k = min(k, len(vectors))
+    exact, _ = faiss.knn(queries, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
+    found, rows = index.search(queries, k)
+    hits = (rows >= 0) & (found >= exact[:, -1:] - SAME_SCORE)
+    return float(hits.mean())
+
+
+def _query_vectors(
+    paths: VersionPaths, run: RunPaths, random: np.random.Generator, num_queries: int
+) -> npt.NDArray[np.float32]:
+    from longtail.training.bundle import load_encoder
+
+    encoder = load_encoder(paths.folder)
+    features = encoder.schema.query
+    file = run.catalogue / "queries.parquet"
+    table = pq.read_table(file, columns=[feature.name for feature in features])
+    rows = _sample(random, table.num_rows, num_queries)
+    encoded = encode_table(
+        table.take(pa.array(rows)), features, load_vocabularies(paths.vocabularies)
+    )
+    return encoder.encode("query", encoded)
+
+
+def _sample(random: np.random.Generator, size: int, wanted: int) -> npt.NDArray[np.int64]:
+    return np.sort(random.choice(size, min(size, wanted), replace=False))
