@@ -102,8 +102,13 @@ def _schema(paths: RunPaths) -> Schema:
 def _draw(document: dict[str, Any], path: Path, as_of: date) -> None:
     import numpy as np
 
-    from longtail.correlation.heat_map import save_heat_map
+    from longtail.correlation.heat_map import heat_map, save_heat_map
 
-    name = str(document["measure"]).replace("_", " ")
-    title = f"Item features as of {as_of}: {name}"
-    save_heat_map(path, document["features"], np.array(document["matrix"]), title)
+    figure = heat_map(
+        document["features"],
+        np.array(document["matrix"]),
+        document["plan"],
+        measure=document["measure"],
+        as_of=as_of.isoformat(),
+    )
+    save_heat_map(path, figure)
