@@ -18,6 +18,7 @@ from longtail.artifacts import (
     write_json,
 )
 from longtail.config import Config
+from longtail.correlation.associations import associations
 from longtail.correlation.masking_plan import check_overrides, masking_plan
 from longtail.correlation.mutual_information import Measure, correlation_matrix
 from longtail.features.schema import Schema
@@ -43,7 +44,8 @@ def mine_correlations(
             and nothing is written, since training follows the configuration.
 
     Returns:
-        {"measure", "features": [name, ...], "matrix": [[float]], "plan": {seed: [masked, ...]}}
+        {"measure", "features": [name, ...], "matrix": [[float]], "plan": {seed: [masked, ...]},
+        "associations": [{"features": [x, y], "near_unique", "value_pairs"}]}, see `associations`
 
     Raises:
         LongtailError: the day has no catalogue yet.
@@ -83,6 +85,7 @@ def _mine(config: Config, paths: RunPaths, measure: Measure) -> dict[str, Any]:
     try:
         items = connection.read_parquet(str(paths.catalogue / "items.parquet"))
         matrix = correlation_matrix(items, features, measure, settings.missing)
+        pairs = associations(items, features, settings.missing)
     finally:
         connection.disconnect()
     plan = masking_plan(features, matrix, settings.never_mask, settings.always_together)
@@ -92,7 +95,13 @@ def _mine(config: Config, paths: RunPaths, measure: Measure) -> dict[str, Any]:
         len(features) * (len(features) - 1) // 2,
         time.monotonic() - start,
     )
-    return {"measure": measure, "features": features, "matrix": matrix.tolist(), "plan": plan}
+    return {
+        "measure": measure,
+        "features": features,
+        "matrix": matrix.tolist(),
+        "plan": plan,
+        "associations": pairs,
+    }
 
 
 def _schema(paths: RunPaths) -> Schema:
