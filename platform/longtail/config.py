@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from longtail.errors import InputError
 
@@ -179,6 +179,43 @@ class TrainingConfig(Section):
     seed: int = 0
 
 
+class CheckpointsConfig(Section):
+    """How a training run is kept safe, and which checkpoint becomes the version's model."""
+
+    asynchronous: bool = Field(
+        True,
+        description="write while training goes on; for that time the rank holds a second copy of "
+        "its tables and optimizer state in host memory",
+    )
+    best_by: str | None = Field(
+        None,
+        description="the checkpoint that is best by this is kept, and becomes the model; default: "
+        "the last one does. `training_loss` (mean since the checkpoint before; low is good), or "
+        "`module:function`, called with (encoder, training_set, config), whose result is good "
+        "when high, such as `longtail.evaluation.validation:recall_at_50`",
+    )
+
+    @field_validator("best_by")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        if value not in (None, "training_loss") and ":" not in str(value):
+            raise ValueError("must be `training_loss`, or a function as `module:function`")
+        return value
+
+
+class ReportingConfig(Section):
+    """What a training run tells beside its JSON lines."""
+
+    tensorboard: bool = Field(
+        False, description="also write the figures for TensorBoard, below `<home>/tensorboard`"
+    )
+    profile_steps: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="steps of rank 0 that torch.profiler follows, early in the run; its trace and "
+        "the seconds in communication and other parts stand in the version's folder",
+    )
+
+
 class EvaluationConfig(Section):
     """Exact full-catalogue retrieval on the held-out pairs."""
 
@@ -275,6 +312,8 @@ class Config(Section):
     loss: LossConfig = LossConfig()
     self_supervision: SelfSupervisionConfig = SelfSupervisionConfig()
     training: TrainingConfig = TrainingConfig()
+    checkpoints: CheckpointsConfig = CheckpointsConfig()
+    reporting: ReportingConfig = ReportingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     study: StudyConfig = StudyConfig()
     gate: GateConfig = GateConfig()

@@ -71,6 +71,7 @@ def test_a_failed_run_says_why_and_where_its_log_is(tmp_path: Path) -> None:
     with pytest.raises(LongtailError, match=r"the loss of step \d+ is not finite") as caught:
         train(file, DAY)
     assert "training.log" in str(caught.value)
+    assert "There is no checkpoint yet" in str(caught.value)
     assert not RunPaths(config, DAY).model.exists()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+import torch.distributed as dist
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
 from longtail.config import Config, SelfSupervisionConfig, TrainingConfig
@@ -19,8 +20,12 @@ from longtail.dataset.training_set import TrainingSet, load_training_set
 from longtail.errors import LongtailError
 from longtail.features.vocabulary import Vocabulary, load_vocabularies
 from longtail.training.bundle import load_encoder, write_encoder
-from longtail.training.checkpoint import Checkpointer, checkpoints, newest_checkpoint, read_tensors
+from longtail.training.checkpoint import Checkpointer
+from longtail.training.checkpoint_files import checkpoints, newest_checkpoint, read_tensors
+from longtail.training.interruption import StopRequest
 from longtail.training.loop import prefetched, train
+from longtail.training.meter import Meter
+from longtail.training.reports import JsonLines
 from longtail.training.sharding import build_model
 from longtail.training.warm_start import old_row_of_new, warm_start
 from tests.evaluation.small_project import make_config, make_day
@@ -55,15 +60,26 @@ class Run:
         )
 
     def train(self, num_epochs: int) -> dict[str, Any]:
+        group = dist.new_group(backend="gloo")
+        settings = self.config.training
+        meter = Meter(
+            self.builder.examples,
+            log_every_steps=settings.log_every_steps,
+            device=CPU,
+            group=group,
+            reports=JsonLines(self.paths.training_log),
+            last_good=self.checkpointer.last_good,
+        )
         return train(
             self.model,
             self.optimizer,
             self.builder,
             self.checkpointer,
-            self.config,
+            meter,
+            StopRequest(group),
             num_epochs=num_epochs,
+            checkpoint_every_steps=settings.checkpoint_every_steps,
             device=CPU,
-            log_file=self.paths.training_log,
         )
 
     def losses(self) -> list[float]:

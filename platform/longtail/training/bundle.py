@@ -15,11 +15,12 @@ from torch import nn
 from torch.nn import functional
 
 from longtail.artifacts import VersionPaths, read_json, replaced_file
+from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.features.encoding import EncodedRows, offsets_of
 from longtail.features.schema import Schema, Side
 from longtail.model.towers import Tower
-from longtail.training.checkpoint import newest_checkpoint, read_tensors, stored_tensors
+from longtail.training.checkpoint_files import newest_checkpoint, read_tensors, stored_tensors
 
 _TABLE_PREFIX = "embedding_bags.embedding_bags."
 _MODEL_PREFIX = "model."
@@ -81,16 +82,29 @@ class Encoder(nn.Module):
         return vectors
 
 
-def write_encoder(paths: VersionPaths) -> None:
-    """Turn a version's newest checkpoint into its encoder bundle."""
-    checkpoint = newest_checkpoint(paths.checkpoints)
+def write_encoder(paths: VersionPaths, checkpoint: Path | None = None) -> None:
+    """Turn a checkpoint of a version, by default its newest, into the version's encoder bundle."""
+    tensors = _model_tensors(checkpoint or newest_checkpoint(paths.checkpoints))
+    with replaced_file(paths.encoder) as temporary:
+        safetensors.torch.save_file(tensors, temporary)
+
+
+def read_encoder(checkpoint: Path, schema: Schema, config: Config) -> Encoder:
+    """The encoder that a checkpoint holds, without TorchRec."""
+    tensors = _model_tensors(checkpoint)
+    tables = {table: tensors.pop(f"{_TABLE_PREFIX}{table}.weight") for table in schema.tables}
+    encoder = Encoder(schema, tables, list(config.model.hidden), config.model.output_dim)
+    encoder.load_state_dict(tensors)
+    return encoder.eval()
+
+
+def _model_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The model's tensors by name, without those of the optimizers."""
     names = [name for name in stored_tensors(checkpoint) if name.startswith(_MODEL_PREFIX)]
-    tensors = {
+    return {
         name.removeprefix(_MODEL_PREFIX): tensor.contiguous()
         for name, tensor in read_tensors(checkpoint, names).items()
     }
-    with replaced_file(paths.encoder) as temporary:
-        safetensors.torch.save_file(tensors, temporary)
 
 
 def load_encoder(folder: Path) -> Encoder:

@@ -1,114 +1,244 @@
-"""Checkpoints: sharded state on disk, readable at any number of ranks and without TorchRec."""
+"""Writing checkpoints while training goes on, and resuming from them at any number of ranks."""
 
 import logging
-import re
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.checkpoint.filesystem import FileSystemReader
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-log = logging.getLogger("longtail.training")
+from longtail.artifacts import read_json
+from longtail.errors import LongtailError
+from longtail.training.checkpoint_files import (
+    PROGRESS,
+    best_checkpoint,
+    checkpoint_folder,
+    checkpoints,
+    folder_bytes,
+    stored_tensors,
+    write_synced,
+)
+from longtail.training.progress import Progress
+from longtail.training.snapshot import snapshot
 
-_STEP_FOLDER = re.compile(r"step-(\d+)")
+log = logging.getLogger("longtail.training")
 
 
 class Checkpointer:
-    """Saves and loads model and optimizer in one folder a step, keeping the last few.
+    """Saves and loads model, optimizers, random states and progress, one folder a checkpoint.
+
+    A checkpoint is written to a temporary folder and renamed when it is whole, so that neither a
+    kill nor a full disk touches the ones before it. The last few are kept, and the best one where
+    there is a measure for that.
 
     Args:
         folder: holds `step-<n>` folders.
         model: a `DistributedModelParallel`.
         optimizer: TorchRec's `CombinedOptimizer` over tables and towers.
         keep: how many to keep.
+        asynchronous: whether `save` returns when the state is copied, and not when it is written.
+        score: called on rank 0 with the folder of each new checkpoint and the mean training loss
+            since the one before; the result is good when high. None where the best is not wanted.
     """
 
-    def __init__(self, folder: Path, model: Any, optimizer: Any, *, keep: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: Any,
+        optimizer: Any,
+        *,
+        keep: int,
+        asynchronous: bool = True,
+        score: Callable[[Path, float], float] | None = None,
+    ) -> None:
         self._folder = folder
         self._model = model
         self._optimizer = optimizer
         self._keep = keep
+        self._asynchronous = asynchronous
+        self._score = score
+        # Of its own: what the background thread sends must never meet what a step sends.
+        self._group = dist.new_group(backend="gloo")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future[str | None] | None = None
+        self._last_step: int | None = None
 
     def state(self) -> dict[str, Any]:
-        """The state that is saved; tensors are the live ones."""
+        """Model and optimizers; tensors are the live ones."""
         return {"model": self._model.state_dict(), "optim": self._optimizer.state_dict()}
 
-    def save(self, step: int) -> None:
-        """Write the state after `step` steps; on every rank, together."""
-        target = self._folder / f"step-{step}"
-        if target.exists():
-            return
-        temporary = self._folder / f".step-{step}.tmp"
-        if dist.get_rank() == 0:
-            shutil.rmtree(temporary, ignore_errors=True)
-        dist.barrier()
-        save(self.state(), checkpoint_id=temporary)
-        if dist.get_rank() == 0:
-            temporary.replace(target)
-            for old in checkpoints(self._folder)[: -self._keep]:
-                shutil.rmtree(self._folder / f"step-{old}")
-        dist.barrier()
+    def save(self, progress: Progress, *, loss: float) -> None:
+        """Begin to write the state after a step; on every rank, at the same step.
 
-    def resume(self) -> int:
-        """Load the newest checkpoint, at any number of ranks.
+        It waits until the checkpoint before it is written. That one's failure is a warning: this
+        one may succeed.
 
-        Returns:
-            The steps that it has seen; 0 where there is none.
+        Args:
+            progress: what the state has seen.
+            loss: mean training loss since the checkpoint before; kept beside the state.
         """
+        if self._last_step == progress.step:
+            return
+        failure = self._finish()
+        if failure is not None:
+            log.warning("%s. Training goes on; the next checkpoint is tried in its turn", failure)
+        self._last_step = progress.step
+        state = {**self.state(), "random": {f"rank-{dist.get_rank()}": _random_state()}}
+        if self._asynchronous:
+            state = snapshot(state)
+        self._pending = self._writer.submit(self._write, state, progress, loss)
+        if not self._asynchronous:
+            self._pending.exception()
+
+    def last_good(self) -> str:
+        """Which checkpoint there is to fall back on, in words; on every rank."""
+        self._finish()
         steps = checkpoints(self._folder)
         if not steps:
-            return 0
+            return "There is no checkpoint yet"
+        return f"The last good checkpoint is {checkpoint_folder(self._folder, steps[-1])}"
+
+    def wait(self) -> None:
+        """Wait until the last checkpoint is written; on every rank.
+
+        Raises:
+            LongtailError: it could not be written; the message says what is left and what to do.
+        """
+        failure = self._finish()
+        if failure is not None:
+            self._last_step = None
+            raise LongtailError(f"{failure}, then run again: it goes on from there")
+
+    def resume(self) -> Progress:
+        """Load the newest checkpoint, at any number of ranks; on every rank.
+
+        Returns:
+            What it has seen; nothing where there is none.
+
+        Raises:
+            LongtailError: it cannot be read.
+        """
+        found: list[int | None] = [None]
+        if dist.get_rank() == 0:
+            for left_over in self._folder.glob(".step-*.tmp"):
+                shutil.rmtree(left_over)
+            found = [max(checkpoints(self._folder), default=None)]
+        dist.broadcast_object_list(found, src=0, group=self._group)
+        if found[0] is None:
+            return Progress()
+        folder = checkpoint_folder(self._folder, found[0])
         state = self.state()
-        load(state, checkpoint_id=self._folder / f"step-{steps[-1]}")
+        prefix = f"rank-{dist.get_rank()}"
+        if any(name.startswith(f"random.{prefix}.") for name in stored_tensors(folder)):
+            state["random"] = {prefix: _random_state()}  # a rank that is new keeps its own
+        try:
+            load(state, checkpoint_id=folder, process_group=self._group)
+            progress = Progress.from_json(read_json(folder / PROGRESS))
+        except (CheckpointException, KeyError) as error:
+            raise LongtailError(
+                f"the checkpoint {folder} cannot be read ({_cause(error)}): remove that folder, "
+                "and the run goes on from the one before it"
+            ) from error
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optim"])
-        log.info("resumed from the checkpoint of step %d", steps[-1])
-        return steps[-1]
+        if "random" in state:
+            _set_random_state(state["random"][prefix])
+        self._last_step = progress.step
+        log.info("resumed from the checkpoint of step %d", progress.step)
+        return progress
+
+    def _finish(self) -> str | None:
+        """Wait for the pending checkpoint; why it failed, the same on every rank, or None."""
+        if self._pending is None:
+            return None
+        pending, self._pending = self._pending, None
+        return pending.result()
+
+    def _write(self, state: dict[str, Any], progress: Progress, loss: float) -> str | None:
+        """In the background, on every rank: write, and on rank 0 commit; why it failed, or None."""
+        temporary = self._folder / f".step-{progress.step}.tmp"
+        first = dist.get_rank() == 0
+        failure: list[str | None] = [None]
+        try:
+            if first:
+                shutil.rmtree(temporary, ignore_errors=True)
+            dist.barrier(self._group)
+            save(state, checkpoint_id=temporary, process_group=self._group)
+            if first:
+                self._commit(temporary, progress, loss)
+        except (CheckpointException, OSError) as error:
+            failure = [_cause(error)]
+            if first:
+                shutil.rmtree(temporary, ignore_errors=True)
+        # A commit may fail on rank 0 alone; then all ranks have to know.
+        dist.broadcast_object_list(failure, src=0, group=self._group)
+        return None if failure[0] is None else self._explain(progress.step, failure[0])
+
+    def _commit(self, temporary: Path, progress: Progress, loss: float) -> None:
+        document = {
+            **progress.to_json(),
+            "num_ranks": dist.get_world_size(),
+            "loss": loss,
+            "score": None if self._score is None else self._score(temporary, loss),
+        }
+        write_synced(temporary / PROGRESS, document)
+        temporary.replace(checkpoint_folder(self._folder, progress.step))
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        kept = set(checkpoints(self._folder)[-self._keep :])
+        if self._score is not None:
+            kept.add(best_checkpoint(self._folder))
+        for step in set(checkpoints(self._folder)) - kept:
+            # First out of sight: half of a checkpoint must not look like a whole one.
+            doomed = self._folder / f".step-{step}.tmp"
+            checkpoint_folder(self._folder, step).replace(doomed)
+            with suppress(OSError):  # what stays is removed when the run is next resumed
+                shutil.rmtree(doomed)
+
+    def _explain(self, step: int, cause: str) -> str:
+        free = shutil.disk_usage(self._folder).free
+        steps = checkpoints(self._folder)
+        if steps:
+            last = checkpoint_folder(self._folder, steps[-1])
+            left = f"The one of step {steps[-1]} is whole, and takes {_size(folder_bytes(last))}"
+        else:
+            left = "There is none before it"
+        return (
+            f"the checkpoint of step {step} could not be written to {self._folder}: {cause}. "
+            f"{left}; {_size(free)} are free there: make room"
+        )
 
 
-def checkpoints(folder: Path) -> list[int]:
-    """Steps of the finished checkpoints in a folder, ascending."""
-    if not folder.is_dir():
-        return []
-    found = (_STEP_FOLDER.fullmatch(entry.name) for entry in folder.iterdir())
-    return sorted(int(match.group(1)) for match in found if match)
+def _random_state() -> dict[str, torch.Tensor]:
+    """The state of torch's generators; all else that is random follows from seed and step."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
 
 
-def newest_checkpoint(folder: Path) -> Path:
-    """The folder of the newest finished checkpoint.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    steps = checkpoints(folder)
-    if not steps:
-        raise FileNotFoundError(f"no checkpoint in {folder}")
-    return folder / f"step-{steps[-1]}"
+def _set_random_state(state: dict[str, torch.Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])
 
 
-def stored_tensors(checkpoint: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all tensors in a checkpoint."""
-    metadata = FileSystemReader(checkpoint).read_metadata()
-    return {
-        name: tuple(entry.size)
-        for name, entry in metadata.state_dict_metadata.items()
-        if isinstance(entry, TensorStorageMetadata)
-    }
+def _cause(error: BaseException) -> str:
+    """The first rank's own error where there are several, on one line."""
+    if isinstance(error, CheckpointException) and error.failures:
+        rank, (first, _) = min(error.failures.items())
+        return f"{type(first).__name__} on rank {rank}: {' '.join(str(first).split())}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def read_tensors(checkpoint: Path, names: Iterable[str]) -> dict[str, torch.Tensor]:
-    """Read whole tensors out of a checkpoint, in one process, without TorchRec."""
-    metadata = FileSystemReader(checkpoint).read_metadata().state_dict_metadata
-    tensors = {}
-    for name in names:
-        entry = metadata[name]
-        assert isinstance(entry, TensorStorageMetadata), name
-        tensors[name] = torch.empty(entry.size, dtype=entry.properties.dtype)
-    load(tensors, checkpoint_id=checkpoint, no_dist=True)
-    return tensors
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.1f} MB"

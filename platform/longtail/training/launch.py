@@ -2,18 +2,18 @@
 
 `python -m longtail.training.launch --config FILE --as-of DAY [--num-ranks N]`. Inside a Dagster
 Pipes process it forwards progress and metadata to Dagster; nothing else knows of Dagster.
+
+Exit codes: 0 trained, 1 failed, 2 wrong configuration, 75 told to stop (SIGTERM, SIGINT): start the
+same command again, and it goes on from the checkpoint of its last step.
 """
 
 import argparse
 import json
 import logging
 import os
-import re
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -31,12 +31,16 @@ from longtail.artifacts import (
 from longtail.config import Config, load_config
 from longtail.errors import LongtailError
 from longtail.model.augmentation import masking
+from longtail.training.checkpoint_files import checkpoints
+from longtail.training.interruption import STOP_SIGNALS, TrainingInterruptedError
+from longtail.training.log_tail import LogTail
+from longtail.training.reports import require_tensorboard
+from longtail.training.selection import validation_metric
+from longtail.training.torchrun import only_one, run_ranks
 from longtail.training.warm_start import warm_start_parent
 
 log = logging.getLogger("longtail.training")
 
-_POLL_SECONDS = 0.5
-_REPORT_SECONDS = 5.0
 # How a run is carried out, not what it learns from: another number of ranks is the same version.
 _SPEED_SETTINGS = {
     "num_ranks",
@@ -58,6 +62,7 @@ def version_name(config: Config, as_of: date) -> str:
         config.loss.model_dump(mode="json"),
         config.self_supervision.model_dump(mode="json"),
         config.training.model_dump(mode="json", exclude=_SPEED_SETTINGS),
+        config.checkpoints.best_by,
         source_hash("model", "training"),
     )
     return f"{as_of:%Y%m%d}-{identity[:8]}"
@@ -72,36 +77,65 @@ def train(
 ) -> dict[str, Any]:
     """Train the version of a day, or find it trained.
 
-    An interrupted run of the same version goes on from its newest checkpoint.
+    An interrupted run of the same version goes on from its newest checkpoint. While the ranks
+    work, SIGTERM and SIGINT stop them at their next step, with a checkpoint of it.
 
     Args:
         config_path: the configuration file; None is the default one.
         as_of: the day, whose training set and correlations are there.
         num_ranks: processes; default, the configuration's.
-        on_progress: called with each new record of the training log.
+        on_progress: called with each new record of the training log, in place of a log line every
+            few seconds.
 
     Returns:
         `{"version", "as_of", "num_ranks", "num_epochs", "parent", "num_steps", "final_loss",
         "examples_per_second"}`, also written to the run's `model.json`.
 
     Raises:
+        TrainingInterruptedError: it was told to stop.
         LongtailError: training failed; the message says where its log stands.
     """
     config = load_config(config_path)
     version = version_name(config, as_of)
     paths = VersionPaths(config, version)
-    if paths.training.is_file():
-        log.info("version %s is trained already", version)
-    else:
-        parent = warm_start_parent(config, as_of) if config.training.warm_start else None
-        _prepare(config, as_of, paths)
-        ranks = num_ranks or config.training.num_ranks
-        start = f"warm start from {parent}" if parent else "cold start"
-        log.info("training version %s on %d rank(s), %s", version, ranks, start)
-        _run_torchrun(config, config_path, as_of, paths, ranks, parent, on_progress)
+    with only_one(config.home / "locks" / f"{version}.lock"):
+        if paths.training.is_file():
+            log.info("version %s is trained already", version)
+        else:
+            ranks = num_ranks or config.training.num_ranks
+            _train(config, config_path, as_of, paths, ranks, on_progress)
     result: dict[str, Any] = read_json(paths.training)
     write_json(RunPaths(config, as_of).model, result)
     return result
+
+
+def _train(
+    config: Config,
+    config_path: Path | None,
+    as_of: date,
+    paths: VersionPaths,
+    num_ranks: int,
+    on_progress: Callable[[dict[str, Any]], None] | None,
+) -> None:
+    parent = warm_start_parent(config, as_of) if config.training.warm_start else None
+    _prepare(config, as_of, paths)
+    steps = checkpoints(paths.checkpoints)
+    start = f"warm start from {parent}" if parent else "cold start"
+    start = f"going on after step {steps[-1]}" if steps else start
+    log.info("training version %s on %d rank(s), %s", paths.version, num_ranks, start)
+    tail = LogTail(paths.training_log, on_progress)
+    try:
+        run_ranks(
+            config,
+            config_path,
+            as_of,
+            paths,
+            num_ranks=num_ranks,
+            parent=parent,
+            on_poll=tail.report,
+        )
+    finally:
+        tail.report(last=True)
 
 
 def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
@@ -109,6 +143,10 @@ def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
     run = RunPaths(config, as_of)
     correlations = read_json(run.correlations / "correlations.json")
     masking(config.self_supervision, correlations["features"], correlations["plan"])  # or an error
+    if config.reporting.tensorboard:
+        require_tensorboard()
+    if config.checkpoints.best_by not in (None, "training_loss"):
+        validation_metric(config.checkpoints.best_by)
     paths.folder.mkdir(parents=True, exist_ok=True)
     settings = config.model_dump(mode="json", exclude={"home", "feature_repo"})
     write_json(paths.config, settings)
@@ -120,99 +158,6 @@ def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
     paths.checkpoints.mkdir(exist_ok=True)
 
 
-def _run_torchrun(
-    config: Config,
-    config_path: Path | None,
-    as_of: date,
-    paths: VersionPaths,
-    num_ranks: int,
-    parent: str | None,
-    on_progress: Callable[[dict[str, Any]], None] | None,
-) -> None:
-    training = config.training
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc-per-node={num_ranks}", f"--max-restarts={training.max_restarts}"]
-    command += ["-m", "longtail.training.worker", f"--as-of={as_of}", f"--version={paths.version}"]
-    command += [f"--config={config_path}"] if config_path else []
-    command += [f"--parent={parent}"] if parent else []
-    threads = training.threads_per_rank or max(1, (os.cpu_count() or 1) // num_ranks)
-    environment = {
-        **os.environ,
-        "LONGTAIL_HOME": str(config.home),
-        "OMP_NUM_THREADS": str(threads),
-        # Threads that spin while they wait starve the batch builder, and on a machine that does
-        # other work as well they made a step six times slower.
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-        # A restarted group hangs in its rendezvous while the store is shared (torch 2.13).
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
-    }
-    output = paths.folder / "training.log"
-    tail = _LogTail(paths.training_log)
-    with output.open("ab") as handle:
-        process = subprocess.Popen(
-            command, env=environment, stdout=handle, stderr=subprocess.STDOUT
-        )
-        try:
-            while process.poll() is None:
-                time.sleep(_POLL_SECONDS)
-                tail.report(on_progress)
-        finally:
-            if process.poll() is None:  # we are being cancelled: let the ranks end themselves
-                process.send_signal(signal.SIGTERM)
-                process.wait()
-    tail.report(on_progress, last=True)
-    if process.returncode != 0:
-        raise LongtailError(
-            f"training of {paths.version} failed: {_cause(output)}. Its log is {output}; run it "
-            "again to go on from the newest checkpoint"
-        )
-
-
-def _cause(output: Path) -> str:
-    """The last error that a rank itself printed, not torchrun's report of it."""
-    lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = (line for line in reversed(lines) if re.search(r"[Ee]rror:", line))
-    return next((line.strip() for line in errors if "ChildFailedError" not in line), "see the log")
-
-
-class _LogTail:
-    """Follows the training log, and logs one line every few seconds."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._position = file.stat().st_size if file.exists() else 0
-        self._reported = 0.0
-
-    def report(
-        self, on_progress: Callable[[dict[str, Any]], None] | None, *, last: bool = False
-    ) -> None:
-        if not self._file.exists():
-            return
-        with self._file.open("rb") as handle:
-            handle.seek(self._position)
-            content = handle.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        self._position += len(whole)
-        records = [json.loads(line) for line in whole.splitlines()]
-        for record in records:
-            if on_progress is not None:
-                on_progress(record)
-        if records and (last or time.monotonic() - self._reported > _REPORT_SECONDS):
-            self._reported = time.monotonic()
-            record = records[-1]
-            log.info(
-                "step %d of %d, loss %.3f (main %.3f, self-supervised %.3f), %.0f examples/s, "
-                "%.0f s left",
-                record["step"],
-                record["num_steps"],
-                record["loss"],
-                record["main_loss"],
-                record["self_supervised_loss"],
-                record["examples_per_second"],
-                record["seconds_left"],
-            )
-
-
 def main() -> None:
     """Parse the command line; report through Dagster Pipes where Dagster started us."""
     parser = argparse.ArgumentParser(prog="longtail.training.launch", description=__doc__)
@@ -220,8 +165,10 @@ def main() -> None:
     parser.add_argument("--as-of", type=date.fromisoformat, required=True)
     parser.add_argument("--num-ranks", type=int, default=None)
     arguments = parser.parse_args()
-    # A cancelled run arrives as a signal; as an exception it ends torchrun, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Before and after the ranks work, nothing is lost by ending at once. Set explicitly, for both
+    # may have been handed down as ignored.
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: sys.exit(TrainingInterruptedError.exit_code))
     try:
         _launch(arguments)
     except LongtailError as error:

@@ -1,24 +1,16 @@
 """The training loop, read from top to bottom."""
 
-import json
-import logging
-import math
 import queue
 import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import torch.distributed as dist
 
-from longtail.config import Config
 from longtail.dataset.batches import BatchBuilder
-from longtail.errors import LongtailError
 from longtail.training.checkpoint import Checkpointer
-
-log = logging.getLogger("longtail.training")
+from longtail.training.interruption import StopRequest, TrainingInterruptedError
+from longtail.training.meter import Meter
 
 Element = TypeVar("Element")
 _PREFETCHED_BATCHES = 4
@@ -29,11 +21,12 @@ def train(
     optimizer: Any,
     builder: BatchBuilder,
     checkpointer: Checkpointer,
-    config: Config,
+    meter: Meter,
+    stop: StopRequest,
     *,
     num_epochs: int,
+    checkpoint_every_steps: int,
     device: torch.device,
-    log_file: Path,
 ) -> dict[str, float | int]:
     """Train to the end, from the newest checkpoint if there is one.
 
@@ -42,37 +35,55 @@ def train(
         optimizer: over tables and towers.
         builder: makes this rank's batches.
         checkpointer: of model and optimizer.
-        config: the training section is read.
+        meter: told of every step; reports, and stops a run that has diverged.
+        stop: asked after every step whether to stop before the end.
         num_epochs: passes over the training part.
+        checkpoint_every_steps: steps between two checkpoints; the last step has one in any case.
         device: of this rank.
-        log_file: JSON lines, written by rank 0.
 
     Returns:
         `num_steps`, `final_loss` (mean of the last logging interval) and `examples_per_second`
         (all ranks; of this start, resumed steps left out).
 
     Raises:
-        LongtailError: a loss is not finite.
+        LongtailError: a loss is not finite, or the last checkpoint could not be written.
+        TrainingInterruptedError: told to stop; there is a checkpoint of the last step.
     """
-    training = config.training
-    num_steps = num_epochs * builder.steps_per_epoch
-    first_step = checkpointer.resume()
-    meter = _Meter(first_step, num_steps, training.batch_size * dist.get_world_size(), log_file)
+    examples = builder.examples
+    per_step = examples.batch_size * examples.world_size
+    progress = checkpointer.resume().aligned(per_step)
+    num_left = (num_epochs - progress.epoch) * builder.steps_per_epoch
+    num_left -= progress.step_in_epoch(per_step)
+    num_steps = progress.step + num_left
+    clock = meter.clock
+    meter.begin(progress, num_steps)
     model.train()
-    for epoch in range(first_step // builder.steps_per_epoch, num_epochs):
-        skipped = max(0, first_step - epoch * builder.steps_per_epoch)
-        step = epoch * builder.steps_per_epoch + skipped
-        for batch in prefetched(builder.epoch(epoch, first_step=skipped)):
+    while progress.epoch < num_epochs:
+        first_step = progress.step_in_epoch(per_step)
+        batches = prefetched(builder.epoch(progress.epoch, first_step=first_step))
+        for batch in clock.waits_for(batches):
+            stop.ask()
             optimizer.zero_grad()
             terms = model(batch.to(device))
+            clock.device_lap("forward")
             terms.total.backward()
             optimizer.step()
-            step += 1
-            meter.add(step, epoch, terms)
-            if step % training.log_every_steps == 0 or step == num_steps:
-                meter.report(step)
-            if step % training.checkpoint_every_steps == 0 or step == num_steps:
-                checkpointer.save(step)
+            clock.device_lap("backward_and_update")
+            meter.add(progress, terms)
+            progress = progress.after_step(per_step, examples.num_examples)
+            stopping = stop.answer()
+            last = stopping or progress.step == num_steps
+            if last or meter.is_due(progress.step):
+                meter.report(model)
+            clock.lap("reporting")
+            if last or progress.step % checkpoint_every_steps == 0:
+                loss = meter.loss_since_checkpoint()
+                checkpointer.save(progress, loss=loss)
+                clock.lap("checkpoint")
+            if last:
+                checkpointer.wait()
+            if stopping and progress.step < num_steps:
+                raise TrainingInterruptedError(f"stopped after step {progress.step} of {num_steps}")
     return meter.summary()
 
 
@@ -114,69 +125,3 @@ def prefetched(elements: Iterator[Element]) -> Iterator[Element]:
     finally:
         stopped.set()
         producer.join()
-
-
-class _Meter:
-    """Keeps the losses of the current interval; rank 0 writes them as JSON lines."""
-
-    def __init__(
-        self, first_step: int, num_steps: int, examples_per_step: int, log_file: Path
-    ) -> None:
-        self._first_step = first_step
-        self._num_steps = num_steps
-        self._examples_per_step = examples_per_step
-        self._log_file = log_file
-        self._started = self._interval_started = time.perf_counter()
-        self._interval: list[tuple[float, ...]] = []
-        self._epoch = 0
-        self._last_step = first_step
-        self._final_loss = math.nan
-
-    def add(self, step: int, epoch: int, terms: Any) -> None:
-        """Take a step's losses, and stop the run where they are not finite."""
-        losses = tuple(
-            float(term.detach()) for term in (terms.total, terms.main, terms.self_supervised)
-        )
-        if not math.isfinite(losses[0]):
-            raise LongtailError(
-                f"the loss of step {step} is not finite (main {losses[1]}, self-supervised "
-                f"{losses[2]}): lower the learning rates or raise the temperatures; the last "
-                "checkpoint is whole"
-            )
-        self._interval.append(losses)
-        self._epoch = epoch
-
-    def report(self, step: int) -> None:
-        """Write the means of the interval that ends with `step`."""
-        now = time.perf_counter()
-        count = len(self._interval)
-        total, main, self_supervised = (
-            sum(column) / count for column in zip(*self._interval, strict=True)
-        )
-        rate = count / max(1e-9, now - self._interval_started)
-        self._final_loss, self._last_step = total, step
-        self._interval, self._interval_started = [], now
-        if dist.get_rank() != 0:
-            return
-        record = {
-            "step": step,
-            "num_steps": self._num_steps,
-            "epoch": self._epoch,
-            "loss": total,
-            "main_loss": main,
-            "self_supervised_loss": self_supervised,
-            "examples_per_second": rate * self._examples_per_step,
-            "seconds_left": (self._num_steps - step) / rate,
-        }
-        with self._log_file.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(record) + "\n")
-
-    def summary(self) -> dict[str, float | int]:
-        """What the whole run came to."""
-        seconds = max(1e-9, time.perf_counter() - self._started)
-        steps = self._last_step - self._first_step
-        return {
-            "num_steps": self._num_steps,
-            "final_loss": self._final_loss,
-            "examples_per_second": steps * self._examples_per_step / seconds,
-        }

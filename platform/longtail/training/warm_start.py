@@ -15,7 +15,7 @@ from torch.distributed.checkpoint._nested_dict import flatten_state_dict
 from longtail.artifacts import VersionPaths, parse_version_day
 from longtail.config import Config
 from longtail.features.vocabulary import Vocabulary, load_vocabularies
-from longtail.training.checkpoint import newest_checkpoint, read_tensors, stored_tensors
+from longtail.training.checkpoint_files import newest_checkpoint, read_tensors, stored_tensors
 
 log = logging.getLogger("longtail.training")
 

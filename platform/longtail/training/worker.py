@@ -3,6 +3,8 @@
 import argparse
 import logging
 import os
+import sys
+import traceback
 from datetime import date
 from pathlib import Path
 
@@ -13,18 +15,52 @@ from longtail.artifacts import RunPaths, VersionPaths, read_json, required_stamp
 from longtail.config import Config, load_config
 from longtail.dataset.batches import BatchBuilder
 from longtail.dataset.training_set import load_training_set
+from longtail.errors import LongtailError
 from longtail.features.vocabulary import load_vocabularies
+from longtail.training.agent import end_with_parent
 from longtail.training.bundle import write_encoder
-from longtail.training.checkpoint import Checkpointer, checkpoints
+from longtail.training.checkpoint import Checkpointer
+from longtail.training.checkpoint_files import checkpoints
+from longtail.training.interruption import StopRequest
 from longtail.training.loop import train
+from longtail.training.meter import Meter
+from longtail.training.outcome import write_outcome
+from longtail.training.reports import JsonLines, NoReports, Reports, Several, TensorBoard
+from longtail.training.selection import checkpoint_score, chosen_checkpoint
 from longtail.training.sharding import build_model
 from longtail.training.warm_start import warm_start
 
 
 def run_rank(config: Config, as_of: date, version: str, parent: str | None) -> None:
-    """Train one rank's share; rank 0 writes the encoder bundle and the result at the end."""
+    """Train one rank's share; rank 0 writes the encoder bundle and the result at the end.
+
+    Raises:
+        LongtailError: the run has ended before its end, on all ranks together.
+    """
     device = _device()
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    control = dist.new_group(backend="gloo")
+    stop = StopRequest(control)
+    with stop.heeding_signals():
+        result = _train(config, as_of, version, parent, device, control, stop)
+        if dist.get_rank() == 0:
+            paths = VersionPaths(config, version)
+            write_encoder(paths, chosen_checkpoint(paths, config))
+            write_json(paths.training, result)
+        dist.barrier(control)
+    dist.destroy_process_group()
+
+
+def _train(
+    config: Config,
+    as_of: date,
+    version: str,
+    parent: str | None,
+    device: torch.device,
+    control: dist.ProcessGroup,
+    stop: StopRequest,
+) -> dict[str, str | float | int | None]:
+    """Build everything and train; returns what `training.json` says."""
     rank, world_size = dist.get_rank(), dist.get_world_size()
     if device.type == "cpu":
         # Otherwise threads add gradients of repeated rows in the order in which they come.
@@ -44,39 +80,54 @@ def run_rank(config: Config, as_of: date, version: str, parent: str | None) -> N
         device=device,
     )
     checkpointer = Checkpointer(
-        paths.checkpoints, model, optimizer, keep=config.training.keep_checkpoints
+        paths.checkpoints,
+        model,
+        optimizer,
+        keep=config.training.keep_checkpoints,
+        asynchronous=config.checkpoints.asynchronous,
+        score=checkpoint_score(config, training_set),
     )
     if parent is not None and not checkpoints(paths.checkpoints):
         state = checkpointer.state()
         warm_start(state, VersionPaths(config, parent), load_vocabularies(paths.vocabularies))
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optim"])
+    builder = BatchBuilder(training_set, config, world_size=world_size, rank=rank)
+    meter = Meter(
+        builder.examples,
+        log_every_steps=config.training.log_every_steps,
+        device=device,
+        group=control,
+        reports=_reports(config, paths) if rank == 0 else NoReports(),
+        last_good=checkpointer.last_good,
+    )
     num_epochs = config.training.num_epochs if parent is None else config.training.warm_start_epochs
     result = train(
         model,
         optimizer,
-        BatchBuilder(training_set, config, world_size=world_size, rank=rank),
+        builder,
         checkpointer,
-        config,
+        meter,
+        stop,
         num_epochs=num_epochs,
+        checkpoint_every_steps=config.training.checkpoint_every_steps,
         device=device,
-        log_file=paths.training_log,
     )
-    if rank == 0:
-        write_encoder(paths)
-        write_json(
-            paths.training,
-            {
-                "version": version,
-                "as_of": as_of.isoformat(),
-                "num_ranks": world_size,
-                "num_epochs": num_epochs,
-                "parent": parent,
-                **result,
-            },
-        )
-    dist.barrier()
-    dist.destroy_process_group()
+    return {
+        "version": version,
+        "as_of": as_of.isoformat(),
+        "num_ranks": world_size,
+        "num_epochs": num_epochs,
+        "parent": parent,
+        **result,
+    }
+
+
+def _reports(config: Config, paths: VersionPaths) -> Reports:
+    lines = JsonLines(paths.training_log)
+    if not config.reporting.tensorboard:
+        return lines
+    return Several(lines, TensorBoard(config.home / "tensorboard" / paths.version))
 
 
 def _device() -> torch.device:
@@ -88,7 +139,11 @@ def _device() -> torch.device:
 
 
 def main() -> None:
-    """Parse what the launcher gives, and run this rank."""
+    """Parse what the launcher gives, and run this rank.
+
+    The exit code is 0 where the run ended by decision; `longtail.training.outcome` says why.
+    """
+    end_with_parent()
     parser = argparse.ArgumentParser(prog="longtail.training.worker")
     parser.add_argument("--config", type=Path, default=None)
     parser.add_argument("--as-of", type=date.fromisoformat, required=True)
@@ -96,7 +151,23 @@ def main() -> None:
     parser.add_argument("--parent", default=None)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    run_rank(load_config(arguments.config), arguments.as_of, arguments.version, arguments.parent)
+    config = load_config(arguments.config)
+    try:
+        run_rank(config, arguments.as_of, arguments.version, arguments.parent)
+    except LongtailError as error:
+        sys.stderr.write(f"{error}\n")
+        write_outcome(VersionPaths(config, arguments.version).folder, error)
+        _end(0)
+    except BaseException:
+        traceback.print_exc()
+        _end(1)
+
+
+def _end(exit_code: int) -> None:
+    """End at once: threads that wait for a rank that is gone would keep this process alive."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 if __name__ == "__main__":

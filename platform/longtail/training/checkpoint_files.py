@@ -1,0 +1,87 @@
+"""Checkpoints as files: which there are, and what is in them, without TorchRec or other ranks."""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+
+from longtail.artifacts import read_json
+
+PROGRESS = "progress.json"
+_STEP_FOLDER = re.compile(r"step-(\d+)")
+
+
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step stands."""
+    return folder / f"step-{step}"
+
+
+def checkpoints(folder: Path) -> list[int]:
+    """Steps of the finished checkpoints in a folder, ascending."""
+    if not folder.is_dir():
+        return []
+    found = (_STEP_FOLDER.fullmatch(entry.name) for entry in folder.iterdir())
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """The folder of the newest finished checkpoint.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    steps = checkpoints(folder)
+    if not steps:
+        raise FileNotFoundError(f"no checkpoint in {folder}")
+    return checkpoint_folder(folder, steps[-1])
+
+
+def best_checkpoint(folder: Path) -> int:
+    """The step whose score is the highest; of equals the newest. All checkpoints have scores."""
+    scores = {
+        step: read_json(checkpoint_folder(folder, step) / PROGRESS)["score"]
+        for step in checkpoints(folder)
+    }
+    return max(scores, key=lambda step: (scores[step], step))
+
+
+def stored_tensors(checkpoint: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all tensors in a checkpoint."""
+    metadata = FileSystemReader(checkpoint).read_metadata()
+    return {
+        name: tuple(entry.size)
+        for name, entry in metadata.state_dict_metadata.items()
+        if isinstance(entry, TensorStorageMetadata)
+    }
+
+
+def read_tensors(checkpoint: Path, names: Iterable[str]) -> dict[str, torch.Tensor]:
+    """Read whole tensors out of a checkpoint, in one process, without TorchRec."""
+    metadata = FileSystemReader(checkpoint).read_metadata().state_dict_metadata
+    tensors = {}
+    for name in names:
+        entry = metadata[name]
+        assert isinstance(entry, TensorStorageMetadata), name
+        tensors[name] = torch.empty(entry.size, dtype=entry.properties.dtype)
+    load(tensors, checkpoint_id=checkpoint, no_dist=True)
+    return tensors
+
+
+def folder_bytes(folder: Path) -> int:
+    """What the files of a folder take."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def write_synced(file: Path, document: dict[str, Any]) -> None:
+    """Write a JSON document that is on the disk when the call returns."""
+    with file.open("w", encoding="utf-8") as handle:
+        json.dump(document, handle, allow_nan=False)
+        handle.flush()
+        os.fsync(handle.fileno())

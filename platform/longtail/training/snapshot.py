@@ -1,0 +1,69 @@
+"""A copy of a state in host memory, which does not change while training goes on."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch.distributed._shard.metadata import ShardMetadata
+from torch.distributed._shard.sharded_tensor import Shard
+from torch.distributed._shard.sharded_tensor.api import ShardedTensor
+from torch.distributed.remote_device import _remote_device
+from torch.distributed.tensor import DTensor
+
+
+def snapshot(state: dict[str, Any]) -> dict[str, Any]:
+    """Copy all tensors of a state into host memory.
+
+    `torch.distributed.checkpoint.async_save` does the same for plain tensors, but fails on a
+    `ShardedTensor` on the CPU (torch 2.13), which is what TorchRec keeps tables in.
+
+    Args:
+        state: nested dicts and lists; tensors are this rank's live ones.
+
+    Returns:
+        A state of the same structure, from which a checkpoint of the same content is written.
+        It holds when the call returns, copies from a GPU included.
+    """
+    copied: dict[str, Any] = _copied(state)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return copied
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(entry) for entry in value)
+    if isinstance(value, ShardedTensor):
+        return _copied_shards(value)
+    if isinstance(value, DTensor):
+        return value.detach().clone()
+    if isinstance(value, torch.Tensor):
+        return _in_host_memory(value)
+    return deepcopy(value)
+
+
+def _in_host_memory(tensor: torch.Tensor) -> torch.Tensor:
+    # Page-locked, so that all copies from a GPU run at the bus's speed, one behind the other.
+    copy = torch.empty_like(tensor, device="cpu", pin_memory=tensor.is_cuda, requires_grad=False)
+    copy.copy_(tensor.detach(), non_blocking=True)
+    return copy
+
+
+def _copied_shards(tensor: ShardedTensor) -> ShardedTensor:
+    metadata = deepcopy(tensor.metadata())
+    metadata.shards_metadata = [_on_cpu(shard) for shard in metadata.shards_metadata]
+    shards = [
+        Shard(_in_host_memory(shard.tensor), _on_cpu(shard.metadata))
+        for shard in tensor.local_shards()
+    ]
+    return ShardedTensor._init_from_local_shards_and_global_metadata(
+        shards, metadata, process_group=tensor._process_group
+    )
+
+
+def _on_cpu(shard: ShardMetadata) -> ShardMetadata:
+    assert shard.placement is not None
+    place = _remote_device(f"rank:{shard.placement.rank()}/cpu")
+    return ShardMetadata(list(shard.shard_offsets), list(shard.shard_sizes), place)
