@@ -63,9 +63,34 @@ class DatasetConfig(Section):
 class CorrelationConfig(Section):
     """How feature correlation is measured over the catalogue, and what may be masked."""
 
-    measure: Literal["mutual_information", "normalized"] = "normalized"
+    measure: Literal["mutual_information", "normalized", "adjusted"] = "normalized"
     missing: Literal["value", "leave_out"] = Field(
         "value", description="a missing value counts as a value of its own, or its item is left out"
+    )
+    engine: Literal["duckdb", "spark"] = Field(
+        "duckdb", description="where pairs are counted: in this process, or on a Spark cluster"
+    )
+    spark: dict[str, str] = Field(
+        default_factory=dict, description="Spark's own settings, such as `spark.master`"
+    )
+    row_budget: PositiveInt | None = Field(
+        None,
+        description="about how many items are measured at most; of more, a sample by a hash of "
+        "the key, with the error of each figure beside it. Default: all items",
+    )
+    memory_gib: PositiveFloat = Field(
+        8.0, description="memory of the engine `duckdb`; beyond it, it works on disk"
+    )
+    quantile_bins: Annotated[int, Field(ge=2)] = Field(
+        20, description="categories that a dense feature is cut into"
+    )
+    chance_shuffles: PositiveInt = Field(
+        5, description="permutations behind the chance level of multi-valued features"
+    )
+    keep_counts: bool = Field(
+        False,
+        description="store the pair counts of a day, so that the next day's run only counts what "
+        "has changed; takes disk space for every pair of values that occurs",
     )
     never_mask: tuple[str, ...] = Field((), description="item features that no mask contains")
     always_together: tuple[tuple[str, ...], ...] = Field(

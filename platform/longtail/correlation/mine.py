@@ -19,8 +19,9 @@ from longtail.artifacts import (
 )
 from longtail.config import Config
 from longtail.correlation.associations import associations
+from longtail.correlation.figures import measure_items, measured_items
 from longtail.correlation.masking_plan import check_overrides, masking_plan
-from longtail.correlation.mutual_information import Measure, correlation_matrix
+from longtail.correlation.measures import Measure
 from longtail.features.schema import Schema
 
 log = logging.getLogger("longtail.correlation")
@@ -45,6 +46,7 @@ def mine_correlations(
 
     Returns:
         {"measure", "features": [name, ...], "matrix": [[float]], "plan": {seed: [masked, ...]},
+        "errors": [[float]] or null, "sample_fraction", "num_items" (see `figures.Figures`),
         "associations": [{"features": [x, y], "near_unique", "value_pairs"}]}, see `associations`
 
     Raises:
@@ -55,7 +57,7 @@ def mine_correlations(
     catalogue = required_stamp(paths.catalogue, made_by="run")
     chosen = measure or config.correlation.measure
     if chosen != config.correlation.measure:
-        return _mine(config, paths, chosen)
+        return _mine(config, as_of, chosen)
     stage = fingerprint(
         catalogue["fingerprint"],
         config.correlation.model_dump(mode="json"),
@@ -65,7 +67,7 @@ def mine_correlations(
         log.info("feature correlations of %s are up to date", as_of)
         document: dict[str, Any] = read_json(paths.correlations / CORRELATIONS)
         return document
-    document = _mine(config, paths, chosen)
+    document = _mine(config, as_of, chosen)
     with replaced_folder(paths.correlations) as folder:
         _draw(document, folder / HEAT_MAP, as_of)
         write_json(folder / CORRELATIONS, document)
@@ -73,22 +75,15 @@ def mine_correlations(
     return document
 
 
-def _mine(config: Config, paths: RunPaths, measure: Measure) -> dict[str, Any]:
-    import ibis
-
+def _mine(config: Config, as_of: date, measure: Measure) -> dict[str, Any]:
     start = time.monotonic()
     settings = config.correlation
-    features = [feature.name for feature in _schema(paths).item]
+    features = [feature.name for feature in _schema(RunPaths(config, as_of)).item]
     check_overrides(features, settings.never_mask, settings.always_together)  # before the work
-    # A connection of its own: nothing of one call is left in the next one's memory.
-    connection = ibis.duckdb.connect()
-    try:
-        items = connection.read_parquet(str(paths.catalogue / "items.parquet"))
-        matrix = correlation_matrix(items, features, measure, settings.missing)
-        pairs = associations(items, features, settings.missing)
-    finally:
-        connection.disconnect()
-    plan = masking_plan(features, matrix, settings.never_mask, settings.always_together)
+    with measured_items(config, as_of, features) as items:
+        figures = measure_items(config, as_of, items, features, measure)
+        pairs = associations(items.table, features, settings.missing)
+    plan = masking_plan(features, figures.matrix, settings.never_mask, settings.always_together)
     log.info(
         "%s of %d feature pairs measured in %.1f s",
         measure.replace("_", " "),
@@ -98,7 +93,7 @@ def _mine(config: Config, paths: RunPaths, measure: Measure) -> dict[str, Any]:
     return {
         "measure": measure,
         "features": features,
-        "matrix": matrix.tolist(),
+        **figures.to_json(),
         "plan": plan,
         "associations": pairs,
     }

@@ -6,21 +6,18 @@ evenly over its values, or over its value pairs, so that no item counts more tha
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import log
-from typing import Any, Literal
+from typing import Any
 
 import ibis
-import numpy as np
+import pyarrow as pa
 from ibis import _
 from ibis.expr.types import ArrayColumn, Column, FloatingColumn, Scalar, Table
 
-Measure = Literal["mutual_information", "normalized"]
-Missing = Literal["value", "leave_out"]
+from longtail.correlation.chance import CountHistogram, expected_mutual_information
+from longtail.correlation.measures import DECIMALS, Measure, Missing, PairInformation
 
-# Sums of doubles depend, in their last digits, on the order in which threads deliver them. Rounded,
-# equal figures stay equal, and the ties of a masking plan fall the same way every time.
-DECIMALS = 10
+__all__ = ["DECIMALS", "Measure", "Missing", "PairInformation"]  # callers find them here too
 
 
 def joint_weights(table: Table, columns: Sequence[str], missing: Missing) -> Table:
@@ -34,8 +31,9 @@ def joint_weights(table: Table, columns: Sequence[str], missing: Missing) -> Tab
 
     Returns:
         An unevaluated table with one row a combination: `value_0`, `value_1`, ... in the order of
-        `columns`, and `weight`, float64. The weights sum to the number of items that count.
-        Weights of disjoint sets of items can be added.
+        `columns`, `weight`, float64, and `num_parts`, int64: how many contributions the weight is
+        the sum of. The weights sum to the number of items that count. Weights of disjoint sets of
+        items can be added, and subtracted again (`pair_counts`).
     """
     # A decimal on Spark if written as `ibis.literal(1.0)`.
     one = ibis.literal(1).cast("float64")
@@ -44,7 +42,7 @@ def joint_weights(table: Table, columns: Sequence[str], missing: Missing) -> Tab
         **{name: _values(table[column]) for name, column in zip(names, columns, strict=True)}
     )
     if missing == "leave_out":
-        rows = rows.filter(*(_is_present(rows[name]) for name in names))
+        rows = present_rows(rows, names)
     weight = one
     for name in names:
         if isinstance(rows[name], ArrayColumn):
@@ -54,32 +52,12 @@ def joint_weights(table: Table, columns: Sequence[str], missing: Missing) -> Tab
     for name in names:
         if isinstance(rows[name], ArrayColumn):
             rows = rows.mutate(**{name: rows[name].unnest()})
-    return rows.group_by(names).aggregate(weight=_.weight.sum())
+    return rows.group_by(names).aggregate(weight=_.weight.sum(), num_parts=_.count())
 
 
-@dataclass(frozen=True)
-class PairInformation:
-    """What two features tell about each other, in nats.
-
-    Attributes:
-        mutual_information: I(X; Y), Yao et al. 2021, equation 4; never below zero.
-        left_entropy: H(X) over the items that the pair's figures are made from.
-        right_entropy: H(Y), likewise.
-    """
-
-    mutual_information: float
-    left_entropy: float
-    right_entropy: float
-
-    @property
-    def normalized(self) -> float:
-        """I(X; Y) / min(H(X), H(Y)): the share of the poorer feature that the other one tells.
-
-        The raw measure grows with the number of values; divided by the smaller entropy it is 1
-        where one feature determines the other, whatever their sizes. 0 where either is constant.
-        """
-        smaller = min(self.left_entropy, self.right_entropy)
-        return min(self.mutual_information / smaller, 1.0) if smaller > 0.0 else 0.0
+def present_rows(table: Table, columns: Sequence[str]) -> Table:
+    """The items that have a value of each of these features."""
+    return table.filter(*(_is_present(table[column]) for column in columns))
 
 
 def pair_information(table: Table, left: str, right: str, missing: Missing) -> PairInformation:
@@ -91,7 +69,11 @@ def pair_information(table: Table, left: str, right: str, missing: Missing) -> P
         right: another column.
         missing: see `joint_weights`. With `leave_out` both must be present for an item to count.
     """
-    joint = joint_weights(table, (left, right), missing)
+    return joint_information(joint_weights(table, (left, right), missing))
+
+
+def joint_information(joint: Table) -> PairInformation:
+    """Entropies and mutual information of two features, from what `joint_weights` gives."""
     sums = (
         _entropy_sums(joint, "joint")
         .cross_join(_entropy_sums(_marginal(joint, "value_0"), "left"))
@@ -103,29 +85,23 @@ def pair_information(table: Table, left: str, right: str, missing: Missing) -> P
     return PairInformation(information, _rounded(left_entropy), _rounded(right_entropy))
 
 
+def chance_information(joint: Table) -> float:
+    """The chance level of two single-valued features, exactly, from what `joint_weights` gives."""
+    left, right = (
+        _marginal(joint, name).group_by("weight").aggregate(num_values=_.count()).to_pyarrow()
+        for name in ("value_0", "value_1")
+    )
+    return expected_mutual_information(_histogram(left), _histogram(right))
+
+
 def entropy(table: Table, column: str, missing: Missing) -> float:
     """The entropy of one feature over the catalogue, in nats; 0 where no item has a value."""
-    weights = joint_weights(table, (column,), missing)
+    return entropy_of_weights(joint_weights(table, (column,), missing))
+
+
+def entropy_of_weights(weights: Table) -> float:
+    """The entropy of one feature, from what `joint_weights` gives."""
     return _rounded(_entropy(_entropy_sums(weights, "own").to_pyarrow().to_pylist()[0], "own"))
-
-
-def correlation_matrix(
-    table: Table, features: Sequence[str], measure: Measure, missing: Missing
-) -> np.ndarray:
-    """The chosen measure for every pair of features.
-
-    Returns:
-        A symmetric float64 matrix [num_features, num_features], finite and not negative. On the
-        diagonal stands a feature's entropy (`mutual_information`), or 1 (`normalized`).
-    """
-    matrix = np.eye(len(features))
-    for row, left in enumerate(features):
-        if measure == "mutual_information":
-            matrix[row, row] = entropy(table, left, missing)
-        for column in range(row + 1, len(features)):
-            pair = pair_information(table, left, features[column], missing)
-            matrix[row, column] = matrix[column, row] = _rounded(getattr(pair, measure))
-    return matrix
 
 
 def _values(column: Column) -> Column:
@@ -163,6 +139,12 @@ def _entropy(row: dict[str, float | None], prefix: str) -> float:
     if not total or weighted_logarithm is None:
         return 0.0
     return max(log(total) - weighted_logarithm / total, 0.0)
+
+
+def _histogram(table: pa.Table) -> CountHistogram:
+    order = table.sort_by("weight")
+    counts = order["weight"].to_numpy().round().astype("int64")
+    return CountHistogram(counts, order["num_values"].to_numpy().astype("int64"))
 
 
 def _rounded(value: float) -> float:

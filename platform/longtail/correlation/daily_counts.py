@@ -1,0 +1,76 @@
+"""The pair counts of a day: those of an earlier day and the changes since, or a full count."""
+
+import logging
+from datetime import date
+from typing import Any
+
+from ibis.expr.types import Table
+
+from longtail.artifacts import RunPaths, read_stamp, replaced_folder, source_hash
+from longtail.config import Config
+from longtail.correlation.pair_counts import CountSettings, PairCounts, changes, counted_from
+from longtail.correlation.sample import sampled
+
+log = logging.getLogger("longtail.correlation")
+
+PAIR_COUNTS = "pair_counts"
+
+
+def counts_of_day(
+    config: Config, as_of: date, backend: Any, items: Table, features: list[str], halvings: int
+) -> PairCounts:
+    """Make `runs/<as_of>/pair_counts`, unless it stands there already, and open it.
+
+    Args:
+        config: reads `correlation.missing`, and where runs are kept.
+        as_of: the day; its catalogue is there.
+        backend: of `items`.
+        items: the day's catalogue, or the sample of it.
+        features: columns, the item key first.
+        halvings: what `items` was sampled with.
+    """
+    paths = RunPaths(config, as_of)
+    settings = CountSettings(
+        tuple(features),
+        tuple(str(items[name].type()) for name in features),
+        config.correlation.missing,
+        halvings,
+        # What counting and sampling is; other modules of the package only read the counts.
+        source_hash("correlation"),
+    )
+    folder = paths.folder / PAIR_COUNTS
+    catalogue = _fingerprint(paths)
+    if counted_from(folder, settings) != catalogue:
+        with replaced_folder(folder) as temporary:
+            counts = PairCounts(temporary, features, features[0], backend)
+            earlier = _earlier(config, as_of, settings)
+            if earlier is None:
+                counts.count(items, settings.missing)
+                log.info("pairs of %s counted in full", as_of)
+            else:
+                before = backend.read_parquet(str(earlier.catalogue / "items.parquet"))
+                stored = PairCounts(earlier.folder / PAIR_COUNTS, features, features[0], backend)
+                added, removed = changes(sampled(before, features[0], halvings), items, features)
+                with added.cache() as added, removed.cache() as removed:
+                    counts.add(stored, added, removed, settings.missing)
+                log.info("pairs of %s: the counts of %s, changed", as_of, earlier.folder.name)
+            counts.finish(settings, catalogue)
+    return PairCounts(folder, features, features[0], backend)
+
+
+def _earlier(config: Config, as_of: date, settings: CountSettings) -> RunPaths | None:
+    """The newest earlier run whose counts were made alike, from the catalogue that it has now."""
+    days = sorted((config.home / "runs").glob("????-??-??"), reverse=True)
+    for folder in days:
+        if folder.name >= as_of.isoformat():
+            continue
+        paths = RunPaths(config, date.fromisoformat(folder.name))
+        counted = counted_from(folder / PAIR_COUNTS, settings)
+        if counted is not None and counted == _fingerprint(paths):
+            return paths
+    return None
+
+
+def _fingerprint(paths: RunPaths) -> str:
+    stamp = read_stamp(paths.catalogue)
+    return str(stamp["fingerprint"]) if stamp else ""
