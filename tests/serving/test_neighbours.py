@@ -10,7 +10,8 @@ import pytest
 from longtail.artifacts import VersionPaths, read_json, write_json
 from longtail.embeddings.publish import publish
 from longtail.errors import InputError, LongtailError
-from longtail.serving.neighbours import Neighbours, load_index
+from longtail.serving.catalogue_index import load_index
+from longtail.serving.neighbours import Neighbours
 from tests.publications import DAYS, NEW, REMOVED, Published
 
 FIRST, SECOND, *_ = DAYS
@@ -61,7 +62,7 @@ def test_excluded_items_make_room_for_others(project: Published) -> None:
     index = load_index(project.config, project.versions[FIRST])
     vector = project.vectors(FIRST)["item-010"]
     best = [name for name, _ in ranking(project, FIRST, vector)]
-    found = index.search(vector, 4, exclude=[best[0], best[2], "no-such-item"])
+    found = index.search(vector[None], 4, exclude=[best[0], best[2], "no-such-item"])[0]
     assert [result["item"] for result in found] == [best[1], *best[3:6]]
 
 

@@ -79,9 +79,8 @@ def make_index(config: IndexConfig, vectors: npt.NDArray[np.float32]) -> Any:
     import faiss
 
     dim = vectors.shape[1]
-    if config.kind == "flat":
-        index = faiss.IndexFlatIP(dim)
-    else:
+    index: Any = faiss.IndexFlatIP(dim)
+    if config.kind == "hnsw":
         index = faiss.IndexHNSWFlat(dim, config.hnsw_links, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = config.hnsw_build_width
         index.hnsw.efSearch = config.hnsw_search_width  # written with the index

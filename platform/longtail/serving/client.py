@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from longtail.config import Config
-from longtail.embeddings.pointer import served_pointer
 from longtail.embeddings.publish import repair
-from longtail.errors import InputError, LongtailError
+from longtail.errors import LongtailError
 from longtail.features.online import OnlineStore
+from longtail.serving.following import PointerFile
+from longtail.serving.keys import check_keys
 
 SETTLE_SECONDS = 10.0
 """How long a lookup waits for a publisher that is between its commit and the service."""
@@ -17,12 +18,14 @@ SETTLE_SECONDS = 10.0
 class EmbeddingClient:
     """Embeddings of the served version, through Feast.
 
-    It follows every publication without a restart. What one call returns is of one version.
+    It follows every publication without a restart. What one call returns is of one version: every
+    row carries its version, and is compared with the published one. Safe to use from many threads.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._online = OnlineStore(config)
+        self._pointer = PointerFile(config)
 
     def lookup(self, items: Sequence[str]) -> dict[str, Any]:
         """The embeddings of items.
@@ -31,8 +34,9 @@ class EmbeddingClient:
             items: item ids; any number, at least one.
 
         Returns:
-            `{"version": str, "embeddings": {item: list of dim floats, or None if unknown}}`, in
-            the order asked for.
+            `{"version": str, "embeddings": {item: list of dim floats, or None if unknown},
+            "missing": [item]}`, in the order asked for. Missing are the items that the version
+            does not have: those whose embedding is None.
 
         Raises:
             InputError: no item is named, or one is not a string.
@@ -44,7 +48,9 @@ class EmbeddingClient:
         while True:
             version, problem, vectors = self._read(items)
             if problem is None:
-                return {"version": version, "embeddings": dict(zip(items, vectors, strict=True))}
+                embeddings = dict(zip(items, vectors, strict=True))
+                missing = [item for item, vector in embeddings.items() if vector is None]
+                return {"version": version, "embeddings": embeddings, "missing": missing}
             if repaired == version or time.monotonic() > deadline:
                 raise LongtailError(
                     f"the online store does not hold the published version {version}: {problem}; "
@@ -62,7 +68,7 @@ class EmbeddingClient:
 
     def _read(self, items: Sequence[str]) -> tuple[str, str | None, list[list[float] | None]]:
         """One read: the published version, what is wrong with the read, and the vectors."""
-        served = served_pointer(self._config).served
+        served = self._pointer.served()
         slot, rows = self._online.lookup(items)
         problem = None
         others = {version for version in rows.versions if version is not None} - {served.version}
@@ -71,16 +77,3 @@ class EmbeddingClient:
         elif others:
             problem = f"slot {slot} has rows of {', '.join(sorted(others))}"
         return served.version, problem, rows.vectors
-
-
-def check_keys(keys: Sequence[str], what: str) -> None:
-    """Refuse what cannot be a list of keys.
-
-    Raises:
-        InputError: it is empty, or a key is not a string.
-    """
-    if isinstance(keys, str) or not keys:
-        raise InputError(f"name at least one {what}, as a list of strings")
-    for key in keys:
-        if not isinstance(key, str):
-            raise InputError(f"{what} {key!r} is not a string")

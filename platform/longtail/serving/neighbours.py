@@ -1,151 +1,92 @@
 """Nearest neighbours in the served version, exact or by its index."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Sequence
 from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from longtail.artifacts import VersionPaths
 from longtail.config import Config
-from longtail.embeddings.pointer import served_pointer
-from longtail.embeddings.versions import verify_version
-from longtail.errors import InputError, LongtailError
-
-
-@dataclass(frozen=True)
-class CatalogueIndex:
-    """The index of one version; row i of the index is item i.
-
-    Attributes:
-        version: the version's name.
-        items: `[num_items]` item ids, sorted.
-        index: an inner product index over `[num_items, dim]` unit vectors.
-    """
-
-    version: str
-    items: pa.Array
-    index: faiss.Index
-
-    def vector_of(self, item: str) -> npt.NDArray[np.float32]:
-        """The `[dim]` vector of an item.
-
-        Raises:
-            LongtailError: the version does not have the item.
-        """
-        return np.asarray(self.index.reconstruct(self._row_of(item)), np.float32)
-
-    def search(
-        self, vector: npt.NDArray[np.float32], k: int, *, exclude: Collection[str] = ()
-    ) -> list[dict[str, Any]]:
-        """The k items with the largest inner product with a `[dim]` vector, best first.
-
-        Args:
-            vector: of this version's query or item tower.
-            k: how many; fewer come back where the catalogue has fewer.
-            exclude: item ids that must not come back.
-
-        Returns:
-            `{"item": str, "score": float}` each.
-
-        Raises:
-            InputError: `k` is not positive.
-            LongtailError: the vector has another dimension.
-        """
-        if k < 1:
-            raise InputError(f"asked for {k} results: ask for at least one")
-        query = np.ascontiguousarray(vector, np.float32).reshape(1, -1)
-        if query.shape[1] != self.index.d:
-            raise LongtailError(
-                f"the vector has {query.shape[1]} values, version {self.version} has {self.index.d}"
-            )
-        excluded = pc.index_in(pa.array(list(exclude), pa.string()), value_set=self.items)
-        hidden = set(excluded.drop_null().to_pylist())
-        scores, rows = self.index.search(query, min(k + len(hidden), len(self.items)))
-        return [
-            {"item": self.items[row].as_py(), "score": float(score)}
-            for row, score in zip(rows[0].tolist(), scores[0].tolist(), strict=True)
-            if row >= 0 and row not in hidden
-        ][:k]
-
-    def _row_of(self, item: str) -> int:
-        row = pc.index(self.items, pa.scalar(item, pa.string())).as_py()
-        if row < 0:
-            raise LongtailError(
-                f"item {item!r} is not in the served version {self.version}: check its id; a new "
-                "item comes with the next `longtail run`"
-            )
-        return int(row)
-
-
-def load_index(config: Config, version: str) -> CatalogueIndex:
-    """Load the index of a committed version, after comparing its files with the manifest.
-
-    Raises:
-        LongtailError: a file is missing or damaged, or index and items do not fit together.
-    """
-    paths = VersionPaths(config, version)
-    manifest = verify_version(config, version, files=[paths.embeddings.name, paths.index.name])
-    index = _read_index(paths.index)
-    items = pq.read_table(paths.embeddings, columns=["item_id"])["item_id"].combine_chunks()
-    shape, expected = (index.ntotal, index.d), (len(items), manifest["embedding_dim"])
-    if shape != expected:
-        raise LongtailError(
-            f"{paths.index} holds {shape[0]} x {shape[1]} values, the version has {expected[0]} x "
-            f"{expected[1]}: export the version again"
-        )
-    return CatalogueIndex(version, items, index)
-
-
-def _read_index(file: Path) -> faiss.Index:
-    try:
-        return faiss.read_index(str(file))
-    except RuntimeError as error:
-        raise LongtailError(f"{file} cannot be read: export the version again") from error
+from longtail.errors import LongtailError
+from longtail.serving.catalogue_index import CatalogueIndex, load_index
+from longtail.serving.following import Following
+from longtail.serving.keys import check_keys
 
 
 class Neighbours:
-    """Neighbours in the version that is served; follows every publication without a restart."""
+    """Neighbours in the version that is served; follows every publication without a restart.
+
+    Safe to use from many threads. `exclude` and `allowed` take item ids: what must not come back,
+    and all that may; how exact a filtered search is says `CatalogueIndex.search`.
+    """
 
     def __init__(self, config: Config) -> None:
-        self._config = config
-        self._loaded: CatalogueIndex | None = None
+        self._following = Following(config, load_index)
 
     def served(self) -> CatalogueIndex:
-        """The index of the served version, loaded when that changes.
+        """The index of the served version, loaded when that changes: immutable, yours to keep.
 
         Raises:
             LongtailError: nothing is published, or the version is damaged.
         """
-        version = served_pointer(self._config).served.version
-        loaded = self._loaded
-        if loaded is None or loaded.version != version:
-            loaded = load_index(self._config, version)
-            self._loaded = loaded
-        return loaded
+        return self._following.current()
 
-    def of_item(self, item: str, k: int = 10) -> dict[str, Any]:
+    def of_item(
+        self,
+        item: str,
+        k: int = 10,
+        *,
+        exclude: Collection[str] = (),
+        allowed: Collection[str] | None = None,
+    ) -> dict[str, Any]:
         """The k items nearest to an item, without itself.
 
         Returns:
             `{"version", "query": item, "results": [{"item", "score"}]}`, best first.
 
         Raises:
-            InputError: `k` is not positive.
+            InputError: `k` is not positive, or a key is not a string.
             LongtailError: the served version does not have the item.
         """
+        answer = self.of_items([item], k, exclude=exclude, allowed=allowed)
+        return {"version": answer["version"], "query": item, "results": answer["results"][item]}
+
+    def of_items(
+        self,
+        items: Sequence[str],
+        k: int = 10,
+        *,
+        exclude: Collection[str] = (),
+        allowed: Collection[str] | None = None,
+    ) -> dict[str, Any]:
+        """The k items nearest to each of several, each without itself, in one search.
+
+        Returns:
+            `{"version", "results": {item: [{"item", "score"}]}}`, best first.
+
+        Raises:
+            InputError: `k` is not positive, no item is named, or a key is not a string.
+            LongtailError: the served version does not have one of the items.
+        """
+        check_keys(items, "item")
         index = self.served()
-        results = index.search(index.vector_of(item), k, exclude=[item])
-        return {"version": index.version, "query": item, "results": results}
+        found = index.search(
+            index.vectors_of(items), k + 1 if k > 0 else k, exclude=exclude, allowed=allowed
+        )
+        results = {
+            item: [result for result in others if result["item"] != item][:k]
+            for item, others in zip(items, found, strict=True)
+        }
+        return {"version": index.version, "results": results}
 
     def of_vector(
-        self, version: str, vector: npt.NDArray[np.float32], k: int = 10
+        self,
+        version: str,
+        vector: npt.NDArray[np.float32],
+        k: int = 10,
+        *,
+        exclude: Collection[str] = (),
+        allowed: Collection[str] | None = None,
     ) -> list[dict[str, Any]]:
         """The k items nearest to a vector.
 
@@ -153,17 +94,33 @@ class Neighbours:
             version: the model version that made the vector.
             vector: `[dim]`, unit length.
             k: how many.
+            exclude: what must not come back.
+            allowed: all that may come back.
 
         Returns:
             `{"item", "score"}` each, best first.
 
         Raises:
+            InputError: `k` is not positive.
             LongtailError: another version is served: the two cannot be compared.
         """
-        index = self.served()
+        vectors = np.asarray(vector, np.float32).reshape(1, -1)
+        return self.of_vectors(version, vectors, k, exclude=exclude, allowed=allowed)[0]
+
+    def of_vectors(
+        self,
+        version: str,
+        vectors: npt.NDArray[np.float32],
+        k: int = 10,
+        *,
+        exclude: Collection[str] = (),
+        allowed: Collection[str] | None = None,
+    ) -> list[list[dict[str, Any]]]:
+        """The k items nearest to each of `[n, dim]` vectors of one version; see `of_vector`."""
+        index = self._following.current(version)
         if index.version != version:
             raise LongtailError(
                 f"the vector is of version {version}, served is {index.version}: the two cannot be "
                 "compared; encode the query again"
             )
-        return index.search(vector, k)
+        return index.search(vectors, k, exclude=exclude, allowed=allowed)

@@ -1,43 +1,69 @@
-"""Recommendation: a query's online features, through the query tower, to the nearest items."""
+"""Recommendation: a query's features, through the query tower, to the nearest items."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow.dataset
 import pyarrow.parquet as pq
 
-from longtail.artifacts import RunPaths, VersionPaths, parse_version_day
+from longtail.artifacts import RunPaths, parse_version_day
 from longtail.config import Config
-from longtail.embeddings.pointer import served_pointer
-from longtail.embeddings.versions import verify_version
-from longtail.errors import InputError, LongtailError
-from longtail.features.encoding import encode_table
+from longtail.errors import LongtailError
 from longtail.features.online_queries import OnlineQueries
-from longtail.features.schema import Schema
-from longtail.features.vocabulary import Vocabulary, load_vocabularies
-from longtail.serving.neighbours import CatalogueIndex, load_index
-from longtail.training.bundle import Encoder, load_encoder
+from longtail.features.schema import Side
+from longtail.serving.catalogue_index import CatalogueIndex, load_index
+from longtail.serving.encoders import VersionEncoder, load_version_encoder
+from longtail.serving.feature_rows import Rows
+from longtail.serving.following import Following
+from longtail.serving.keys import check_keys
 
 
 @dataclass(frozen=True)
-class _ServedModel:
+class Snapshot:
     """Everything of one version that turns a query into items: always replaced together."""
 
-    schema: Schema
-    vocabularies: dict[str, Vocabulary]
-    encoder: Encoder
+    encoder: VersionEncoder
     catalogue: CatalogueIndex
+
+    @property
+    def version(self) -> str:
+        """The version's name."""
+        return self.catalogue.version
+
+
+def load_snapshot(config: Config, version: str) -> Snapshot:
+    """Encoder and index of one committed version.
+
+    Raises:
+        LongtailError: a file is missing or damaged.
+    """
+    return Snapshot(load_version_encoder(config, version), load_index(config, version))
 
 
 class Recommender:
-    """Items for queries, by the served version; follows every publication without a restart."""
+    """Items for queries, by the served version; follows every publication without a restart.
+
+    A call works with one version from end to end, also when another one is published meanwhile.
+    Safe to use from many threads. `exclude` and `allowed` take item ids, as for `Neighbours`.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._queries = OnlineQueries(config)
-        self._loaded: _ServedModel | None = None
+        self._following = Following(config, load_snapshot)
 
-    def recommend(self, query: str, k: int = 10, *, exclude_seen: bool = False) -> dict[str, Any]:
+    def recommend(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        exclude_seen: bool = False,
+        exclude: Collection[str] = (),
+        allowed: Collection[str] | None = None,
+    ) -> dict[str, Any]:
         """The k items that fit a query best.
 
         Where queries and items share their ids, the query itself is left out.
@@ -47,6 +73,8 @@ class Recommender:
             k: how many.
             exclude_seen: leave out the items that the query interacted with, up to the served
                 version's day.
+            exclude: item ids that must not come back.
+            allowed: only these item ids may come back.
 
         Returns:
             `{"version", "query", "results": [{"item", "score"}]}`, best first.
@@ -55,55 +83,114 @@ class Recommender:
             InputError: `k` is not positive, or the query is not a string.
             LongtailError: nothing is published, the version is damaged, or the query is unknown.
         """
-        if not isinstance(query, str):
-            raise InputError(f"query {query!r} is not a string")
-        model = self._served()
-        table = self._queries.read([query], model.schema.query)
-        rows = encode_table(table, model.schema.query, model.vocabularies)
-        vector = model.encoder.encode("query", rows)[0]
-        exclude = {query} if model.schema.shared_ids else set()
+        answer = self.recommend_many(
+            [query], k, exclude_seen=exclude_seen, exclude=exclude, allowed=allowed
+        )
+        return {"version": answer["version"], "query": query, "results": answer["results"][query]}
+
+    def recommend_many(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        exclude_seen: bool = False,
+        exclude: Collection[str] = (),
+        allowed: Collection[str] | None = None,
+    ) -> dict[str, Any]:
+        """The k items that fit each of several queries best; one read of their features.
+
+        Returns:
+            `{"version", "results": {query: [{"item", "score"}]}}`, best first.
+        """
+        check_keys(queries, "query")
+        snapshot = self._following.current()
+        schema = snapshot.encoder.schema
+        table = self._queries.read(queries, schema.query)
+        vectors = snapshot.encoder.encode("query", table).vectors
+        hidden: list[set[str]] = [{query} if schema.shared_ids else set() for query in queries]
         if exclude_seen:
-            exclude |= self._seen(query, model.catalogue.version)
-        results = model.catalogue.search(vector, k, exclude=exclude)
-        return {"version": model.catalogue.version, "query": query, "results": results}
+            seen = self._seen(queries, snapshot.version)
+            hidden = [own | seen[query] for own, query in zip(hidden, queries, strict=True)]
+        results = {
+            query: snapshot.catalogue.search(
+                vector[None], k, exclude=own | set(exclude), allowed=allowed
+            )[0]
+            for query, vector, own in zip(queries, vectors, hidden, strict=True)
+        }
+        return {"version": snapshot.version, "results": results}
 
-    def _served(self) -> _ServedModel:
-        version = served_pointer(self._config).served.version
-        loaded = self._loaded
-        if loaded is None or loaded.catalogue.version != version:
-            loaded = _load(self._config, version)
-            self._loaded = loaded
-        return loaded
+    def recommend_to(
+        self,
+        rows: Rows,
+        k: int = 10,
+        *,
+        exclude: Collection[str] = (),
+        allowed: Collection[str] | None = None,
+    ) -> dict[str, Any]:
+        """The k items that fit each query best, the queries given by their feature values.
 
-    def _seen(self, query: str, version: str) -> set[str]:
+        For queries that the online store does not know, or knows otherwise.
+
+        Args:
+            rows: as for `QueryEncoder.encode`.
+            k: how many.
+            exclude: item ids that must not come back.
+            allowed: only these item ids may come back.
+
+        Returns:
+            `{"version", "results": [[{"item", "score"}]]}`, one list a row, best first.
+        """
+        return self._nearest("query", rows, k, exclude, allowed)
+
+    def similar_to(
+        self,
+        rows: Rows,
+        k: int = 10,
+        *,
+        exclude: Collection[str] = (),
+        allowed: Collection[str] | None = None,
+    ) -> dict[str, Any]:
+        """The k items of the catalogue nearest to each new item, given by its feature values.
+
+        Args:
+            rows: as for `ItemEncoder.encode`.
+            k: how many.
+            exclude: item ids that must not come back.
+            allowed: only these item ids may come back.
+
+        Returns:
+            `{"version", "results": [[{"item", "score"}]]}`, one list a row, best first.
+        """
+        return self._nearest("item", rows, k, exclude, allowed)
+
+    def _nearest(
+        self,
+        side: Side,
+        rows: Rows,
+        k: int,
+        exclude: Collection[str],
+        allowed: Collection[str] | None,
+    ) -> dict[str, Any]:
+        snapshot = self._following.current()
+        vectors: npt.NDArray[np.float32] = snapshot.encoder.encode(side, rows).vectors
+        results = snapshot.catalogue.search(vectors, k, exclude=exclude, allowed=allowed)
+        return {"version": snapshot.version, "results": results}
+
+    def _seen(self, queries: Sequence[str], version: str) -> dict[str, set[str]]:
         file = RunPaths(self._config, parse_version_day(version)).catalogue / "interactions.parquet"
         if not file.is_file():
             raise LongtailError(
-                f"{file} does not exist, so the items that {query!r} has seen are not known: run "
-                "`longtail run` for that day, or do not exclude them"
+                f"{file} does not exist, so the items that {queries[0]!r} has seen are not known: "
+                "run `longtail run` for that day, or do not exclude them"
             )
-        seen = pq.read_table(
-            file, columns=["item_id"], filters=pyarrow.dataset.field("query_id") == query
+        pairs = pq.read_table(
+            file,
+            columns=["query_id", "item_id"],
+            filters=pyarrow.dataset.field("query_id").isin(list(queries)),
         )
-        return set(seen["item_id"].to_pylist())
-
-
-def _load(config: Config, version: str) -> _ServedModel:
-    paths = VersionPaths(config, version)
-    vocabularies = paths.vocabularies.relative_to(paths.folder).as_posix() + "/"
-    manifest = verify_version(config, version, files=[])
-    verify_version(
-        config,
-        version,
-        files=[
-            *(paths.encoder.name, paths.config.name, paths.schema.name),
-            *(name for name in manifest["files"] if name.startswith(vocabularies)),
-        ],
-    )
-    encoder = load_encoder(paths.folder)
-    return _ServedModel(
-        schema=encoder.schema,
-        vocabularies=load_vocabularies(paths.vocabularies),
-        encoder=encoder,
-        catalogue=load_index(config, version),
-    )
+        seen: dict[str, set[str]] = {query: set() for query in queries}
+        for query, item in zip(
+            pairs["query_id"].to_pylist(), pairs["item_id"].to_pylist(), strict=True
+        ):
+            seen[query].add(item)
+        return seen

@@ -1,0 +1,235 @@
+"""The index of one version: search with filters, exact wherever a filter leaves little."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from longtail.artifacts import VersionPaths
+from longtail.config import Config
+from longtail.embeddings.matrix import read_columns
+from longtail.embeddings.versions import verify_version
+from longtail.errors import InputError, LongtailError
+from longtail.serving.following import Shared
+from longtail.serving.value_rows import SortedValues
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+
+# FAISS adds keywords and classes that its own type information does not know.
+_parameters: Any = faiss
+
+FEW_HIDDEN = 200
+"""Up to here as many more are searched for, and the hidden ones dropped."""
+
+FEW_ALLOWED = 20_000
+"""Up to here each allowed item is scored, whatever the kind of index."""
+
+MAX_WIDENING = 16
+"""A graph is searched this many times wider at most, for a filter; beyond it, all is scanned."""
+
+
+@dataclass(frozen=True)
+class CatalogueIndex:
+    """The index of one version; row i of the index is item i.
+
+    Attributes:
+        version: the version's name.
+        items: `[num_items]` item ids.
+        index: an inner product index over `[num_items, dim]` unit vectors, flat or HNSW.
+        flat: its vectors, as an exact index.
+        rows: finds the row of an item.
+    """
+
+    version: str
+    items: pa.Array
+    index: Any
+    flat: Any
+    rows: SortedValues
+
+    def vectors_of(self, items: Sequence[str]) -> Float32Array:
+        """The `[n, dim]` vectors of items.
+
+        Raises:
+            LongtailError: the version does not have one of them.
+        """
+        found = [self.rows.find(item) for item in items]
+        if -1 in found:
+            raise LongtailError(
+                f"item {items[found.index(-1)]!r} is not in the served version {self.version}: "
+                "check its id; a new item comes with the next `longtail run`"
+            )
+        return self._vectors[np.array(found, np.int64)]
+
+    def search(
+        self,
+        vectors: Float32Array,
+        k: int,
+        *,
+        exclude: Collection[str] = (),
+        allowed: Collection[str] | None = None,
+    ) -> list[list[dict[str, Any]]]:
+        """The k items with the largest inner product with each vector, best first.
+
+        A flat index is exact under any filter. A graph is exact where a filter leaves few items,
+        and searched wider where it leaves more; as many come back as were asked for.
+
+        Args:
+            vectors: `[n, dim]`, of this version's query or item tower.
+            k: how many; fewer come back where fewer items are left.
+            exclude: item ids that must not come back; unknown ones do no harm.
+            allowed: only these item ids may come back; None: all. Unknown ones are left out.
+
+        Returns:
+            n lists of `{"item": str, "score": float}`.
+
+        Raises:
+            InputError: `k` is not positive, or a filter is not a collection of strings.
+            LongtailError: the vectors have another dimension, or a value that is not finite.
+        """
+        if k < 1:
+            raise InputError(f"asked for {k} results: ask for at least one")
+        queries = self._checked(vectors)
+        hidden = self._rows_of(exclude, "exclude")
+        if allowed is None and len(hidden) <= FEW_HIDDEN:
+            wanted = min(k + len(hidden), len(self.items))
+            scores, rows = self._whole(queries, wanted)
+            scores = np.where(np.isin(rows, hidden), -np.inf, scores)
+        else:
+            shown = np.ones(len(self.items), np.bool_)
+            if allowed is not None:
+                shown[:] = False
+                shown[self._rows_of(allowed, "allowed")] = True
+            shown[hidden] = False
+            num_shown = int(np.count_nonzero(shown))
+            wanted = min(k, num_shown)
+            if wanted == 0:
+                return [[] for _ in queries]
+            if num_shown <= FEW_ALLOWED:
+                scores, rows = self._among(queries, wanted, np.flatnonzero(shown))
+            else:
+                scores, rows = self._filtered(queries, wanted, shown, num_shown)
+        return [self._results(*pair, k) for pair in zip(scores, rows, strict=True)]
+
+    def _whole(self, queries: Float32Array, wanted: int) -> tuple[Float32Array, Int64Array]:
+        if self.index is self.flat:
+            return _search(self.flat, queries, wanted, None)
+        width = max(self.index.hnsw.efSearch, wanted)
+        found = _search(
+            self.index, queries, wanted, _parameters.SearchParametersHNSW(efSearch=width)
+        )
+        return self._completed(found, queries, wanted, None)
+
+    def _filtered(
+        self, queries: Float32Array, wanted: int, shown: npt.NDArray[np.bool_], num_shown: int
+    ) -> tuple[Float32Array, Int64Array]:
+        bits = np.packbits(shown, bitorder="little")
+        selector = _parameters.IDSelectorBitmap(bits)
+        scan = _parameters.SearchParameters(sel=selector)
+        widening = len(self.items) / num_shown
+        if self.index is self.flat or widening > MAX_WIDENING:
+            return _search(self.flat, queries, wanted, scan)
+        width = int(widening * max(self.index.hnsw.efSearch, wanted)) + 1
+        walk = _parameters.SearchParametersHNSW(efSearch=width, sel=selector)
+        return self._completed(_search(self.index, queries, wanted, walk), queries, wanted, scan)
+
+    def _completed(
+        self, found: tuple[Float32Array, Int64Array], queries: Float32Array, wanted: int, scan: Any
+    ) -> tuple[Float32Array, Int64Array]:
+        """A walk that ended early, in a part of the graph, is done again by a scan."""
+        scores, rows = found
+        short = np.flatnonzero((rows < 0).any(axis=1))
+        if len(short):
+            scores[short], rows[short] = _search(self.flat, queries[short], wanted, scan)
+        return scores, rows
+
+    def _among(
+        self, queries: Float32Array, wanted: int, candidates: Int64Array
+    ) -> tuple[Float32Array, Int64Array]:
+        """Score every candidate."""
+        scores = queries @ self._vectors[candidates].T
+        best = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
+        kept = np.take_along_axis(scores, best, axis=1)
+        order = np.argsort(-kept, axis=1, kind="stable")
+        best = np.take_along_axis(best, order, axis=1)
+        return np.take_along_axis(scores, best, axis=1), candidates[best]
+
+    @property
+    def _vectors(self) -> Float32Array:
+        """`[num_items, dim]`, the index's own memory."""
+        size = self.flat.ntotal * self.flat.d
+        view: Float32Array = faiss.rev_swig_ptr(self.flat.get_xb(), size)
+        return view.reshape(self.flat.ntotal, self.flat.d)
+
+    def _checked(self, vectors: Float32Array) -> Float32Array:
+        queries = np.ascontiguousarray(vectors, np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.flat.d:
+            raise LongtailError(
+                f"the vector has {queries.shape[-1]} values, version {self.version} has "
+                f"{self.flat.d}"
+            )
+        if not np.isfinite(queries).all():
+            raise LongtailError("the vector has a value that is not finite: encode it again")
+        return queries
+
+    def _rows_of(self, items: Collection[str], what: str) -> Int64Array:
+        if isinstance(items, str) or not all(isinstance(item, str) for item in items):
+            raise InputError(f"`{what}` must be a collection of item ids, which are strings")
+        found = np.array([self.rows.find(item) for item in items], np.int64)
+        return np.unique(found[found >= 0])
+
+    def _results(self, scores: Float32Array, rows: Int64Array, k: int) -> list[dict[str, Any]]:
+        kept = (rows >= 0) & np.isfinite(scores)
+        items = self.items.take(pa.array(rows[kept][:k])).to_pylist()
+        return [
+            {"item": item, "score": score}
+            for item, score in zip(items, scores[kept][:k].tolist(), strict=True)
+        ]
+
+
+def _search(
+    index: Any, queries: Float32Array, wanted: int, parameters: Any
+) -> tuple[Float32Array, Int64Array]:
+    """FAISS does not change an index, nor hold Python's lock, while it searches."""
+    scores, rows = index.search(queries, wanted, params=parameters)
+    return scores, rows
+
+
+def _load(config: Config, version: str) -> CatalogueIndex:
+    paths = VersionPaths(config, version)
+    manifest = verify_version(config, version, files=[paths.embeddings.name, paths.index.name])
+    index = _read_index(paths.index)
+    items = read_columns(paths.embeddings, ["item_id"])["item_id"].combine_chunks()
+    shape, expected = (index.ntotal, index.d), (len(items), manifest["embedding_dim"])
+    if shape != expected:
+        raise LongtailError(
+            f"{paths.index} holds {shape[0]} x {shape[1]} values, the version has {expected[0]} x "
+            f"{expected[1]}: export the version again"
+        )
+    flat = faiss.downcast_index(index.storage) if isinstance(index, faiss.IndexHNSW) else index
+    if not isinstance(flat, faiss.IndexFlat) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise LongtailError(
+            f"{paths.index} is no flat or HNSW index by inner product, but {type(index).__name__}: "
+            "export the version again"
+        )
+    return CatalogueIndex(version, items, index, flat, SortedValues(items))
+
+
+def _read_index(file: Path) -> Any:
+    try:
+        return faiss.read_index(str(file))
+    except RuntimeError as error:
+        raise LongtailError(f"{file} cannot be read: export the version again") from error
+
+
+load_index = Shared(_load)
+"""The index of a committed version, after comparing its files with the manifest.
+
+Raises:
+    LongtailError: a file is missing or damaged, or index and items do not fit together.
+"""

@@ -1,0 +1,132 @@
+"""Encoding what was never trained: new queries and new items, into the served version's space."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.artifacts import VersionPaths
+from longtail.config import Config
+from longtail.embeddings.versions import read_manifest, verify_version
+from longtail.features.schema import Schema, Side
+from longtail.features.vocabulary import load_vocabularies
+from longtail.serving.feature_rows import Rows, encode_rows
+from longtail.serving.following import Following, Shared
+from longtail.serving.towers import Towers, load_towers
+from longtail.serving.value_rows import ServedVocabulary
+
+
+@dataclass(frozen=True)
+class EncodedVectors:
+    """Vectors, and the version that they can be compared within.
+
+    Attributes:
+        version: the version that made them.
+        vectors: `[n, dim]` float32, unit length, in the order of the rows.
+    """
+
+    version: str
+    vectors: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class VersionEncoder:
+    """What one version needs to turn raw feature values into vectors.
+
+    Attributes:
+        version: the version's name.
+        towers: both towers and their tables.
+        vocabularies: by table name.
+    """
+
+    version: str
+    towers: Towers
+    vocabularies: dict[str, ServedVocabulary]
+
+    @property
+    def schema(self) -> Schema:
+        """The version's features."""
+        return self.towers.schema
+
+    def encode(self, side: Side, rows: Rows) -> EncodedVectors:
+        """Encode raw feature values; see `QueryEncoder.encode`."""
+        encoded = encode_rows(rows, self.schema.side(side), self.vocabularies)
+        return EncodedVectors(self.version, self.towers.encode(side, encoded))
+
+
+def _load(config: Config, version: str) -> VersionEncoder:
+    paths = VersionPaths(config, version)
+    folder = paths.vocabularies.relative_to(paths.folder).as_posix() + "/"
+    listed = read_manifest(config, version)["files"]
+    names = [paths.encoder.name, paths.schema.name]
+    names += [name for name in listed if name.startswith(folder)]
+    verify_version(config, version, files=names)
+    vocabularies = {
+        table: ServedVocabulary.of(vocabulary)
+        for table, vocabulary in load_vocabularies(paths.vocabularies).items()
+    }
+    return VersionEncoder(version, load_towers(paths.folder), vocabularies)
+
+
+load_version_encoder = Shared(_load)
+"""The encoder of a committed version, after comparing its files with the manifest.
+
+Raises:
+    LongtailError: a file is missing or damaged.
+"""
+
+
+class _Encoder:
+    """Encodes rows of one side with the served version."""
+
+    _side: Side
+
+    def __init__(self, config: Config) -> None:
+        self._following = Following(config, load_version_encoder)
+
+    @property
+    def features(self) -> list[str]:
+        """The features that the served version reads, by name, the key first.
+
+        Raises:
+            LongtailError: nothing is published, or the version is damaged.
+        """
+        return [feature.name for feature in self._following.current().schema.side(self._side)]
+
+    def encode(self, rows: Rows) -> EncodedVectors:
+        """Encode raw feature values with the served version.
+
+        A missing feature, a null and a value that training never saw count as not known: the
+        model has a learned default for each feature. So a row needs no key, and may have a new one.
+
+        Args:
+            rows: a dict of values by feature name, a list of such dicts, or an Arrow table with a
+                column a feature, which is the quickest way for more than some hundred rows. Values
+                are strings or integers, lists of them where a feature is multi-valued.
+
+        Returns:
+            The `[n, dim]` unit vectors, and the version that made them.
+
+        Raises:
+            InputError: there is no row, a name is no feature, or a value is of another type.
+            LongtailError: nothing is published, or the version is damaged.
+        """
+        return self._following.current().encode(self._side, rows)
+
+
+class QueryEncoder(_Encoder):
+    """Vectors for queries: whoever asks, known or new; follows publications without a restart.
+
+    Needs neither Feast nor torch: a small process can do nothing else.
+    """
+
+    _side = "query"
+
+
+class ItemEncoder(_Encoder):
+    """Vectors for items, also for those that came after the training; follows publications.
+
+    An item of the catalogue, given the values that it was exported with, gets its exported vector.
+    """
+
+    _side = "item"

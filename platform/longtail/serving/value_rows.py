@@ -1,0 +1,104 @@
+"""The table row of a few values, without going through the whole vocabulary.
+
+Training and export encode columns of many values: they build a hash table of the vocabulary for
+each column, which takes half a second where it has a million values. A request has a few values:
+it searches a sorted vocabulary, in microseconds, and holds four bytes a value for it.
+"""
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from longtail.features.vocabulary import Vocabulary
+
+VALUES_A_SEARCH = 16
+"""Searching one value takes as long as putting this many into a hash table, about."""
+
+FEW_HASHES = 256
+"""Up to here hashing value by value is quicker than starting DuckDB, which hashes columns."""
+
+
+class SortedValues:
+    """Distinct strings or integers, searchable one by one.
+
+    Args:
+        values: `[n]` string or int64, distinct, without nulls, in any order.
+    """
+
+    def __init__(self, values: pa.Array) -> None:
+        ascending = pc.all(pc.less(values[:-1], values[1:]), min_count=0).as_py()
+        self._order: npt.NDArray[np.int32] | None = None
+        if not ascending:
+            self._order = pc.sort_indices(values).to_numpy().astype(np.int32)
+            values = values.take(pa.array(self._order))
+        self._size = len(values)
+        self._is_string = pa.types.is_string(values.type)
+        if self._is_string:
+            _, offsets, content = values.buffers() if self._size else (None, b"", b"")
+            first = 4 * values.offset
+            self._offsets = memoryview(offsets)[first : first + 4 * (self._size + 1)].cast("i")
+            self._content = memoryview(content if content is not None else b"")
+        else:
+            self._integers: npt.NDArray[np.int64] = values.to_numpy()
+
+    def find(self, value: str | int) -> int:
+        """The position of a value in `values`; -1 where it is not there."""
+        if self._is_string:
+            # Bytes of UTF-8 sort as Arrow sorts strings.
+            wanted = str(value).encode()
+            place = bisect_left(range(self._size), wanted, key=self._bytes)
+            found = place < self._size and self._bytes(place) == wanted
+        else:
+            place = int(np.searchsorted(self._integers, value))
+            found = place < self._size and int(self._integers[place]) == value
+        if not found:
+            return -1
+        return int(self._order[place]) if self._order is not None else place
+
+    def _bytes(self, place: int) -> bytes:
+        return bytes(self._content[self._offsets[place] : self._offsets[place + 1]])
+
+
+@dataclass(frozen=True)
+class ServedVocabulary(Vocabulary):
+    """A vocabulary that is quick for few values, too.
+
+    Attributes:
+        known: its values, sorted; None where it is hashed.
+    """
+
+    known: SortedValues | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> "ServedVocabulary":
+        """The same vocabulary, without the counts, which only training reads."""
+        known = SortedValues(vocabulary.values) if vocabulary.buckets is None else None
+        nothing = vocabulary.counts[:0]
+        return cls(vocabulary.table, vocabulary.values, nothing, vocabulary.buckets, known)
+
+    def row_of(self, value: str | int) -> int:
+        """The table row of a value; -1 where it is outside the vocabulary."""
+        if self.known is not None:
+            return self.known.find(value)
+        assert self.buckets is not None, "a vocabulary is exact or hashed"
+        return _bucket(value, self.buckets)
+
+    def encode(self, values: pa.Array) -> npt.NDArray[np.int32]:
+        """The table row of each value, as `Vocabulary.encode` finds it."""
+        few = len(self.values) // VALUES_A_SEARCH if self.buckets is None else FEW_HASHES
+        if len(values) > few:
+            return super().encode(values)
+        found: Sequence[str | int | None] = values.to_pylist()
+        return np.array([-1 if value is None else self.row_of(value) for value in found], np.int32)
+
+
+def _bucket(value: str | int, buckets: int) -> int:
+    """What `features.hashing.stable_hash` gives, for one value."""
+    digest = hashlib.md5(str(value).encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:8], "big") % buckets
