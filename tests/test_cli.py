@@ -20,7 +20,7 @@ from tests.projects import write_tables
 
 COMMANDS = {
     "bench",
-    *("run", "mine", "dataset", "train", "evaluate", "export", "publish", "study"),
+    *("run", "mine", "dataset", "train", "evaluate", "export", "publish", "study", "plan"),
     *("status", "versions", "rollback", "lookup", "neighbours", "recommend", "serve"),
 }
 

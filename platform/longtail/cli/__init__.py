@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from longtail.cli import bench, run, serve, served, stages, study
+from longtail.cli import bench, plan, run, serve, served, stages, study
 from longtail.cli.output import complain, forget_connections
 from longtail.errors import LongtailError
 
@@ -26,6 +26,7 @@ for panel, commands in {
         *(stages.evaluate, stages.export, stages.publish),
     ),
     "What a method is worth": (study.study,),
+    "What it would run on": (plan.plan,),
     "What is served": (served.status, served.versions, served.rollback),
     "What downstream code gets": (
         *(served.lookup, served.neighbours, served.recommend, serve.serve),
