@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from longtail.cli import health_tables, tables
+from longtail.cli import correlation_tables, health_tables, tables
+from longtail.cli.correlation_tables import CorrelationMatrix
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption, MeasureOption
 from longtail.cli.output import output
 from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
@@ -36,7 +37,12 @@ def mine(
         project = load_config(config)
         day = make_catalogue(project, as_of)
         document = make_correlations(project, day, measure)
-        out.result(document, tables.correlations(document), tables.masking_plan(document))
+        out.result(
+            document,
+            CorrelationMatrix(document),
+            correlation_tables.masking_plan(document),
+            correlation_tables.associations(document),
+        )
 
 
 def dataset(

@@ -1,6 +1,6 @@
 """How results look to people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich import box
@@ -62,24 +62,6 @@ def results(document: Mapping[str, Any], title: str) -> Table:
     table = grid("##", "item", "#score", title=title)
     for rank, result in enumerate(document["results"], start=1):
         table.add_row(str(rank), result["item"], f"{result['score']:.3f}")
-    return table
-
-
-def correlations(document: Mapping[str, Any]) -> Table:
-    """The matrix of feature correlations."""
-    names: Sequence[str] = document["features"]
-    title = f"Item features: {document['measure'].replace('_', ' ')}"
-    table = grid("", *(f"#{name}" for name in names), title=title)
-    for name, row in zip(names, document["matrix"], strict=True):
-        table.add_row(name, *(f"{value:.2f}" for value in row))
-    return table
-
-
-def masking_plan(document: Mapping[str, Any]) -> Table:
-    """What is masked together with each seed feature."""
-    table = grid("seed", "masked", title="Masking plan")
-    for seed, masked in document["plan"].items():
-        table.add_row(seed, ", ".join(masked))
     return table
 
 
