@@ -18,6 +18,8 @@ import numpy as np
 from longtail.correlation.chance import CountHistogram, expected_mutual_information
 from longtail.correlation.measures import DECIMALS, Missing, PairInformation
 
+Pair = tuple[int, int]
+
 # A table of counts up to this size stays in the processor's cache; beyond it sorting is faster.
 TABLE_CELLS = 1 << 22
 # Items that are worked on at once where whole columns would need further copies.
@@ -41,7 +43,10 @@ class Codes:
     @cached_property
     def counts(self) -> np.ndarray:
         """int64 [size]: items with each code."""
-        return np.bincount(self.values, minlength=self.size)
+        counts = np.zeros(self.size, dtype=np.int64)
+        for start in range(0, len(self.values), BLOCK):  # bincount copies what is no int64
+            counts += np.bincount(self.values[start : start + BLOCK], minlength=self.size)
+        return counts
 
     @cached_property
     def histogram(self) -> CountHistogram:
@@ -64,25 +69,31 @@ class Codes:
 
 
 def pairs_of_codes(
-    features: Sequence[Codes], missing: Missing, *, chance: bool = False, num_threads: int = 2
-) -> dict[tuple[int, int], PairInformation]:
-    """Every pair (i, j), i < j, of some features, pairs in parallel.
+    features: Sequence[Codes],
+    missing: Missing,
+    *,
+    chance: bool = False,
+    num_threads: int = 2,
+    pairs: Sequence[Pair] | None = None,
+) -> dict[Pair, PairInformation]:
+    """What features tell about each other, pair by pair, pairs in parallel.
 
     Args:
         features: all over the same items, in the same order.
         missing: see `mutual_information.joint_weights`.
         chance: whether to compute the chance level too.
         num_threads: pairs at once; each needs up to 8 bytes an item besides the codes.
+        pairs: positions of features; default: every (i, j) with i < j.
     """
-    for feature in features:
-        _ = feature.counts  # once, not by two threads at once
-    pairs = list(combinations(range(len(features)), 2))
+    asked = list(combinations(range(len(features)), 2)) if pairs is None else list(pairs)
 
-    def inform(pair: tuple[int, int]) -> PairInformation:
+    def inform(pair: Pair) -> PairInformation:
         return pair_of_codes(features[pair[0]], features[pair[1]], missing, chance=chance)
 
     with ThreadPoolExecutor(num_threads) as threads:
-        return dict(zip(pairs, threads.map(inform, pairs), strict=True))
+        # First each feature's own counts, once: a pair finds them ready.
+        list(threads.map(lambda i: features[i].counts, sorted({i for p in asked for i in p})))
+        return dict(zip(asked, threads.map(inform, asked), strict=True))
 
 
 def pair_of_codes(

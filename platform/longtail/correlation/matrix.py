@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from ibis.expr.types import ArrayColumn, Table
 
-from longtail.correlation.code_counts import entropy_of_codes, pairs_of_codes
+from longtail.correlation.code_counts import Pair, entropy_of_codes, pairs_of_codes
 from longtail.correlation.codes import read_codes
 from longtail.correlation.engine import num_threads
 from longtail.correlation.measures import Measure, Missing, PairInformation
@@ -20,7 +20,6 @@ from longtail.correlation.mutual_information import (
 )
 from longtail.correlation.shuffling import chance_by_shuffling
 
-Pair = tuple[int, int]
 # Gives what `joint_weights` gives for one feature or two: computed, or read where it was stored.
 Joint = Callable[[Sequence[str]], Table]
 
