@@ -312,6 +312,14 @@ class ShardingConfig(Section):
             "data_types": types,
         }
 
+    @property
+    def unsplit(self) -> Self:
+        """The same for one rank, which has nothing to split: every table lies there whole."""
+        whole: dict[str, Any] = {"sharding_types": ("table_wise",), "compute_kernels": ("fused",)}
+        tables = {name: table.model_copy(update=whole) for name, table in self.tables.items()}
+        default = self.default.model_copy(update=whole)
+        return self.model_copy(update={"default": default, "tables": tables})
+
     @model_validator(mode="after")
     def _can_resume(self) -> Self:
         for name in ("default", *self.tables):

@@ -76,6 +76,15 @@ class Batch:
         }
         return replace(self, **moved)
 
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory, from which a copy to a CUDA device can overlap."""
+        pinned = {
+            field.name: getattr(self, field.name).pin_memory()
+            for field in fields(self)
+            if not isinstance(getattr(self, field.name), int)
+        }
+        return replace(self, **pinned)
+
     def record_stream(self, stream: torch.Stream) -> None:
         """Keep the tensors alive until `stream` has used them (TorchRec's pipelines ask)."""
         for field in fields(self):

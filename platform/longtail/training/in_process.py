@@ -46,6 +46,7 @@ def train_in_process(
         LongtailError: a loss is not finite.
     """
     device = torch.device("cpu")
+    config = config.model_copy(update={"sharding": config.sharding.unsplit})
     with _one_rank():
         model, optimizer = build_model(
             training_set, config, num_rows=num_rows, plan=plan, device=device

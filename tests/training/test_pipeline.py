@@ -1,0 +1,132 @@
+"""Plain and overlapped steps learn the same; the overlapped ones run here without a GPU."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from longtail.dataset.batches import Batch
+from longtail.training.pipeline import OverlappedSteps, PlainSteps, pinned, training_steps
+from tests.training.small_training import CPU, PREFIX, SmallTraining, small_config
+
+NUM_EPOCHS = 2
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_plain_steps_are_the_plain_loop(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    reference = SmallTraining(config).train(NUM_EPOCHS)
+    training = SmallTraining(config)
+    told: list[str] = []
+    steps = training_steps(
+        training.model,
+        training.optimizer,
+        CPU,
+        before=lambda: told.append("before"),
+        lap=told.append,
+    )
+    assert isinstance(steps, PlainSteps)
+    losses = [float(terms.total.detach()) for terms in steps(training.batches(NUM_EPOCHS))]
+    assert losses == reference
+    assert told == ["before", "forward", "backward_and_update"] * len(reference)
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_overlapped_steps_learn_the_same_bit_by_bit(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    plain = SmallTraining(config)
+    reference = plain.train(NUM_EPOCHS)
+    training = SmallTraining(config)
+    told: list[str] = []
+    steps = OverlappedSteps(
+        training.model,
+        training.optimizer,
+        CPU,
+        before=lambda: told.append("before"),
+        lap=told.append,
+    )
+    losses = []
+    for epoch in range(NUM_EPOCHS):  # the pipeline runs empty at the end of each, as in the loop
+        for terms in steps(training.builder.epoch(epoch)):
+            losses.append(float(terms.total.detach()))
+    assert losses == reference
+    assert told == ["before", "forward", "backward_and_update"] * len(reference)
+    for name, value in training.model.state_dict().items():
+        other = plain.model.state_dict()[name]
+        if name.startswith(PREFIX):
+            value, other = (x.local_shards()[0].tensor for x in (value, other))
+        assert torch.equal(value, other), name
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_the_pipeline_finds_the_input_of_the_tables(tmp_path: Path) -> None:
+    training = SmallTraining(small_config(tmp_path))
+    tables = training.model.module.embedding_bags
+    steps = OverlappedSteps(training.model, training.optimizer, CPU)
+    list(steps(training.batches(1)))
+    # Were the input not understood, the tables would keep their own forward, and nothing overlap.
+    assert steps._pipeline._pipelined_modules == [tables]
+    assert tables.is_pipelined
+    forward = tables.forward
+    with pytest.raises(AssertionError, match="input_dist of embedding_bags is not available"):
+        training.model(next(training.batches(1)))
+    steps.detach()
+    assert tables.forward != forward
+    training.model(next(training.batches(1)))
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_towers_in_bf16_give_nearly_the_same_losses(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    reference = SmallTraining(config).train(NUM_EPOCHS)
+    training = SmallTraining(config)
+    steps = OverlappedSteps(training.model, training.optimizer, CPU, towers_dtype=torch.bfloat16)
+    terms = list(steps(training.batches(NUM_EPOCHS)))
+    losses = [float(each.total.detach()) for each in terms]
+    assert losses != reference
+    assert losses == pytest.approx(reference, rel=0.02)
+    assert all(each.total.dtype == torch.float32 for each in terms)
+    assert all(value.dtype == torch.float32 for value in training.model.parameters())
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_a_failing_batch_ends_the_steps_with_its_error(tmp_path: Path) -> None:
+    training = SmallTraining(small_config(tmp_path))
+
+    def broken() -> object:
+        yield next(training.batches(1))
+        raise OSError("a shard is damaged")
+
+    steps = OverlappedSteps(training.model, training.optimizer, CPU)
+    with pytest.raises(OSError, match="a shard is damaged"):
+        list(steps(broken()))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_every_tensor_of_a_batch_is_pinned_for_cuda(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = SmallTraining(small_config(tmp_path))
+    batch = next(training.batches(1))
+    assert list(pinned(iter([batch]), CPU)) == [batch]
+    pages: list[torch.Tensor] = []
+
+    def copy(tensor: torch.Tensor) -> torch.Tensor:  # what CUDA does, without its page locks
+        pages.append(tensor.clone())
+        return pages[-1]
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", copy)
+    (copied,) = pinned(iter([batch]), torch.device("cuda"))
+    locked = {page.data_ptr() for page in pages}
+    for name, value in vars(copied).items():
+        before = getattr(batch, name)
+        if isinstance(value, torch.Tensor):
+            assert value.numel() == 0 or value.data_ptr() in locked, name
+            assert torch.equal(value, before)
+        elif isinstance(value, int):
+            assert value == before
+    assert isinstance(copied, Batch)
+    features = copied.features
+    assert {features.values().data_ptr(), features.lengths().data_ptr()} <= locked
+    assert features.stride() == batch.features.stride()
+    assert torch.equal(features.lengths(), batch.features.lengths())
