@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from math import log
 
 import ibis
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from longtail.correlation.associations import (
     strongest_value_pairs,
 )
 from longtail.correlation.mutual_information import joint_weights
+from longtail.correlation.sample import sampled
 
 Catalogue = Callable[..., ibis.Table]
 values = st.sampled_from(["", "a", "NUL \0", "emoji 🐍", "\x1b[31m", None])
@@ -140,3 +142,27 @@ def test_of_a_long_value_the_beginning_is_kept(catalogue: Catalogue) -> None:
     (pair,) = associations(table, ["left", "right"], "value")
     value = pair["value_pairs"][0]["values"][0]
     assert value == "x" * (MAX_CHARACTERS - 1) + "…"
+
+
+def test_of_a_large_catalogue_a_sample_is_read(catalogue: Catalogue) -> None:
+    generator = np.random.default_rng(0)
+    sections = generator.choice(["net", "web", "doc"], 8_000, p=[0.5, 0.3, 0.2])
+    tags = np.where(generator.random(8_000) < 0.9, sections, "other")
+    table = catalogue(
+        item_id=pa.array(range(8_000)), section=pa.array(sections), tag=pa.array(tags)
+    )
+    names = ["item_id", "section", "tag"]
+    whole = associations(table, names, "value")[2]["value_pairs"]
+    part = associations(table, names, "value", max_items=3_000)[2]["value_pairs"]  # a quarter
+    assert [each["values"] for each in part[:3]] == [each["values"] for each in whole[:3]]
+    for estimated, exact in zip(part[:3], whole[:3], strict=True):
+        assert estimated["items"] != exact["items"]
+        assert estimated["items"] == pytest.approx(exact["items"], rel=0.15)
+        assert estimated["lift"] == pytest.approx(exact["lift"], rel=0.15)
+    # A table that is a sample already is halved further, and not by the same halves again.
+    quarter = sampled(table, "item_id", 2)
+    again = associations(quarter, names, "value", halvings=2, max_items=3_000)[2]["value_pairs"]
+    assert again == part
+    eighth = associations(quarter, names, "value", halvings=2, max_items=1_200)[2]["value_pairs"]
+    assert eighth[0]["items"] == pytest.approx(whole[0]["items"], rel=0.15)
+    assert eighth[0]["items"] != part[0]["items"]

@@ -82,7 +82,7 @@ def _mine(config: Config, as_of: date, measure: Measure) -> dict[str, Any]:
     check_overrides(features, settings.never_mask, settings.always_together)  # before the work
     with measured_items(config, as_of, features) as items:
         figures = measure_items(config, as_of, items, features, measure)
-        pairs = associations(items.table, features, settings.missing)
+        pairs = associations(items.table, features, settings.missing, halvings=items.halvings)
     plan = masking_plan(features, figures.matrix, settings.never_mask, settings.always_together)
     log.info(
         "%s of %d feature pairs measured in %.1f s",
