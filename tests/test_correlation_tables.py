@@ -28,6 +28,9 @@ def document(num_features: int, measure: str = "normalized", **overrides: Any) -
         "matrix": matrix.tolist(),
         "plan": plan_of(names, matrix, **overrides),
         "associations": [],
+        "errors": None,
+        "sample_fraction": 1.0,
+        "num_items": 63_436,
     }
 
 
@@ -39,11 +42,16 @@ def lines(*renderables: RenderableType) -> list[str]:
     return stream.getvalue().splitlines()
 
 
+@pytest.mark.parametrize("sample", [False, True])
 @pytest.mark.parametrize("num_features", [1, 2, 5, 10, 25, 40])
-def test_every_pair_stands_once_where_its_numbers_say(num_features: int) -> None:
+def test_every_pair_stands_once_where_its_numbers_say(num_features: int, sample: bool) -> None:
     shown = document(num_features)
     matrix = shown["matrix"]
+    if sample:
+        shown["errors"] = (np.array(matrix) / 9).tolist()
+        shown |= {"sample_fraction": 0.25, "num_items": 15_859}
     printed = lines(CorrelationMatrix(shown))
+    assert ("15,859 items, 25.00%" in printed[0]) == sample
     assert all(cell_len(line) <= 80 for line in printed)
     found: dict[tuple[int, int], str] = {}
     columns: list[int] = []
@@ -56,7 +64,10 @@ def test_every_pair_stands_once_where_its_numbers_say(num_features: int) -> None
             cells = words[2:]
             found |= {(row, column): cell for column, cell in zip(columns, cells, strict=False)}
     assert found == {
-        (row, column): "·" if row == column else short_number(matrix[row][column])
+        (row, column): "·"
+        if row == column
+        else short_number(matrix[row][column])
+        + (f"±{short_number(matrix[row][column] / 9)}" if sample else "")
         for row in range(num_features)
         for column in range(row + 1)
     }

@@ -70,8 +70,14 @@ def test_figures_stand_in_their_cells_and_not_on_the_diagonal() -> None:
     }
     assert "2023-06-10" in figure.get_suptitle()
     assert "adjusted for chance" in figure.get_suptitle()
+    assert "sample" not in figure.get_suptitle()
     scale = panels(figure)[0].images[0].get_clim()
     assert scale == (0.0, 0.999)  # the diagonal has no part in it
+
+
+def test_a_sample_is_called_one() -> None:
+    part = heat_map(["a"], np.eye(1), {}, measure="m", as_of="2023-06-10", sample_fraction=0.125)
+    assert "a sample of 12.50%" in part.get_suptitle()
 
 
 def test_entropies_are_shown_where_they_are_the_diagonal() -> None:

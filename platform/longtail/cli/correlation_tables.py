@@ -21,24 +21,33 @@ class CorrelationMatrix:
     """The matrix, each pair once: features are numbered, so that many fit beside each other.
 
     What the terminal is too narrow for stands below, in blocks of columns. Figures above half of
-    the highest are bold, those below a tenth of it dim.
+    the highest are bold, those below a tenth of it dim. Of a sample, each figure's error stands
+    beside it.
 
     Args:
-        document: `measure`, `features` and `matrix` are read.
+        document: `measure`, `features`, `matrix`, `errors`, `sample_fraction` and `num_items` are
+            read.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._names: Sequence[str] = document["features"]
         self._matrix: Sequence[Sequence[float]] = document["matrix"]
-        self._measure: str = document["measure"]
+        self._errors: Sequence[Sequence[float]] | None = document["errors"]
+        self._cell_width = CELL if self._errors is None else CELL + len("±.02")
+        self._title = f"Item features: {document['measure'].replace('_', ' ')}"
+        if self._errors is not None:
+            share = document["sample_fraction"]
+            self._title += f", of {document['num_items']:,} items, {share:.2%} of the catalogue"
+        # Elsewhere it is a 1 that says nothing.
+        self._diagonal_is_entropy = document["measure"] == "mutual_information"
         pairs = (value for row, values in enumerate(self._matrix) for value in values[:row])
         self._highest = max(pairs, default=0.0)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         labels = [Text(readable_value(name, NAME)) for name in self._names]
         beside = len(f"{len(labels)} ") + max(label.cell_len for label in labels) + 1
-        num_columns = max((options.max_width - beside) // CELL, 1)
-        yield Text(f"Item features: {self._measure.replace('_', ' ')}", style="bold")
+        num_columns = max((options.max_width - beside) // self._cell_width, 1)
+        yield Text(self._title, style="bold")
         for first in range(0, len(labels), num_columns):
             yield Text()
             yield self._block(labels, range(first, min(first + num_columns, len(labels))))
@@ -50,7 +59,7 @@ class CorrelationMatrix:
         table.add_column("", no_wrap=True)
         for column in columns:
             table.add_column(
-                str(column + 1), justify="right", no_wrap=True, min_width=CELL - 1, max_width=CELL
+                str(column + 1), justify="right", no_wrap=True, min_width=self._cell_width - 1
             )
         for row in range(columns[0], len(labels)):
             cells = (self._cell(row, column) for column in columns if column <= row)
@@ -59,14 +68,14 @@ class CorrelationMatrix:
 
     def _cell(self, row: int, column: int) -> Text:
         value = self._matrix[row][column]
-        if row == column:
-            # A 1 that says nothing, but for the raw measure, where it is the entropy.
-            is_entropy = self._measure == "mutual_information"
-            return Text(short_number(value) if is_entropy else "·", style="dim")
-        style = (
-            "dim" if value < 0.1 * self._highest else "bold" if value > 0.5 * self._highest else ""
-        )
-        return Text(short_number(value), style=style)
+        figure = short_number(value)
+        if row == column and not self._diagonal_is_entropy:
+            return Text("·", style="dim")
+        if self._errors is not None:
+            figure += f"±{short_number(self._errors[row][column])}"
+        if row == column or value < 0.1 * self._highest:
+            return Text(figure, style="dim")
+        return Text(figure, style="bold" if value > 0.5 * self._highest else "")
 
 
 def masking_plan(document: Mapping[str, Any]) -> Table:

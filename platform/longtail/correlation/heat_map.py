@@ -47,6 +47,7 @@ def heat_map(
     *,
     measure: str,
     as_of: str,
+    sample_fraction: float = 1.0,
 ) -> "Figure":
     """Draw the matrix as colours and figures, and beside it what each seed masks.
 
@@ -58,6 +59,7 @@ def heat_map(
             features that are no seed are never masked.
         measure: what the matrix holds.
         as_of: the day of the catalogue.
+        sample_fraction: the share of the catalogue that was measured.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -75,7 +77,8 @@ def heat_map(
     for axes in (upper, lower):
         _name_cells(axes, features)
     name = NAMES.get(measure, measure.replace("_", " "))
-    figure.suptitle(f"Item features as of {as_of}: {name}", fontsize=13)
+    sample = f" (a sample of {sample_fraction:.2%})" if sample_fraction < 1.0 else ""
+    figure.suptitle(f"Item features as of {as_of}: {name}{sample}", fontsize=13)
     return figure
 
 

@@ -114,5 +114,6 @@ def _draw(document: dict[str, Any], path: Path, as_of: date) -> None:
         document["plan"],
         measure=document["measure"],
         as_of=as_of.isoformat(),
+        sample_fraction=document["sample_fraction"],
     )
     save_heat_map(path, figure)
