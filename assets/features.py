@@ -2,6 +2,7 @@
 
 from dagster import AssetExecutionContext, DataVersion, MaterializeResult, asset
 
+from assets.associations import association_table
 from assets.metadata import figures, image, table
 from assets.partitions import DAILY
 from assets.resources import Project
@@ -53,7 +54,7 @@ def vocabularies(context: AssetExecutionContext, project: Project) -> Materializ
 def feature_correlations(
     context: AssetExecutionContext, project: Project
 ) -> MaterializeResult[None]:
-    """Mutual information between item features over the catalogue, and the masking plan."""
+    """How item features correlate over the catalogue, which values make them, what is masked."""
     from longtail.artifacts import RunPaths
     from longtail.correlation.mine import mine_correlations
 
@@ -62,13 +63,19 @@ def feature_correlations(
         document = mine_correlations(config, as_of)
         folder = RunPaths(config, as_of).correlations
         plan = [
-            {"seed": seed, "masked": ", ".join(masked)} for seed, masked in document["plan"].items()
+            {"seed": seed, "masked": ", ".join(document["plan"][seed])}
+            for seed in document["features"]
+            if seed in document["plan"]
         ]
         return MaterializeResult(
             metadata={
                 "measure": str(document["measure"]),
                 "heat_map": image(folder / "heat_map.png", "correlation of item features"),
-                "masking_plan": table(plan),
+                "associations": association_table(document),
+                "num_items": document["num_items"],
+                "sample_fraction": document["sample_fraction"],
                 "folder": str(folder),
+                # A table has at least one row, and there is none with fewer than two features.
+                **({"masking_plan": table(plan)} if plan else {}),
             }
         )
