@@ -10,7 +10,7 @@ from sklearn.metrics import mutual_info_score
 from longtail.artifacts import RunPaths, write_json
 from longtail.config import Config, CorrelationConfig
 from longtail.correlation.mine import mine_correlations
-from longtail.errors import LongtailError
+from longtail.errors import InputError, LongtailError
 from longtail.features.schema import Feature, Schema
 
 DAY = date(2025, 8, 9)
@@ -79,3 +79,28 @@ def test_another_measure_is_shown_but_training_keeps_the_configured_one(config: 
 def test_says_what_to_run_first(config: Config) -> None:
     with pytest.raises(LongtailError, match="longtail run"):
         mine_correlations(config, date(2025, 8, 10))
+
+
+def test_overrides_come_from_the_configuration(config: Config) -> None:
+    groups = (("item_id", "tags"),)
+    settings = config.correlation.model_copy(update={"always_together": groups})
+    document = mine_correlations(config.model_copy(update={"correlation": settings}), DAY)
+    assert document["plan"]["tags"] == ["tags", "item_id"]
+    assert document["plan"]["section"] == ["section"]  # the group would leave nothing to see
+
+
+def test_overrides_that_cannot_be_done_are_refused_before_anything_is_read(config: Config) -> None:
+    (RunPaths(config, DAY).catalogue / "items.parquet").unlink()
+    for update in ({"never_mask": ("sections",)}, {"always_together": (("section", "tag"),)}):
+        settings = config.correlation.model_copy(update=update)
+        with pytest.raises(InputError, match=f"correlation.{next(iter(update))}"):
+            mine_correlations(config.model_copy(update={"correlation": settings}), DAY)
+    assert not RunPaths(config, DAY).correlations.exists()
+
+
+def test_associations_are_kept_with_the_figures(config: Config) -> None:
+    pairs = {
+        tuple(each["features"]): each for each in mine_correlations(config, DAY)["associations"]
+    }
+    assert list(pairs) == [("item_id", "section"), ("item_id", "tags"), ("section", "tags")]
+    assert pairs["item_id", "tags"]["near_unique"][0] == "item_id"
