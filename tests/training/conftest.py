@@ -5,6 +5,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from longtail.config import Config
+from tests.training.small_run import make_run_config
+
 
 @pytest.fixture
 def one_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -17,3 +20,8 @@ def one_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     torch.set_num_threads(threads)
     dist.destroy_process_group()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return make_run_config(tmp_path / "home")

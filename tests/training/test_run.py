@@ -1,109 +1,23 @@
 """Training on one rank: the encoder equals the sharded model, runs repeat and resume exactly."""
 
-import json
 import shutil
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-import torch.distributed as dist
 
-from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
-from longtail.config import Config, SelfSupervisionConfig, TrainingConfig
-from longtail.correlation.masking_plan import masking_plan
-from longtail.dataset.batches import BatchBuilder
-from longtail.dataset.training_set import TrainingSet, load_training_set
+from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.features.vocabulary import Vocabulary, load_vocabularies
 from longtail.training.bundle import load_encoder, write_encoder
-from longtail.training.checkpoint import Checkpointer
 from longtail.training.checkpoint_files import checkpoints, newest_checkpoint, read_tensors
-from longtail.training.interruption import StopRequest
-from longtail.training.loop import prefetched, train
-from longtail.training.meter import Meter
-from longtail.training.reports import JsonLines
-from longtail.training.sharding import build_model
+from longtail.training.loop import prefetched
 from longtail.training.warm_start import old_row_of_new, warm_start
-from tests.evaluation.small_project import make_config, make_day
-
-DAY = date(2023, 6, 10)
-CPU = torch.device("cpu")
-
-
-class Run:
-    """A model in training, with its own version folder."""
-
-    def __init__(self, config: Config, version: str, day: date = DAY) -> None:
-        self.config = config
-        self.paths = VersionPaths(config, version)
-        run = RunPaths(config, day)
-        self.training_set: TrainingSet = load_training_set(run.training_set)
-        self.paths.checkpoints.mkdir(parents=True, exist_ok=True)
-        write_json(self.paths.schema, self.training_set.schema.to_json())
-        write_json(self.paths.config, config.model_dump(mode="json"))
-        shutil.copytree(run.vocabularies, self.paths.vocabularies, dirs_exist_ok=True)
-        names = [feature.name for feature in self.training_set.schema.item]
-        self.model, self.optimizer = build_model(
-            self.training_set,
-            config,
-            num_rows=read_json(run.vocabularies / "stamp.json")["num_rows"],
-            plan=masking_plan(names, np.eye(len(names))),
-            device=CPU,
-        )
-        self.builder = BatchBuilder(self.training_set, config)
-        self.checkpointer = Checkpointer(
-            self.paths.checkpoints, self.model, self.optimizer, keep=100
-        )
-
-    def train(self, num_epochs: int) -> dict[str, Any]:
-        group = dist.new_group(backend="gloo")
-        settings = self.config.training
-        meter = Meter(
-            self.builder.examples,
-            log_every_steps=settings.log_every_steps,
-            device=CPU,
-            group=group,
-            reports=JsonLines(self.paths.training_log),
-            last_good=self.checkpointer.last_good,
-        )
-        return train(
-            self.model,
-            self.optimizer,
-            self.builder,
-            self.checkpointer,
-            meter,
-            StopRequest(group),
-            num_epochs=num_epochs,
-            checkpoint_every_steps=settings.checkpoint_every_steps,
-            device=CPU,
-        )
-
-    def losses(self) -> list[float]:
-        lines = self.paths.training_log.read_text().splitlines()
-        return [json.loads(line)["loss"] for line in lines]
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    made = make_config(tmp_path / "home").model_copy(
-        update={
-            "training": TrainingConfig(
-                batch_size=64,
-                table_learning_rate=0.05,
-                tower_learning_rate=0.025,
-                checkpoint_every_steps=3,
-                log_every_steps=1,
-                seed=7,
-            ),
-            "self_supervision": SelfSupervisionConfig(sample_size=20),
-        }
-    )
-    make_day(made, DAY, 40)
-    return made
+from tests.evaluation.small_project import make_day
+from tests.training.small_run import Run
 
 
 @pytest.mark.usefixtures("one_rank")

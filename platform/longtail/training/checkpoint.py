@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,11 @@ from longtail.training.progress import Progress
 from longtail.training.snapshot import snapshot
 
 log = logging.getLogger("longtail.training")
+
+_UNREADABLE = (
+    *(CheckpointException, LongtailError, OSError),
+    *(KeyError, ValueError, EOFError, pickle.UnpicklingError),
+)
 
 
 class Checkpointer:
@@ -75,28 +81,29 @@ class Checkpointer:
         """Model and optimizers; tensors are the live ones."""
         return {"model": self._model.state_dict(), "optim": self._optimizer.state_dict()}
 
-    def save(self, progress: Progress, *, loss: float) -> None:
+    def save(self, progress: Progress, *, loss: float) -> str | None:
         """Begin to write the state after a step; on every rank, at the same step.
 
-        It waits until the checkpoint before it is written. That one's failure is a warning: this
-        one may succeed.
+        It waits until the checkpoint before it is written.
 
         Args:
             progress: what the state has seen.
             loss: mean training loss since the checkpoint before; kept beside the state.
+
+        Returns:
+            Why the checkpoint before it could not be written, or None. This one may succeed.
         """
         if self._last_step == progress.step:
-            return
+            return None
         failure = self._finish()
-        if failure is not None:
-            log.warning("%s. Training goes on; the next checkpoint is tried in its turn", failure)
         self._last_step = progress.step
         state = {**self.state(), "random": {f"rank-{dist.get_rank()}": _random_state()}}
         if self._asynchronous:
             state = snapshot(state)
         self._pending = self._writer.submit(self._write, state, progress, loss)
         if not self._asynchronous:
-            self._pending.exception()
+            self._pending.exception()  # it is raised where the asynchronous one is
+        return failure
 
     def last_good(self) -> str:
         """Which checkpoint there is to fall back on, in words; on every rank."""
@@ -136,13 +143,13 @@ class Checkpointer:
             return Progress()
         folder = checkpoint_folder(self._folder, found[0])
         state = self.state()
-        prefix = f"rank-{dist.get_rank()}"
-        if any(name.startswith(f"random.{prefix}.") for name in stored_tensors(folder)):
-            state["random"] = {prefix: _random_state()}  # a rank that is new keeps its own
+        own = f"rank-{dist.get_rank()}"
         try:
+            if any(name.startswith(f"random.{own}.") for name in stored_tensors(folder)):
+                state["random"] = {own: _random_state()}  # a rank that is new keeps its own
             load(state, checkpoint_id=folder, process_group=self._group)
             progress = Progress.from_json(read_json(folder / PROGRESS))
-        except (CheckpointException, KeyError) as error:
+        except _UNREADABLE as error:
             raise LongtailError(
                 f"the checkpoint {folder} cannot be read ({_cause(error)}): remove that folder, "
                 "and the run goes on from the one before it"
@@ -150,7 +157,7 @@ class Checkpointer:
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optim"])
         if "random" in state:
-            _set_random_state(state["random"][prefix])
+            _set_random_state(state["random"][own])
         self._last_step = progress.step
         log.info("resumed from the checkpoint of step %d", progress.step)
         return progress

@@ -62,6 +62,7 @@ def version_name(config: Config, as_of: date) -> str:
         config.loss.model_dump(mode="json"),
         config.self_supervision.model_dump(mode="json"),
         config.training.model_dump(mode="json", exclude=_SPEED_SETTINGS),
+        config.sharding.learned,
         config.checkpoints.best_by,
         source_hash("model", "training"),
     )

@@ -20,7 +20,8 @@ class LogTail:
 
     Args:
         file: JSON lines; it may not be there yet, and a run that resumes writes it anew.
-        on_progress: called with each record. Without it, one record every few seconds is logged.
+        on_progress: called with each record of losses. Without it, one every few seconds is
+            logged. Warnings are logged in any case.
     """
 
     def __init__(self, file: Path, on_progress: Callable[[dict[str, Any]], None] | None) -> None:
@@ -43,7 +44,11 @@ class LogTail:
             content = handle.read()
         whole = content[: content.rfind(b"\n") + 1]
         self._position += len(whole)
-        records = [json.loads(line) for line in whole.splitlines()]
+        told = [json.loads(line) for line in whole.splitlines()]
+        for record in told:
+            if "warning" in record:
+                log.warning("%s", record["warning"])
+        records = [record for record in told if "loss" in record]
         if self._on_progress is not None:
             for record in records:
                 self._on_progress(record)

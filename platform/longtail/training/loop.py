@@ -11,6 +11,7 @@ from longtail.dataset.batches import BatchBuilder
 from longtail.training.checkpoint import Checkpointer
 from longtail.training.interruption import StopRequest, TrainingInterruptedError
 from longtail.training.meter import Meter
+from longtail.training.pipeline import pinned, training_steps
 
 Element = TypeVar("Element")
 _PREFETCHED_BATCHES = 4
@@ -55,20 +56,14 @@ def train(
     num_left = (num_epochs - progress.epoch) * builder.steps_per_epoch
     num_left -= progress.step_in_epoch(per_step)
     num_steps = progress.step + num_left
-    clock = meter.clock
     meter.begin(progress, num_steps)
+    clock = meter.clock
     model.train()
+    steps = training_steps(model, optimizer, device, before=stop.ask, lap=clock.device_lap)
     while progress.epoch < num_epochs:
         first_step = progress.step_in_epoch(per_step)
-        batches = prefetched(builder.epoch(progress.epoch, first_step=first_step))
-        for batch in clock.waits_for(batches):
-            stop.ask()
-            optimizer.zero_grad()
-            terms = model(batch.to(device))
-            clock.device_lap("forward")
-            terms.total.backward()
-            optimizer.step()
-            clock.device_lap("backward_and_update")
+        batches = prefetched(pinned(builder.epoch(progress.epoch, first_step=first_step), device))
+        for terms in steps(clock.waits_for(batches)):
             meter.add(progress, terms)
             progress = progress.after_step(per_step, examples.num_examples)
             stopping = stop.answer()
@@ -77,8 +72,9 @@ def train(
                 meter.report(model)
             clock.lap("reporting")
             if last or progress.step % checkpoint_every_steps == 0:
-                loss = meter.loss_since_checkpoint()
-                checkpointer.save(progress, loss=loss)
+                failure = checkpointer.save(progress, loss=meter.loss_since_checkpoint())
+                if failure is not None:
+                    meter.warn(f"{failure}. Training goes on; the next checkpoint is tried")
                 clock.lap("checkpoint")
             if last:
                 checkpointer.wait()

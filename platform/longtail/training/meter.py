@@ -117,6 +117,10 @@ class Meter:
         }
         self._reports.write(self._last)
 
+    def warn(self, message: str) -> None:
+        """Say something that people should act upon while the run goes on."""
+        self._reports.warn(self._step, message)
+
     def loss_since_checkpoint(self) -> float:
         """Mean loss since this was last asked, which is at every checkpoint; on every rank.
 

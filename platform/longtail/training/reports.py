@@ -26,6 +26,10 @@ class Reports(Protocol):
         """Take the record of an interval."""
         ...
 
+    def warn(self, step: int, message: str) -> None:
+        """Take what people should act upon while the run goes on."""
+        ...
+
 
 class NoReports:
     """Of the ranks but the first."""
@@ -37,6 +41,9 @@ class NoReports:
 
     def write(self, record: Record) -> None:
         """Nothing is told."""
+
+    def warn(self, step: int, message: str) -> None:
+        """Nothing is told: the first rank knows the same."""
 
 
 class JsonLines:
@@ -63,15 +70,20 @@ class JsonLines:
         with replaced_file(self._file) as temporary:
             lines = "".join(json.dumps(record) + "\n" for record in kept)
             temporary.write_text(lines, encoding="utf-8")
-        return kept[-1] if kept else {}
+        return next((record for record in reversed(kept) if "loss" in record), {})
 
     def write(self, record: Record) -> None:
-        """Append a line. A disk that is full must not end the run: a checkpoint may still fit."""
+        """Append a line. A disk that is full must not end the run: there may be room again."""
         try:
             with self._file.open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(record) + "\n")
         except OSError as error:
-            log.warning("the figures of step %d are lost: %s", record["step"], error)
+            log.warning("the record of step %d is lost: %s", record["step"], error)
+
+    def warn(self, step: int, message: str) -> None:
+        """A line of its own kind, `{"step", "warning"}`, for whoever follows the run."""
+        log.warning("%s", message)
+        self.write({"step": step, "warning": message})
 
 
 class TensorBoard:
@@ -98,6 +110,11 @@ class TensorBoard:
                 self._writer.add_scalar(name, value, record["step"])
         self._writer.flush()
 
+    def warn(self, step: int, message: str) -> None:
+        """A text beside the charts."""
+        self._writer.add_text("warning", message, step)
+        self._writer.flush()
+
 
 class Several:
     """Passes records on to all of several.
@@ -118,6 +135,11 @@ class Several:
         """Write to all."""
         for reports in self._reports:
             reports.write(record)
+
+    def warn(self, step: int, message: str) -> None:
+        """Warn everywhere."""
+        for reports in self._reports:
+            reports.warn(step, message)
 
 
 def require_tensorboard() -> None:

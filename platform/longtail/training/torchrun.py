@@ -168,8 +168,10 @@ def _forwarding_signals(process: subprocess.Popen[bytes]) -> Iterator[list[int]]
 
 def _interruption(paths: VersionPaths) -> str:
     steps = checkpoints(paths.checkpoints)
-    on = f"on after step {steps[-1]}" if steps else "to work from the beginning"
-    return f"training of {paths.version} was told to stop: the same command goes {on}"
+    again = (
+        f"goes on after step {steps[-1]}" if steps else "begins anew, for there is no checkpoint"
+    )
+    return f"training of {paths.version} was told to stop: the same command {again}"
 
 
 def _cause(output: Path) -> str:

@@ -78,6 +78,7 @@ def _train(
         num_rows=required_stamp(run.vocabularies, made_by="dataset")["num_rows"],
         plan=read_json(paths.masking_plan)["plan"],
         device=device,
+        plan_file=paths.folder / "sharding_plan.json",
     )
     checkpointer = Checkpointer(
         paths.checkpoints,
@@ -150,7 +151,9 @@ def main() -> None:
     parser.add_argument("--version", required=True)
     parser.add_argument("--parent", default=None)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # Some library has set up logging when it was imported.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
+    logging.getLogger("longtail").setLevel(logging.INFO)
     config = load_config(arguments.config)
     try:
         run_rank(config, arguments.as_of, arguments.version, arguments.parent)

@@ -1,0 +1,149 @@
+"""What a run tells, and how it stops when its losses say so."""
+
+import json
+import math
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from longtail.config import Config
+from longtail.errors import InputError, LongtailError
+from longtail.training.checkpoint_files import checkpoints
+from longtail.training.clock import StepClock
+from longtail.training.meter import PARTS
+from longtail.training.reports import JsonLines, require_tensorboard
+from tests.training.small_run import CPU, Run
+
+
+def with_training(config: Config, **settings: int) -> Config:
+    training = config.training.model_copy(update=settings)
+    return config.model_copy(update={"training": training})
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_records_say_means_of_their_interval(config: Config) -> None:
+    each = Run(with_training(config, log_every_steps=1), "20230610-00000001")
+    each.train(3)
+    steps = [json.loads(line) for line in each.paths.training_log.read_text().splitlines()]
+    fives = Run(with_training(config, log_every_steps=5), "20230610-00000002")
+    start = time.perf_counter()
+    result = fives.train(3)
+    seconds = time.perf_counter() - start
+    records = [json.loads(line) for line in fives.paths.training_log.read_text().splitlines()]
+    num_steps = 3 * fives.builder.steps_per_epoch
+    assert [r["step"] for r in records] == [*range(5, num_steps, 5), num_steps]
+    first = 0
+    for record in records:
+        for name in ("loss", "main_loss", "self_supervised_loss"):
+            mean = np.mean([s[name] for s in steps[first : record["step"]]])
+            assert record[name] == pytest.approx(mean, abs=1e-9)
+        # The gradients are those of the last step.
+        norm = steps[record["step"] - 1]["tower_gradient_norm"]
+        assert record["tower_gradient_norm"] == pytest.approx(norm, rel=1e-6)
+        first = record["step"]
+    assert result["final_loss"] == records[-1]["loss"]
+    lengths = np.diff([0, *[r["step"] for r in records]])
+    parts = np.array([[r[f"seconds_{part}"] for part in PARTS] for r in records])
+    assert (parts >= 0).all()
+    assert 0 < (parts * lengths[:, None]).sum() < seconds
+    told = sum(64 * n / r["examples_per_second"] for n, r in zip(lengths, records, strict=True))
+    assert told < seconds
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_the_gradient_norm_is_that_of_the_towers(config: Config) -> None:
+    run = Run(with_training(config, log_every_steps=1), "20230610-00000001")
+    run.train(1)
+    squares = [
+        float((parameter.grad**2).sum())
+        for name, parameter in run.model.module.named_parameters()
+        if "tower" in name and parameter.grad is not None
+    ]
+    record = json.loads(run.paths.training_log.read_text().splitlines()[-1])
+    assert len(squares) > 4
+    assert record["tower_gradient_norm"] == pytest.approx(math.sqrt(sum(squares)), rel=1e-5)
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_a_run_that_diverges_names_step_examples_and_checkpoint(config: Config) -> None:
+    """It is found at the end of its interval, and no checkpoint is written from then on."""
+    run = Run(
+        with_training(config, log_every_steps=50, checkpoint_every_steps=2), "20230610-00000001"
+    )
+    forward, steps_per_epoch = run.model.module.forward, run.builder.steps_per_epoch
+    bad = steps_per_epoch + 1  # the second step of epoch 1: step number bad + 1
+
+    def diverging(batch: object) -> object:
+        if batch.step == bad:  # type: ignore[attr-defined]
+            with torch.no_grad():
+                run.model.module.item_tower.default.fill_(float("nan"))
+        return forward(batch)
+
+    run.model.module.forward = diverging
+    with pytest.raises(LongtailError) as caught:
+        run.train(4)
+    last = bad - bad % 2
+    message = str(caught.value)
+    assert f"the loss of step {bad + 1} is not finite on rank 0 (main nan" in message
+    found = re.search(r"examples (\d+) to (\d+) of the order of epoch (\d+)", message)
+    assert found is not None
+    first, end, epoch = map(int, found.groups())
+    assert (first, end, epoch) == (64, 127, 1)
+    assert f"The last good checkpoint is {run.paths.checkpoints / f'step-{last}'}" in message
+    assert checkpoints(run.paths.checkpoints)[-1] == last
+    # The examples are those of the batch.
+    order = run.builder.examples.epoch_order(epoch)
+    positions, counts = run.builder.examples.batch(order, 1)
+    assert positions[counts].tolist() == order[first : end + 1].tolist()
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_a_run_found_at_its_end_repeats_what_it_told(config: Config) -> None:
+    run = Run(config, "20230610-00000001")
+    result = run.train(2)
+    again = Run(config, "20230610-00000001").train(2)
+    assert again["num_steps"] == result["num_steps"]
+    assert again["final_loss"] == result["final_loss"]
+    assert again["examples_per_second"] > 0
+
+
+def test_a_log_that_goes_on_forgets_later_steps_and_half_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "training.jsonl"
+    lines = JsonLines(file)
+    assert lines.begin(0) == {}
+    for step in range(1, 6):
+        lines.write({"step": step, "loss": step / 2})
+    with file.open("a") as handle:
+        handle.write('{"step": 3, "lo')
+    assert lines.begin(3) == {"step": 3, "loss": 1.5}
+    lines.write({"step": 4, "loss": 9.0})
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(r["step"], r["loss"]) for r in records] == [(1, 0.5), (2, 1.0), (3, 1.5), (4, 9.0)]
+
+
+def test_the_clock_adds_up_parts() -> None:
+    def slow() -> object:
+        for number in range(3):
+            time.sleep(0.02)
+            yield number
+
+    clock = StepClock(CPU)
+    for _ in clock.waits_for(slow()):  # type: ignore[arg-type]
+        time.sleep(0.01)
+        clock.device_lap("forward")
+        clock.lap("reporting")
+    seconds = clock.read()
+    assert seconds["input"] >= 0.06
+    assert seconds["forward"] >= 0.03
+    assert seconds["reporting"] < seconds["forward"]
+    assert clock.read() == {}
+
+
+def test_tensorboard_has_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install tensorboard"):
+        require_tensorboard()
