@@ -143,3 +143,17 @@ def test_no_value_reaches_the_terminal_raw() -> None:
         assert value in text
     assert text.count("12,345,678") == 6
     assert text.count("99.9") == 6
+
+
+def test_where_nothing_correlates_nothing_is_listed() -> None:
+    shown = document(3)
+    shown["matrix"] = (np.eye(3) + 0.004).tolist()
+    pair = {"values": ["x", "y"], "items": 3.0, "lift": 1.1, "information": 0.001}
+    shown["associations"] = [
+        {
+            "features": ["a_feature_with_a_name_of_its_own", "f0"],
+            "near_unique": [],
+            "value_pairs": [pair],
+        }
+    ]
+    assert [line.strip() for line in lines(associations(shown))[-2:]] == ["none", ""]

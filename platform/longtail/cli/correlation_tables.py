@@ -11,6 +11,8 @@ from longtail.cli.tables import grid
 from longtail.correlation.readable import readable_value, short_number
 
 NUM_PAIRS = 8
+# A correlation that prints as 0 has nothing behind it.
+NEGLIGIBLE = 0.005
 NUM_VALUE_PAIRS = 3
 # Characters of a name in a narrow place, and elsewhere.
 NAME, WHOLE_NAME = 24, 60
@@ -121,7 +123,8 @@ def _strongest(document: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any],
 
     told = [pair for pair in document["associations"] if pair["value_pairs"]]
     for pair in sorted(told, key=correlation, reverse=True)[:NUM_PAIRS]:
-        yield pair, short_number(correlation(pair))
+        if correlation(pair) >= NEGLIGIBLE:
+            yield pair, short_number(correlation(pair))
 
 
 def _value_cell(value: str | int | None) -> Text:
