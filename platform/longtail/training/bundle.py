@@ -74,11 +74,12 @@ class Encoder(nn.Module):
                     torch.from_numpy(offsets_of(lengths[i])),
                     mode="mean",
                     include_last_offset=True,
-                ).float()
+                )
                 for i, feature in enumerate(features)
             ]
             present = torch.from_numpy(lengths.T > 0)
-            vectors[batch] = tower(torch.cat(pooled, dim=1), present).numpy()
+            inputs = torch.cat(pooled, dim=1).to(tower.default.dtype)  # tables may be fp16
+            vectors[batch] = tower(inputs, present).numpy()
         return vectors
 
 
@@ -102,7 +103,7 @@ def _model_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
     """The model's tensors by name, without those of the optimizers."""
     names = [name for name in stored_tensors(checkpoint) if name.startswith(_MODEL_PREFIX)]
     return {
-        name.removeprefix(_MODEL_PREFIX): tensor.float().contiguous()  # tables may be fp16
+        name.removeprefix(_MODEL_PREFIX): tensor.float().contiguous()
         for name, tensor in read_tensors(checkpoint, names).items()
     }
 
