@@ -49,6 +49,7 @@ class SmallTraining:
     def __init__(
         self, config: Config, *, world_size: int = 1, rank: int = 0, plan_file: Path | None = None
     ) -> None:
+        self.config = config
         run = RunPaths(config, DAY)
         self.training_set = load_training_set(run.training_set)
         self.num_rows: dict[str, int] = read_json(run.vocabularies / "stamp.json")["num_rows"]

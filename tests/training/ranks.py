@@ -1,0 +1,111 @@
+"""What each of two gloo ranks does in the tests of sharding: train, save, and tell."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from longtail.config import Config
+from longtail.dataset.batches import BatchBuilder
+from tests.training.small_training import PREFIX, SmallTraining, small_config
+
+# Of every table: what kinds there are on a CPU, alone and together. Embeddings are 8 wide.
+COLUMNS = {"sharding_types": ["column_wise"], "min_partition": 4}
+WHOLE = {"sharding_types": ["data_parallel"]}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "table_wise": {},
+    "column_wise": {"default": COLUMNS},
+    "data_parallel": {"default": WHOLE},
+    "mixed": {"tables": {"package": COLUMNS, "section": WHOLE}},
+    "row_wise_adagrad": {"optimizer": "row_wise_adagrad", "tables": {"section": WHOLE}},
+    "fp16": {"tables": {"package": {"data_type": "fp16"}}},
+}
+NUM_EPOCHS = 2
+
+
+def settings(home: Path, name: str) -> Config:
+    """A configuration of the settings; without self-supervision, whose mask the ranks share."""
+    return small_config(home, **SETTINGS[name])
+
+
+def start_weights(training: SmallTraining) -> dict[str, torch.Tensor]:
+    """Weights to start from, by table: the same whatever the ranks."""
+    generator = torch.Generator().manual_seed(5)
+    return {
+        table: 0.2 * torch.randn(rows, 8, generator=generator)
+        for table, rows in sorted(training.num_rows.items())
+    }
+
+
+def set_tables(model: Any, weights: dict[str, torch.Tensor]) -> None:
+    """Put weights into the tables, each rank into its own shards."""
+    for name, value in model.state_dict().items():
+        if not name.startswith(PREFIX):
+            continue
+        whole = weights[name.removeprefix(PREFIX).removesuffix(".weight")]
+        with torch.no_grad():
+            if isinstance(value, torch.Tensor) and not hasattr(value, "local_shards"):
+                value.copy_(whole)
+                continue
+            for shard in value.local_shards():
+                (row, column), (rows, columns) = (
+                    shard.metadata.shard_offsets,
+                    shard.metadata.shard_sizes,
+                )
+                part = whole[row : row + rows, column : column + columns]
+                shard.tensor.copy_(part)
+
+
+def state(training: SmallTraining) -> dict[str, Any]:
+    """What a checkpoint has of model and optimizer."""
+    return {"model": training.model.state_dict(), "optim": training.optimizer.state_dict()}
+
+
+@torch.no_grad()
+def evaluated(training: SmallTraining) -> float:
+    """The loss of one batch, the same whatever the ranks; all of them ask together."""
+    batch = next(BatchBuilder(training.training_set, training.config).epoch(0))
+    return float(training.model(batch).total)
+
+
+def run(rank: int, world_size: int, folder: str) -> None:
+    """Train with each setting, save, load into a fresh model, and train on in both."""
+    os.environ["LOCAL_WORLD_SIZE"] = str(world_size)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    place = Path(folder)
+    store = dist.FileStore(str(place / "store"), world_size)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size)
+    results: dict[str, Any] = {}
+    for name in SETTINGS:
+        config = settings(place / "home", name)
+
+        def fresh(config: Config = config) -> SmallTraining:
+            return SmallTraining(config, world_size=world_size, rank=rank)
+
+        training = fresh()
+        set_tables(training.model, start_weights(training))
+        losses = training.train(NUM_EPOCHS)
+        results[name] = {"losses": losses, "evaluated": evaluated(training)}
+        save(state(training), checkpoint_id=place / f"checkpoint-{name}")
+        loaded = fresh()
+        stored = state(loaded)
+        load(stored, checkpoint_id=place / f"checkpoint-{name}")
+        loaded.model.load_state_dict(stored["model"])
+        loaded.optimizer.load_state_dict(stored["optim"])
+        kinds = {
+            table: sharding.sharding_type
+            for table, sharding in training.model.module.embedding_bags.module_sharding_plan.items()
+        }
+        results[name] |= {
+            "goes on": training.train(1),
+            "resumed": loaded.train(1),
+            "kinds": kinds,
+        }
+    torch.save(results, place / f"rank-{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
