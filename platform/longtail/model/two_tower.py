@@ -1,6 +1,6 @@
 """The two-tower model: one lookup of all features, two towers, and the loss of a batch."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -15,9 +15,12 @@ from longtail.model.losses import batch_softmax, view_contrast
 from longtail.model.towers import Tower
 
 
-@dataclass(frozen=True)
-class LossTerms:
-    """The loss of one batch and its parts, scalars."""
+class LossTerms(NamedTuple):
+    """The loss of one batch and its parts, scalars.
+
+    A tuple, because DistributedDataParallel looks for the tensors of an output in the containers
+    that torch knows: in a dataclass it finds none, and then averages no gradient between ranks.
+    """
 
     total: torch.Tensor
     main: torch.Tensor
