@@ -340,6 +340,15 @@ class ShardingConfig(Section):
         return self
 
 
+class ComputeConfig(Section):
+    """What training computes with; results differ by rounding alone."""
+
+    products: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="the towers' matrix products; auto is bfloat16 where the processor has it",
+    )
+
+
 class EvaluationConfig(Section):
     """Exact full-catalogue retrieval on the held-out pairs."""
 
@@ -439,6 +448,7 @@ class Config(Section):
     sharding: ShardingConfig = ShardingConfig()
     checkpoints: CheckpointsConfig = CheckpointsConfig()
     reporting: ReportingConfig = ReportingConfig()
+    compute: ComputeConfig = ComputeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     study: StudyConfig = StudyConfig()
     gate: GateConfig = GateConfig()

@@ -1,5 +1,7 @@
 """The losses against loops in float64 that share no code with them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -45,7 +47,8 @@ class Case:
         distinct = [candidate(item) for item in sorted(set(items))]
         candidates = distinct + self.sampled
         queries = np.array([example.vector for example in self.examples])
-        self.scores = torch.from_numpy(queries @ np.array([c.vector for c in candidates]).T)
+        self.vectors = torch.from_numpy(queries), double([c.vector for c in candidates])
+        self.scores = self.vectors[0] @ self.vectors[1].T
         self.tensors = {
             "positive": torch.tensor([sorted(set(items)).index(item) for item in items]),
             "weight": double([example.weight for example in self.examples]),
@@ -63,7 +66,29 @@ class Case:
 
 
 def double(values: list[float]) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
+    return torch.tensor(np.array(values), dtype=torch.float64)
+
+
+def softmax_of(scores: torch.Tensor, *, excluded: torch.Tensor, **options: Any) -> torch.Tensor:
+    """The loss of given scores: those of the queries with the unit vectors as candidates.
+
+    Args:
+        scores: `[N, C]`.
+        excluded: `[N, C]` bool. Every other column goes in as one of an unborn candidate, the rest
+            as pairs.
+        options: of `batch_softmax`.
+    """
+    late = torch.arange(0, scores.shape[1], 2)
+    pairs = excluded.clone()
+    pairs[:, late] = False
+    example, candidate = pairs.nonzero(as_tuple=True)
+    return batch_softmax(
+        scores,
+        torch.eye(scores.shape[1], dtype=scores.dtype),
+        excluded=(example, candidate),
+        unborn=(late, excluded[:, late]),
+        **options,
+    )
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
@@ -85,7 +110,7 @@ def test_batch_softmax_equals_the_loop(
 ) -> None:
     case = Case(seed, num_examples, num_sampled, corrected=True)
     options = {"temperature": temperature, "correct_positive": correct_positive}
-    loss = batch_softmax(case.scores, **case.tensors, logq_strength=strength, **options)
+    loss = softmax_of(case.scores, **case.tensors, logq_strength=strength, **options)
     reference = main_loss(case.examples, case.sampled, strength=strength, **options)
     assert loss.item() == pytest.approx(reference, rel=1e-9, abs=1e-9)
 
@@ -94,7 +119,7 @@ def test_batch_softmax_equals_the_loop(
 def test_batch_softmax_without_correction_equals_the_loop(num_sampled: int) -> None:
     case = Case(3, 12, num_sampled, corrected=False)
     for strength in (0.0, 1.0):
-        loss = batch_softmax(case.scores, **case.tensors, temperature=0.3, logq_strength=strength)
+        loss = softmax_of(case.scores, **case.tensors, temperature=0.3, logq_strength=strength)
         reference = main_loss(case.examples, case.sampled, temperature=0.3)
         assert loss.item() == pytest.approx(reference, rel=1e-9)
 
@@ -102,10 +127,10 @@ def test_batch_softmax_without_correction_equals_the_loop(num_sampled: int) -> N
 def test_strength_zero_is_no_correction_and_one_is_the_default() -> None:
     case, plain = Case(5, 9, 4, corrected=True), Case(5, 9, 4, corrected=False)
     tensors = {**plain.tensors, "expected": case.tensors["expected"]}
-    none = batch_softmax(plain.scores, **plain.tensors, temperature=0.3)
-    zero = batch_softmax(plain.scores, **tensors, temperature=0.3, logq_strength=0.0)
-    one = batch_softmax(plain.scores, **tensors, temperature=0.3, logq_strength=1.0)
-    full = batch_softmax(plain.scores, **tensors, temperature=0.3)
+    none = softmax_of(plain.scores, **plain.tensors, temperature=0.3)
+    zero = softmax_of(plain.scores, **tensors, temperature=0.3, logq_strength=0.0)
+    one = softmax_of(plain.scores, **tensors, temperature=0.3, logq_strength=1.0)
+    full = softmax_of(plain.scores, **tensors, temperature=0.3)
     assert zero.item() == pytest.approx(none.item(), rel=1e-12)
     assert one.item() == full.item() != pytest.approx(none.item(), rel=1e-3)
 
@@ -119,14 +144,14 @@ def test_a_candidate_that_counts_half_twice_counts_once() -> None:
     for name in ("expected", "excluded"):
         halves[name] = torch.cat([case.tensors[name], case.tensors[name][..., last:]], dim=-1)
     scores = torch.cat([case.scores, case.scores[:, last:]], dim=1)
-    whole = batch_softmax(case.scores, **case.tensors, temperature=0.1)
-    assert batch_softmax(scores, **halves, temperature=0.1).item() == pytest.approx(whole.item())
+    whole = softmax_of(case.scores, **case.tensors, temperature=0.1)
+    assert softmax_of(scores, **halves, temperature=0.1).item() == pytest.approx(whole.item())
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.01])
 def test_a_candidate_of_weight_zero_is_none(temperature: float) -> None:
     case = Case(7, 8, 0, corrected=True)
-    without = batch_softmax(case.scores, **case.tensors, temperature=temperature)
+    without = softmax_of(case.scores, **case.tensors, temperature=temperature)
     # The best of all candidates for every query, were it one.
     scores = torch.cat([case.scores, case.scores.max() + torch.ones(8, 1)], dim=1)
     scores.requires_grad_()
@@ -134,7 +159,7 @@ def test_a_candidate_of_weight_zero_is_none(temperature: float) -> None:
     tensors["repeats"] = torch.cat([tensors["repeats"], double([0.0])])
     tensors["expected"] = torch.cat([tensors["expected"], double([0.02])])
     tensors["excluded"] = torch.cat([tensors["excluded"], torch.zeros(8, 1, dtype=bool)], dim=1)
-    loss = batch_softmax(scores, **tensors, temperature=temperature)
+    loss = softmax_of(scores, **tensors, temperature=temperature)
     assert loss.item() == pytest.approx(without.item(), rel=1e-12)
     loss.backward()
     assert torch.isfinite(scores.grad).all()
@@ -145,11 +170,11 @@ def test_examples_of_weight_zero_count_for_nothing() -> None:
     case = Case(8, 6, 3, corrected=True)
     tensors = dict(case.tensors)
     tensors["weight"] = tensors["weight"] * double([1, 1, 0, 1, 0, 0])
-    loss = batch_softmax(case.scores, **tensors, temperature=0.3)
+    loss = softmax_of(case.scores, **tensors, temperature=0.3)
     kept = torch.tensor([0, 1, 3])
     for name in ("positive", "weight", "excluded"):
         tensors[name] = tensors[name][kept]
-    fewer = batch_softmax(case.scores[kept], **tensors, temperature=0.3)
+    fewer = softmax_of(case.scores[kept], **tensors, temperature=0.3)
     assert loss.item() == pytest.approx(fewer.item(), rel=1e-12)
 
 
@@ -172,19 +197,44 @@ def test_view_contrast_goes_one_way_only() -> None:
 @pytest.mark.parametrize("corrected", [True, False])
 @pytest.mark.parametrize("correct_positive", [True, False])
 @pytest.mark.parametrize("strength", [0.3, 1.0])
-def test_gradients_of_batch_softmax(
-    corrected: bool, correct_positive: bool, strength: float
-) -> None:
+def test_gradients_of_softmax_of(corrected: bool, correct_positive: bool, strength: float) -> None:
     case = Case(1, 5, 4, corrected=corrected)
     options = {
         "temperature": 0.5,
         "logq_strength": strength,
         "correct_positive": correct_positive,
     }
+    excluded = case.tensors.pop("excluded").nonzero(as_tuple=True)
     assert torch.autograd.gradcheck(
-        lambda scores: batch_softmax(scores, **case.tensors, **options),
-        case.scores.requires_grad_(),
+        lambda queries, candidates: batch_softmax(
+            queries, candidates, excluded=excluded, **case.tensors, **options
+        ),
+        [vectors.requires_grad_() for vectors in case.vectors],
     )
+
+
+@pytest.mark.parametrize("num_sampled", [0, 7])
+def test_scores_are_products_of_the_vectors(num_sampled: int) -> None:
+    case = Case(4, 9, num_sampled, corrected=True)
+    of_scores = softmax_of(case.scores, **case.tensors, temperature=0.3)
+    excluded = case.tensors.pop("excluded").nonzero(as_tuple=True)
+    loss = batch_softmax(*case.vectors, excluded=excluded, **case.tensors, temperature=0.3)
+    assert loss.item() == pytest.approx(of_scores.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("num_sampled", [0, 30])
+def test_gradients_of_low_precision_are_near(num_sampled: int) -> None:
+    case = Case(2, 40, num_sampled, corrected=True)
+    vectors = [torch.nn.functional.normalize(v).requires_grad_() for v in case.vectors]
+    excluded = case.tensors.pop("excluded").nonzero(as_tuple=True)
+    gradients = []
+    for dtype in (None, torch.bfloat16):
+        loss = batch_softmax(
+            *vectors, excluded=excluded, **case.tensors, temperature=0.1, product_dtype=dtype
+        )
+        gradients.append(torch.cat([g.ravel() for g in torch.autograd.grad(loss, vectors)]))
+    exact, near = gradients
+    assert 0 < (near - exact).norm() / exact.norm() < 0.01
 
 
 def test_gradients_of_view_contrast() -> None:

@@ -46,6 +46,11 @@ def filled_by_hand(
     return torch.stack(rows)
 
 
+def parts(pooled: torch.Tensor, present: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """The two arguments that a tower takes."""
+    return list(pooled.split(DIMS, dim=1)), (~present).to(pooled.dtype)
+
+
 def same_gradients(
     model: Tower, values: torch.Tensor, left: torch.Tensor, right: torch.Tensor
 ) -> bool:
@@ -63,7 +68,7 @@ def same_gradients(
 
 def test_vectors_have_unit_length() -> None:
     _, pooled, present = inputs(7)
-    vectors = tower()(pooled, present)
+    vectors = tower()(*parts(pooled, present))
     assert vectors.shape == (7, 3)
     assert vectors.norm(dim=1).tolist() == pytest.approx([1.0] * 7)
 
@@ -78,26 +83,18 @@ def test_a_tower_is_its_matrices() -> None:
         if number < len(layers) - 1:
             hidden = np.maximum(hidden, 0)
     wanted = hidden / np.sqrt((hidden**2).sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(model(pooled, present).detach().numpy(), wanted, atol=1e-12)
+    np.testing.assert_allclose(model(*parts(pooled, present)).detach().numpy(), wanted, atol=1e-12)
 
 
-def test_a_missing_feature_is_its_learned_default() -> None:
-    model = tower()
-    values, pooled, present = inputs(5)
-    filled, wanted = (
-        model.fill(pooled, present),
-        filled_by_hand(model, pooled, present, (False,) * 4),
-    )
-    assert torch.equal(filled, wanted)
-    assert same_gradients(model, values, model.first(filled), model.first(wanted))
-
-
-@pytest.mark.parametrize("hidden", FLAGS)
-def test_a_hidden_feature_is_its_learned_default(hidden: tuple[bool, ...]) -> None:
+@pytest.mark.parametrize("hidden", [None, *FLAGS])
+def test_a_missing_or_hidden_feature_is_its_learned_default(
+    hidden: tuple[bool, ...] | None,
+) -> None:
     model = tower()
     values, pooled, present = inputs(6)
-    masked = model.first_masked(model.fill(pooled, present), hidden)
-    wanted = model.first(filled_by_hand(model, pooled, present, hidden))
+    masked = model.first(*parts(pooled, present), hidden=hidden)
+    filled = filled_by_hand(model, pooled, present, hidden or (False,) * 4)
+    wanted = model.input_layer(filled)
     assert torch.allclose(masked, wanted, atol=1e-12)
     assert same_gradients(model, values, model.rest(masked), model.rest(wanted))
 
@@ -108,14 +105,20 @@ def test_three_views_in_one_pass_equal_three_passes(hidden_in: tuple[int, ...]) 
     model = tower()
     values, pooled, present = inputs(6)
     mask = Mask(tuple(v == 1 for v in hidden_in), tuple(v == 2 for v in hidden_in))
+    masked, unmasked = slice(2, 5), slice(0, 4)
 
-    def plain_pass(hidden: tuple[bool, ...]) -> torch.Tensor:
-        visible = ~torch.tensor(hidden)
-        columns = visible.repeat_interleave(torch.tensor(DIMS))
-        return model.rest(model.first(model.fill(pooled * columns, present & visible)))
+    def plain_pass(hidden: tuple[bool, ...], rows: slice) -> torch.Tensor:
+        filled = filled_by_hand(model, pooled, present, hidden)
+        return model.rest(model.input_layer(filled[rows]))
 
-    wanted = [plain_pass(hidden) for hidden in ((False,) * 4, mask.first, mask.second)]
-    views = [model.rest(view) for view in model.first_by_mask(model.fill(pooled, present), mask)]
+    wanted = [
+        *(plain_pass(hidden, masked) for hidden in (mask.first, mask.second)),
+        plain_pass((False,) * 4, unmasked),
+    ]
+    first_layers = model.first_of_views(
+        *parts(pooled, present), mask, masked=masked, unmasked=unmasked
+    )
+    views = [model.rest(view) for view in first_layers]
     for view, reference in zip(views, wanted, strict=True):
         assert torch.allclose(view, reference, atol=1e-12)
         assert same_gradients(model, values, view, reference)
@@ -129,10 +132,13 @@ def test_three_views_of_any_tower(data: st.DataObject, dims: list[int]) -> None:
     torch.manual_seed(data.draw(st.integers(0, 1000)))
     model = Tower(dims, hidden=[4], output_dim=2).double()
     filled = torch.randn(3, sum(dims), dtype=torch.float64)
+    nothing_missing = torch.zeros(3, len(dims), dtype=torch.float64)
     mask = Mask(tuple(v == 1 for v in hidden_in), tuple(v == 2 for v in hidden_in))
     assert mask.is_complementary
-    views = model.first_by_mask(filled, mask)
-    for view, hidden in zip(views, ([False] * len(dims), mask.first, mask.second), strict=True):
+    views = model.first_of_views(
+        filled.split(dims, dim=1), nothing_missing, mask, masked=slice(3), unmasked=slice(3)
+    )
+    for view, hidden in zip(views, (mask.first, mask.second, [False] * len(dims)), strict=True):
         inputs = filled.clone()
         for feature, is_hidden in enumerate(hidden):
             if is_hidden:

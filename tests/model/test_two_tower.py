@@ -412,3 +412,27 @@ def test_towers_start_apart_where_the_configuration_says_so() -> None:
     assert not torch.isin(item.default, query.default).any()
     assert not torch.isin(item.input_layer.weight, query.input_layer.weight).any()
     assert not torch.isin(item.layers[0].weight, query.layers[0].weight).any()
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_products_of_low_precision_give_nearly_the_same(augmentation: str) -> None:
+    config = make_config(self_supervision={"augmentation": augmentation})
+    masks = make_masking(config)
+    batch, _ = last_of_an_epoch(config, masks)
+    found = []
+    for product_dtype in (None, torch.bfloat16):
+        torch.manual_seed(0)
+        bags = EmbeddingBagCollection(
+            tables=embedding_tables(SCHEMA, NUM_ROWS), device=torch.device("cpu")
+        )
+        model = TwoTower(SCHEMA, config, bags, masks, product_dtype)
+        terms = model(batch)
+        terms.total.backward()
+        assert terms.total.dtype == torch.float32
+        gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+        assert all(g is not None and g.dtype == torch.float32 for g in gradients.values())
+        found.append((terms, gradients))
+    (exact, gradients), (near, near_gradients) = found
+    assert exact.total.item() != near.total.item() == pytest.approx(exact.total.item(), rel=0.02)
+    for name, gradient in gradients.items():
+        assert (near_gradients[name] - gradient).norm() < 0.1 * gradient.norm(), name

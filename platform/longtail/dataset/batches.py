@@ -23,6 +23,15 @@ from longtail.features.encoding import offsets_of, ranges
 Int64Array = npt.NDArray[np.int64]
 
 
+# Kernels are generated for each shape of a matrix product, and Q and I differ in every batch.
+_ROWS_MULTIPLE = 64
+
+
+def padded(num_rows: int) -> int:
+    """The rows that a matrix of so many is computed with: one of few shapes."""
+    return -(-num_rows // _ROWS_MULTIPLE) * _ROWS_MULTIPLE
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one rank trains on in one step.
@@ -32,13 +41,14 @@ class Batch:
     and, with mixed negatives, the M sampled ones.
 
     Attributes:
-        features: keys `query.<name>` then `item.<name>`, stride max(Q, I + num_copies * M); a
-            side's rows come first, the rest of its stride is empty.
+        features: keys `query.<name>` then `item.<name>`, stride `padded(max(Q, I + num_copies *
+            M))`; a side's rows come first, the rest of its stride is empty.
         query: `[N]` int64, position of each example's query among the Q.
         item: `[N]` int64, position of each example's item among the I.
         weight: `[N]` float32, zero for examples that only fill up the batch.
         timestamp: `[N]` int64, microseconds.
         candidate_birth: `[C]` int64, microseconds: never a negative of an earlier example.
+        late: `[L]` int64, the candidates that were born after the batch's earliest example.
         candidate_repeats: `[C]` float32, examples of the batch that have this item row; for a
             sampled one 1, or the weight of cold negatives.
         candidate_expected: `[C]` float32, times the item is expected among the candidates.
@@ -56,6 +66,7 @@ class Batch:
     weight: torch.Tensor
     timestamp: torch.Tensor
     candidate_birth: torch.Tensor
+    late: torch.Tensor
     candidate_repeats: torch.Tensor
     candidate_expected: torch.Tensor
     excluded_example: torch.Tensor
@@ -180,7 +191,7 @@ class BatchBuilder:
         item_values, item_lengths = self._augmented(
             item_values, item_lengths, first_sampled=len(item_rows), step=step
         )
-        stride = max(len(query_rows), len(all_item_rows))
+        stride = padded(max(len(query_rows), len(all_item_rows)))
         lengths = np.zeros((len(self._keys), stride), np.int32)
         lengths[: len(query_lengths), : len(query_rows)] = query_lengths
         lengths[len(query_lengths) :, : len(all_item_rows)] = item_lengths
@@ -197,6 +208,7 @@ class BatchBuilder:
             candidates = np.concatenate([candidates, sampled])
             repeats = np.concatenate([repeats, self._negative_weight[sampled]])
         expected = self._frequency.expected(candidates, step) + self._expected_in_sample[candidates]
+        birth, timestamp = s.first_seen[candidates], s.train.timestamp[examples]
         queries = s.query_of_row[s.train.query_row[examples]]
         excluded_example, excluded_candidate = self._positives.hits(queries, candidates)
         return Batch(
@@ -204,8 +216,9 @@ class BatchBuilder:
             query=torch.from_numpy(query.ravel()),
             item=torch.from_numpy(item.ravel()),
             weight=torch.from_numpy(s.train.weight[examples] * counts),
-            timestamp=torch.from_numpy(s.train.timestamp[examples]),
-            candidate_birth=torch.from_numpy(s.first_seen[candidates]),
+            timestamp=torch.from_numpy(timestamp),
+            candidate_birth=torch.from_numpy(birth),
+            late=torch.from_numpy(np.flatnonzero(birth > timestamp.min())),
             candidate_repeats=torch.from_numpy(repeats),
             candidate_expected=torch.from_numpy(expected),
             excluded_example=torch.from_numpy(excluded_example),

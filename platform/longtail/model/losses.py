@@ -1,20 +1,25 @@
 """The two terms of the loss: batch softmax over candidates, and the contrast of two views."""
 
+from typing import Any
+
 import torch
-from torch.nn import functional
+from torch.autograd.function import once_differentiable
 
 
 def batch_softmax(
-    scores: torch.Tensor,
+    queries: torch.Tensor,
+    candidates: torch.Tensor,
     *,
     positive: torch.Tensor,
     weight: torch.Tensor,
     temperature: float,
     repeats: torch.Tensor,
-    excluded: torch.Tensor,
+    excluded: tuple[torch.Tensor, torch.Tensor],
+    unborn: tuple[torch.Tensor, torch.Tensor] | None = None,
     expected: torch.Tensor | None = None,
     logq_strength: float = 1.0,
     correct_positive: bool = True,
+    product_dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
     """Batch softmax with logQ correction (Yi et al. 2019) and without accidental hits.
 
@@ -23,19 +28,23 @@ def batch_softmax(
     once: its repeats are accidental hits.
 
     Args:
-        scores: `[N, C]` cosine of query and candidate.
+        queries: `[N, d]` unit vectors.
+        candidates: `[C, d]` unit vectors; the score is the cosine of query and candidate.
         positive: `[N]` int64, the candidate that is each example's item.
-        weight: `[N]`, at least one above zero.
+        weight: `[N]`; where all are zero, so is the loss.
         temperature: tau.
         repeats: `[C]`, how often each candidate counts: how often it stands in the batch, times
             the weight of a negative of its kind.
-        excluded: `[N, C]` bool: candidates that are no negatives of an example. The positive's
-            own column is never excluded.
+        excluded: `[E]` int64 examples and `[E]` int64 candidates that are no negatives of theirs.
+            The positive's own column stays, whether it is named or not.
+        unborn: `[L]` int64 candidates and `[N, L]` bool: where one is no negative of an example
+            either.
         expected: `[C]`, how often each candidate is expected in a batch (its sampling
             probability times the draws); None leaves the correction out.
         logq_strength: from 0 (no correction) to 1 (a softmax over the whole catalogue, unbiased).
             In between, scores grow less with an item's popularity.
         correct_positive: apply the correction to the positive's logit too.
+        product_dtype: of the backward pass's matrix products; None is that of the vectors.
 
     Returns:
         The weighted mean over examples, a scalar.
@@ -48,21 +57,93 @@ def batch_softmax(
         negative_bias = negative_bias - correction
         if correct_positive:
             positive_bias = -correction
-    logits = scores / temperature
-    positive_logit = logits.gather(1, positive[:, None]).squeeze(1) + positive_bias[positive]
-    logits = (logits + negative_bias).masked_fill(excluded, float("-inf"))
-    logits = logits.scatter(1, positive[:, None], positive_logit[:, None])
-    loss = logits.logsumexp(dim=1) - positive_logit
-    return (loss * weight).sum() / weight.sum().clamp_min(1e-12)
+    share = weight / weight.sum().clamp_min(1e-12)
+    loss: torch.Tensor = _SoftmaxLoss.apply(  # type: ignore[no-untyped-call]
+        queries / temperature,
+        candidates,
+        positive,
+        negative_bias.to(queries.dtype),
+        positive_bias.to(queries.dtype)[positive],
+        excluded,
+        unborn,
+        share.to(queries.dtype),
+        product_dtype or queries.dtype,
+    )
+    return loss
 
 
-def view_contrast(first: torch.Tensor, second: torch.Tensor, *, temperature: float) -> torch.Tensor:
+def view_contrast(
+    first: torch.Tensor,
+    second: torch.Tensor,
+    *,
+    temperature: float,
+    product_dtype: torch.dtype | None = None,
+) -> torch.Tensor:
     """The self-supervised loss of Yao et al. 2021, equation 1: one-directional.
 
     Args:
         first: `[M, d]` unit vectors, the first view of M distinct items.
         second: `[M, d]` unit vectors, the second view of the same items.
         temperature: tau'.
+        product_dtype: see `batch_softmax`.
     """
-    logits = first @ second.T / temperature
-    return functional.cross_entropy(logits, torch.arange(len(first), device=first.device))
+    size = len(first)
+    none = torch.zeros(0, dtype=torch.int64, device=first.device)
+    loss: torch.Tensor = _SoftmaxLoss.apply(  # type: ignore[no-untyped-call]
+        first / temperature,
+        second,
+        torch.arange(size, device=first.device),
+        first.new_zeros(size),
+        first.new_zeros(size),
+        (none, none),
+        None,
+        first.new_full((size,), 1.0 / max(1, size)),
+        product_dtype or first.dtype,
+    )
+    return loss
+
+
+class _SoftmaxLoss(torch.autograd.Function):
+    """The sum over rows of share times negative log softmax at the positive.
+
+    Written out because `[N, C]` logits are most of the memory that a step goes through: they are
+    made once, and turned into their own gradient in place.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rows: torch.Tensor,
+        columns: torch.Tensor,
+        positive: torch.Tensor,
+        bias: torch.Tensor,
+        positive_bias: torch.Tensor,
+        excluded: tuple[torch.Tensor, torch.Tensor],
+        unborn: tuple[torch.Tensor, torch.Tensor] | None,
+        share: torch.Tensor,
+        product_dtype: torch.dtype,
+    ) -> torch.Tensor:
+        logits = torch.addmm(bias, rows, columns.T)
+        at = torch.arange(len(rows), device=rows.device), positive
+        # Not read back from the logits, where a bias of -inf may stand.
+        own = (rows * columns[positive]).sum(dim=1) + positive_bias
+        logits[excluded] = float("-inf")
+        if unborn is not None:
+            late, is_unborn = unborn
+            logits[:, late] = logits[:, late].masked_fill_(is_unborn, float("-inf"))
+        logits[at] = own
+        total = logits.logsumexp(dim=1)
+        ctx.save_for_backward(rows, columns, logits, total, share, positive)
+        ctx.product_dtype = product_dtype
+        return ((total - own) * share).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        rows, columns, logits, total, share, positive = ctx.saved_tensors
+        slope = (logits - total[:, None]).exp_()
+        slope[torch.arange(len(rows), device=rows.device), positive] -= 1.0
+        slope = slope.mul_((share * gradient)[:, None]).to(ctx.product_dtype)
+        of_rows = (slope @ columns.to(slope.dtype)).to(rows.dtype)
+        of_columns = (slope.T @ rows.to(slope.dtype)).to(columns.dtype)
+        return of_rows, of_columns, None, None, None, None, None, None, None

@@ -9,11 +9,15 @@ from torch.nn import functional
 
 from longtail.model.augmentation import Mask
 
+Features = Sequence[torch.Tensor]
+
 
 class Tower(nn.Module):
-    """A multilayer perceptron over the concatenated feature embeddings of one side.
+    """A multilayer perceptron over the feature embeddings of one side.
 
     A feature without a value (missing, never seen, or masked) is replaced by its learned default.
+    The first layer is linear in the features, so that it is the sum of what each adds to it: the
+    default's part is computed once, not row by row, and masked views are sums of the same parts.
 
     Args:
         dims: embedding size of each of the F features.
@@ -36,74 +40,107 @@ class Tower(nn.Module):
         first = sum(self.dims[:feature])
         return slice(first, first + self.dims[feature])
 
-    def fill(self, pooled: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Put the learned default where a feature has no value.
+    def forward(self, pooled: Features, missing: torch.Tensor) -> torch.Tensor:
+        """Unit vectors of feature rows.
 
         Args:
-            pooled: `[B, sum(dims)]`, zero where a feature has no value.
-            present: `[B, F]` bool.
-        """
-        missing = (~present).to(pooled.dtype)
-        return torch.addmm(pooled, missing, torch.block_diag(*self.default.split(self.dims)))
+            pooled: F tensors `[B, dim]`, zero where a feature has no value.
+            missing: `[B, F]`, 1 where a feature has no value, else 0.
 
-    def first(self, filled: torch.Tensor) -> torch.Tensor:
-        """`[B, sum(dims)]` to the first layer's output before its nonlinearity."""
-        first: torch.Tensor = self.input_layer(filled)
-        return first
+        Returns:
+            `[B, output_dim]`.
+        """
+        return self.rest(self.first(pooled, missing))
+
+    def first(
+        self, pooled: Features, missing: torch.Tensor, *, hidden: Sequence[bool] | None = None
+    ) -> torch.Tensor:
+        """The first layer's output before its nonlinearity, `[B, width]`.
+
+        Args:
+            pooled, missing: see `forward`.
+            hidden: F flags, the features that are their learned defaults in all rows.
+        """
+        defaults = self._default_parts()
+        shown = [not flag for flag in hidden or [False] * len(self.dims)]
+        part = self._part(pooled, missing, shown, defaults)
+        return part + self._constant(defaults, hidden or ())
+
+    def first_of_views(
+        self,
+        pooled: Features,
+        missing: torch.Tensor,
+        mask: Mask,
+        *,
+        masked: slice,
+        unmasked: slice,
+    ) -> list[torch.Tensor]:
+        """The first layer of three views for the price of one (DESIGN.md, section 3).
+
+        What the features add to it is summed in three parts: of those that the first, the second,
+        and neither view hides. A view that hides a part has the defaults' in its place.
+
+        Args:
+            pooled, missing: see `forward`.
+            mask: what the two views hide; no feature is hidden in both.
+            masked: the M rows whose masked views are wanted.
+            unmasked: the U rows whose unmasked view is wanted.
+
+        Returns:
+            The first and the second masked view `[M, width]`, and the unmasked one `[U, width]`,
+            each as `first` returns it.
+        """
+        defaults = self._default_parts()
+        in_first = self._part(pooled, missing, mask.second, defaults)
+        in_second = self._part(pooled, missing, mask.first, defaults)
+        both = (in_first[unmasked] + in_second[unmasked]) + self._constant(defaults)
+        first = in_first[masked] + self._constant(defaults, mask.first)
+        second = in_second[masked] + self._constant(defaults, mask.second)
+        in_neither = [not (a or b) for a, b in zip(mask.first, mask.second, strict=True)]
+        if any(in_neither):
+            rest = self._part(pooled, missing, in_neither, defaults)
+            first, second = first + rest[masked], second + rest[masked]
+            both = both + rest[unmasked]
+        return [first, second, both]
 
     def rest(self, first: torch.Tensor) -> torch.Tensor:
         """From the first layer's output to unit vectors `[B, output_dim]`."""
         hidden = first
         for layer in self.layers:
             hidden = layer(functional.relu(hidden))
-        return functional.normalize(hidden, dim=-1)
+        # In full precision, whatever the products are computed in.
+        return functional.normalize(hidden.to(self.default.dtype), dim=-1)
 
-    def forward(self, pooled: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """`[B, sum(dims)]` pooled embeddings to `[B, output_dim]` unit vectors."""
-        return self.rest(self.first(self.fill(pooled, present)))
+    def _default_parts(self) -> Features:
+        """What the default of each of the F features adds to the first layer, `[width]` each."""
+        defaults = torch.block_diag(*self.default.split(self.dims))
+        return (defaults @ self.input_layer.weight.T).unbind()
 
-    def first_masked(self, filled: torch.Tensor, hidden: Sequence[bool]) -> torch.Tensor:
-        """`first` of a view in which the hidden features are their learned defaults.
+    def _part(
+        self,
+        pooled: Features,
+        missing: torch.Tensor,
+        flags: Sequence[bool],
+        defaults: Features,
+    ) -> torch.Tensor:
+        """What the flagged features add to the first layer, `[B, width]`."""
+        chosen = [position for position, flag in enumerate(flags) if flag]
+        if not chosen:
+            return missing.new_zeros(len(missing), self.input_layer.out_features)
+        values = torch.cat([pooled[position] for position in chosen], dim=1)
+        weight, absent = self.input_layer.weight, missing
+        if len(chosen) < len(self.dims):
+            # By lists of columns, not by an index, for which a GPU would have to wait.
+            by_feature = weight.split(self.dims, dim=1)
+            weight = torch.cat([by_feature[position] for position in chosen], dim=1)
+            absent = torch.stack([missing[:, position] for position in chosen], dim=1)
+        of_defaults = absent @ torch.stack([defaults[position] for position in chosen])
+        return torch.addmm(of_defaults, values, weight.T)
 
-        Args:
-            filled: `[B, sum(dims)]`, of `fill`.
-            hidden: F flags.
-        """
-        shown = ~torch.tensor(hidden)
-        return self._part(filled, shown) + self._part(self.default[None], ~shown) + self._bias
-
-    def first_by_mask(
-        self, filled: torch.Tensor, mask: Mask
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The first layer of three views for the price of one (DESIGN.md, section 3).
-
-        The layer is a sum over features, so it splits into the parts of the features that the one,
-        the other, and neither view hides; a view that hides a part has the defaults' in its place,
-        which is the same for all rows.
-
-        Args:
-            filled: `[B, sum(dims)]`, of `fill`.
-            mask: what the two views hide; no feature is hidden in both.
-
-        Returns:
-            The unmasked view, the first and the second masked view, each as `first` returns it.
-        """
-        first, second = torch.tensor(mask.first), torch.tensor(mask.second)
-        in_first, in_second = self._part(filled, second), self._part(filled, first)
-        in_both = self._part(filled, ~(first | second)) + self._bias
-        default = self.default[None]
-        return (
-            in_first + in_second + in_both,
-            in_first + in_both + self._part(default, first),
-            in_second + in_both + self._part(default, second),
-        )
-
-    def _part(self, inputs: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """What the given features (F flags) of `[B, sum(dims)]` inputs add to the first layer."""
-        columns = features.repeat_interleave(torch.tensor(self.dims)).nonzero().ravel()
-        columns = columns.to(inputs.device)
-        return inputs[:, columns] @ self.input_layer.weight[:, columns].T
-
-    @property
-    def _bias(self) -> torch.Tensor:
-        return self.input_layer.bias
+    def _constant(self, defaults: Features, hidden: Sequence[bool] = ()) -> torch.Tensor:
+        """What all rows have in common, `[width]`: the bias, and the hidden features' defaults."""
+        constant: torch.Tensor = self.input_layer.bias
+        for position, flag in enumerate(hidden):
+            if flag:
+                constant = constant + defaults[position]
+        return constant

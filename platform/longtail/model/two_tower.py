@@ -1,14 +1,16 @@
 """The two-tower model: one lookup of all features, two towers, and the loss of a batch."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
 from torchrec.modules.embedding_configs import EmbeddingBagConfig, PoolingType
 from torchrec.sparse.jagged_tensor import KeyedTensor
 
 from longtail.config import Config
-from longtail.dataset.batches import Batch
+from longtail.dataset.batches import Batch, padded
 from longtail.features.schema import Schema, Side
 from longtail.model.augmentation import Masking
 from longtail.model.losses import batch_softmax, view_contrast
@@ -54,6 +56,7 @@ class TwoTower(nn.Module):
         config: model, loss and self-supervision sections are read.
         embedding_bags: maps a KeyedJaggedTensor to a KeyedTensor; TorchRec shards it.
         masking: makes the mask of a step, for the self-supervised task.
+        product_dtype: what the towers' matrix products are computed in; None is the weights' own.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class TwoTower(nn.Module):
         config: Config,
         embedding_bags: nn.Module,
         masking: Masking,
+        product_dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.embedding_bags = embedding_bags
@@ -73,53 +77,65 @@ class TwoTower(nn.Module):
         self._loss = config.loss
         self._ssl = config.self_supervision
         self._masking = masking
+        self._product_dtype = product_dtype
 
     def forward(self, batch: Batch) -> LossTerms:
         """The loss of a batch."""
         pooled: KeyedTensor = self.embedding_bags(batch.features)
-        query_vectors = self.query_tower(*self._inputs(pooled, batch, "query", batch.num_queries))
+        queries, items = self._inputs(pooled, batch)
+        with torch.autocast(
+            queries[1].device.type,
+            dtype=self._product_dtype or torch.bfloat16,
+            enabled=self._product_dtype is not None,
+        ):
+            query_vectors = self.query_tower(*queries)
+            # One pass of the later layers for all that the batch knows of items.
+            first_layers = self._first_layers(*items, batch)
+            vectors = self.item_tower.rest(torch.cat(first_layers))
 
-        item_tower = self.item_tower
-        num_rows = batch.num_items + batch.num_sampled * batch.num_copies
-        filled = item_tower.fill(*self._inputs(pooled, batch, "item", num_rows))
-        unmasked, *views = self._sampled_layers(filled[batch.num_items :], batch)
-        # One pass of the later layers for all that the batch knows of items.
-        first_layers = [item_tower.first(filled[: batch.num_items])]
-        if self._loss.mixed_negatives or self._ssl.augmentation == "spread_out":
-            first_layers.append(unmasked)
-        vectors = item_tower.rest(torch.cat(first_layers + views))
-
-        main_loss = self._main_loss(batch, query_vectors, vectors[: len(batch.candidate_repeats)])
+        *num_views, num_rows = map(len, first_layers)
+        views, candidates = vectors.split([sum(num_views), num_rows])
+        main_loss = self._main_loss(batch, query_vectors, candidates)
         if not self._ssl.contrasts:
             return LossTerms(main_loss, main_loss, torch.zeros_like(main_loss))
-        # Spreading out contrasts the items with themselves.
-        first_view = vectors[len(vectors) - max(len(views), 1) * batch.num_sampled :]
-        first_view, second_view = first_view[: batch.num_sampled], vectors[-batch.num_sampled :]
-        self_loss = view_contrast(first_view, second_view, temperature=self._ssl.temperature)
+        if not len(views):  # spreading out contrasts the items with themselves
+            views = candidates[batch.num_items :][: batch.num_sampled].repeat(2, 1)
+        self_loss = view_contrast(
+            views[: batch.num_sampled],
+            views[batch.num_sampled :],
+            temperature=self._ssl.temperature,
+            product_dtype=self._product_dtype,
+        )
         weight = self._ssl.weight * self._warmth(batch.step)
         return LossTerms(main_loss + weight * self_loss, main_loss, self_loss)
 
-    def _sampled_layers(self, filled: torch.Tensor, batch: Batch) -> list[torch.Tensor]:
-        """The first layer of the sampled items: unmasked, and of both views where they differ.
+    def _first_layers(
+        self, pooled: list[torch.Tensor], missing: torch.Tensor, batch: Batch
+    ) -> list[torch.Tensor]:
+        """The first layer of the sampled items' views, and of all items.
 
         Args:
-            filled: `[num_copies * M, sum(dims)]`; two copies differ in the values dropped.
+            pooled: R rows of each item feature, `[R, dim]`: the I items, one or two copies of the
+                M sampled ones, which differ in the values dropped, and rows of no item.
+            missing: `[R, F]`.
             batch: its mask is drawn.
 
         Returns:
-            `[M, width]` each: one, or three.
+            Where there are two views, of each `[M, width]`; then of the rows that are looked at
+            unmasked, `[padded(C), width]` or more.
         """
         tower = self.item_tower
         if not self._ssl.contrasts or self._ssl.augmentation == "spread_out":
-            return [tower.first(filled)]
+            return [tower.first(pooled, missing)]
         mask = self._masking.mask(batch.mask_draw)
+        ends = [batch.num_items + copy * batch.num_sampled for copy in range(3)]
+        first, second = slice(*ends[:2]), slice(*ends[batch.num_copies - 1 :][:2])
+        unmasked = slice(padded(len(batch.candidate_repeats)))
         if batch.num_copies == 1 and mask.is_complementary:
-            return list(tower.first_by_mask(filled, mask))
-        first, second = filled[: batch.num_sampled], filled[-batch.num_sampled :]
+            return tower.first_of_views(pooled, missing, mask, masked=first, unmasked=unmasked)
         return [
-            tower.first(first),
-            tower.first_masked(first, mask.first),
-            tower.first_masked(second, mask.second),
+            tower.first([values[rows] for values in pooled], missing[rows], hidden=hidden)
+            for rows, hidden in ((first, mask.first), (second, mask.second), (unmasked, None))
         ]
 
     def _warmth(self, step: int) -> float:
@@ -127,37 +143,93 @@ class TwoTower(nn.Module):
         return min(1.0, (step + 1) / self._ssl.warmup_steps) if self._ssl.warmup_steps else 1.0
 
     def _inputs(
-        self, pooled: KeyedTensor, batch: Batch, side: Side, num_rows: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A side's pooled embeddings `[num_rows, sum(dims)]` and their presence `[num_rows, F]`.
+        self, pooled: KeyedTensor, batch: Batch
+    ) -> list[tuple[list[torch.Tensor], torch.Tensor]]:
+        """Of queries and of items: each feature's embeddings, and which features are missing.
 
         Features are taken by name: the order of the keys follows the sharding plan.
+
+        Returns:
+            For each side F tensors `[rows, dim]`, and `[rows, F]`, 1 where there is no value.
         """
-        keys = self._keys[side]
-        by_key = pooled.to_dict()
-        values = torch.cat([by_key[key][:num_rows] for key in keys], dim=1)
+        num_rows = {
+            "query": padded(batch.num_queries),
+            "item": padded(batch.num_items + batch.num_sampled * batch.num_copies),
+        }
+        keys = pooled.keys()
+        parts = _Split.apply(  # type: ignore[no-untyped-call]
+            pooled.values(),
+            pooled.length_per_key(),
+            [num_rows[key.split(".", 1)[0]] for key in keys],
+            self._product_dtype or pooled.values().dtype,
+        )
+        by_key = dict(zip(keys, parts, strict=True))
         lengths = batch.features.lengths().view(-1, batch.features.stride())
-        first = 0 if side == "query" else len(self._keys["query"])
-        present = lengths[first : first + len(keys), :num_rows].T > 0
-        return values, present
+        missing = (lengths == 0).T.to(parts[0].dtype)
+        num_query_features = len(self._keys["query"])
+        return [
+            (
+                [by_key[key] for key in self._keys["query"]],
+                missing[: num_rows["query"], :num_query_features],
+            ),
+            (
+                [by_key[key] for key in self._keys["item"]],
+                missing[: num_rows["item"], num_query_features:],
+            ),
+        ]
 
     def _main_loss(
         self, batch: Batch, query_vectors: torch.Tensor, candidates: torch.Tensor
     ) -> torch.Tensor:
-        scores = query_vectors[batch.query] @ candidates.T
-        excluded = batch.candidate_birth[None, :] > batch.timestamp[:, None]
-        excluded[batch.excluded_example, batch.excluded_candidate] = True
+        # What is no candidate (padding, a second copy) counts for nothing.
+        surplus = (0, len(candidates) - len(batch.candidate_repeats))
+        unborn = None
+        if len(batch.late):
+            unborn = batch.late, batch.candidate_birth[batch.late] > batch.timestamp[:, None]
         return batch_softmax(
-            scores,
+            query_vectors[batch.query],
+            candidates,
             positive=batch.item,
             weight=batch.weight,
             temperature=self._loss.temperature,
-            repeats=batch.candidate_repeats,
-            excluded=excluded,
-            expected=batch.candidate_expected if self._loss.logq != "none" else None,
+            repeats=functional.pad(batch.candidate_repeats, surplus),
+            excluded=(batch.excluded_example, batch.excluded_candidate),
+            unborn=unborn,
+            expected=(
+                functional.pad(batch.candidate_expected, surplus)
+                if self._loss.logq != "none"
+                else None
+            ),
             logq_strength=self._loss.logq_strength,
             correct_positive=self._loss.correct_positive,
+            product_dtype=self._product_dtype,
         )
+
+
+class _Split(torch.autograd.Function):
+    """Pooled embeddings by key, each key with the rows that it has.
+
+    Written out because a backward pass through slices fills and adds a gradient of the whole for
+    every one of them.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, values: torch.Tensor, dims: list[int], num_rows: list[int], dtype: torch.dtype
+    ) -> tuple[torch.Tensor, ...]:
+        ctx.dims, ctx.num_rows, ctx.shape, ctx.dtype = dims, num_rows, values.shape, values.dtype
+        parts = values.to(dtype).split(dims, dim=1)
+        return tuple(part[:rows] for part, rows in zip(parts, num_rows, strict=True))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        whole = gradients[0].new_empty(ctx.shape, dtype=ctx.dtype)
+        parts = whole.split(ctx.dims, dim=1)
+        for part, gradient, rows in zip(parts, gradients, ctx.num_rows, strict=True):
+            part[:rows] = gradient
+            part[rows:] = 0.0
+        return whole, None, None, None
 
 
 def _tower(schema: Schema, side: Side, config: Config) -> Tower:

@@ -77,9 +77,9 @@ class Encoder(nn.Module):
                 )
                 for i, feature in enumerate(features)
             ]
-            present = torch.from_numpy(lengths.T > 0)
-            inputs = torch.cat(pooled, dim=1).to(tower.default.dtype)  # tables may be fp16
-            vectors[batch] = tower(inputs, present).numpy()
+            dtype = tower.default.dtype  # tables may be fp16
+            missing = torch.from_numpy(lengths.T == 0).to(dtype)
+            vectors[batch] = tower([values.to(dtype) for values in pooled], missing).numpy()
         return vectors
 
 

@@ -15,6 +15,7 @@ from longtail.dataset.training_set import TrainingSet
 from longtail.errors import LongtailError
 from longtail.training.bundle import Encoder
 from longtail.training.loop import prefetched
+from longtail.training.processor import prepare_cpu
 from longtail.training.sharding import build_model
 
 _TABLES = "embedding_bags.embedding_bags."
@@ -89,8 +90,7 @@ def _encoder(model: torch.nn.Module, training_set: TrainingSet, config: Config) 
 def _one_rank() -> Iterator[None]:
     """A process group of this process alone, with the determinism of a training run on CPUs."""
     was_deterministic = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    prepare_cpu(None)
     with tempfile.TemporaryDirectory() as folder:
         store = dist.FileStore(str(Path(folder) / "store"), 1)
         dist.init_process_group("gloo", store=store, rank=0, world_size=1)

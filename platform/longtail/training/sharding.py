@@ -33,6 +33,7 @@ from longtail.training.planner import (
     tables_of,
     unallocated_bags,
 )
+from longtail.training.processor import product_dtype
 
 log = logging.getLogger("longtail.training")
 
@@ -75,13 +76,18 @@ def build_model(
     )
     masks = masking(config.self_supervision, [f.name for f in schema.item], plan)
     torch.manual_seed(config.training.seed)  # the towers start equal on every rank
-    model = TwoTower(schema, config, bags, masks)
+    model = TwoTower(schema, config, bags, masks, product_dtype(config, device))
     model.query_tower.to(device)
     model.item_tower.to(device)
     sharding_plan = plan_sharding(model, tables, training_set, config, device, plan_file)
     torch.manual_seed(config.training.seed + dist.get_rank())
     sharded = DistributedModelParallel(
-        model, device=device, plan=sharding_plan, sharders=sharders()
+        model,
+        device=device,
+        plan=sharding_plan,
+        sharders=sharders(),
+        # One rank has nobody to share gradients with.
+        init_data_parallel=dist.get_world_size() > 1,
     )
     return sharded, CombinedOptimizer(list(_optimizers(sharded, tables, config)))
 
@@ -166,7 +172,9 @@ def _optimizers(
         "towers",
         KeyedOptimizerWrapper(
             {name: value for name, value in plain.items() if name not in names},
-            lambda parameters: torch.optim.Adagrad(parameters, lr=training.tower_learning_rate),
+            lambda parameters: torch.optim.Adagrad(
+                parameters, lr=training.tower_learning_rate, fused=True
+            ),
         ),
     )
     replicated = {name: value for name, value in plain.items() if name in names}
