@@ -114,7 +114,8 @@ class Tower(nn.Module):
     def _default_parts(self) -> Features:
         """What the default of each of the F features adds to the first layer, `[width]` each."""
         defaults = torch.block_diag(*self.default.split(self.dims))
-        return (defaults @ self.input_layer.weight.T).unbind()
+        parts: Features = (defaults @ self.input_layer.weight.T).unbind()
+        return parts
 
     def _part(
         self,

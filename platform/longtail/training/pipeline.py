@@ -74,7 +74,6 @@ class OverlappedSteps:
         optimizer: over tables and towers.
         device: of this rank.
         before, lap: as those of `PlainSteps`.
-        towers_dtype: of the matrix products outside the tables; None is the parameters' own.
     """
 
     def __init__(
@@ -85,13 +84,10 @@ class OverlappedSteps:
         *,
         before: Callable[[], None] = _nothing,
         lap: Callable[[str], None] = _nothing,
-        towers_dtype: torch.dtype | None = None,
     ) -> None:
         self._model = model
-        self._device = device
         self._before = before
         self._lap = lap
-        self._towers_dtype = towers_dtype
         self._pipeline = TrainPipelineSparseDist(
             _Lookup(model.module.embedding_bags).train(),
             optimizer,
@@ -113,10 +109,7 @@ class OverlappedSteps:
     def _forward(self, batch: Batch | None) -> tuple[torch.Tensor, LossTerms]:
         assert batch is not None
         self._before()
-        with torch.autocast(
-            self._device.type, self._towers_dtype, enabled=self._towers_dtype is not None
-        ):
-            terms: LossTerms = self._model(batch)
+        terms: LossTerms = self._model(batch)
         self._lap("forward")
         return terms.total.unsqueeze(0), terms  # the pipeline sums over the first dimension
 
@@ -149,12 +142,10 @@ def training_steps(
     before: Callable[[], None] = _nothing,
     lap: Callable[[str], None] = _nothing,
 ) -> PlainSteps | OverlappedSteps:
-    """The way to train on a device: plain on a CPU, overlapped and with bf16 towers on CUDA."""
+    """The way to train on a device: plain on a CPU, overlapped on CUDA."""
     if device.type != "cuda":
         return PlainSteps(model, optimizer, device, before=before, lap=lap)
-    return OverlappedSteps(
-        model, optimizer, device, before=before, lap=lap, towers_dtype=torch.bfloat16
-    )
+    return OverlappedSteps(model, optimizer, device, before=before, lap=lap)
 
 
 def pinned(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
