@@ -22,7 +22,8 @@ from tests.training.small_run import Run
 
 @pytest.mark.usefixtures("one_rank")
 def test_the_encoder_gives_what_the_sharded_model_gives(config: Config) -> None:
-    run = Run(config, "20230610-00000001")
+    exact = config.compute.model_copy(update={"products": "float32"})
+    run = Run(config.model_copy(update={"compute": exact}), "20230610-00000001")
     run.train(1)
     write_encoder(run.paths)
     encoder = load_encoder(run.paths.folder)
@@ -30,8 +31,9 @@ def test_the_encoder_gives_what_the_sharded_model_gives(config: Config) -> None:
     model = run.model.module
     with torch.no_grad():
         pooled = model.embedding_bags(batch.features).wait()
-        inputs = model._inputs(pooled, batch, "query", batch.num_queries)
-        sharded = model.query_tower(*inputs)
+        inputs, _ = model._inputs(pooled, batch)
+        values = [feature[: batch.num_queries].float() for feature in inputs[0]]
+        sharded = model.query_tower(values, inputs[1][: batch.num_queries].float())
     rows = np.unique(run.training_set.train.query_row[:30])
     plain = encoder.encode("query", run.training_set.query_rows.take(rows), batch_size=7)
     np.testing.assert_allclose(plain, sharded.numpy(), atol=1e-6)
