@@ -25,6 +25,8 @@ from longtail.training.interruption import StopRequest
 from longtail.training.loop import train
 from longtail.training.meter import Meter
 from longtail.training.outcome import write_outcome
+from longtail.training.processor import prepare_cpu
+from longtail.training.profile import StepProfile
 from longtail.training.reports import JsonLines, NoReports, Reports, Several, TensorBoard
 from longtail.training.selection import checkpoint_score, chosen_checkpoint
 from longtail.training.sharding import build_model
@@ -62,14 +64,11 @@ def _train(
 ) -> dict[str, str | float | int | None]:
     """Build everything and train; returns what `training.json` says."""
     rank, world_size = dist.get_rank(), dist.get_world_size()
+    threads = config.training.threads_per_rank or max(1, (os.cpu_count() or 1) // world_size)
     if device.type == "cpu":
-        # Otherwise threads add gradients of repeated rows in the order in which they come.
-        torch.use_deterministic_algorithms(True)
-        # A property of the module object, which the stubs do not know; filling only costs time.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.set_num_threads(
-        config.training.threads_per_rank or max(1, (os.cpu_count() or 1) // world_size)
-    )
+        prepare_cpu(threads)
+    else:
+        torch.set_num_threads(threads)
     run, paths = RunPaths(config, as_of), VersionPaths(config, version)
     training_set = load_training_set(run.training_set)
     model, optimizer = build_model(
@@ -94,6 +93,7 @@ def _train(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optim"])
     builder = BatchBuilder(training_set, config, world_size=world_size, rank=rank)
+    profiled = config.reporting.profile_steps
     meter = Meter(
         builder.examples,
         log_every_steps=config.training.log_every_steps,
@@ -101,6 +101,7 @@ def _train(
         group=control,
         reports=_reports(config, paths) if rank == 0 else NoReports(),
         last_good=checkpointer.last_good,
+        profile=StepProfile(paths.folder, profiled) if profiled and rank == 0 else None,
     )
     num_epochs = config.training.num_epochs if parent is None else config.training.warm_start_epochs
     result = train(
