@@ -1,5 +1,6 @@
 """What a run tells, and how it stops when its losses say so."""
 
+import gzip
 import json
 import math
 import re
@@ -15,6 +16,7 @@ from longtail.errors import InputError, LongtailError
 from longtail.training.checkpoint_files import checkpoints
 from longtail.training.clock import StepClock
 from longtail.training.meter import PARTS
+from longtail.training.profile import StepProfile, part_of
 from longtail.training.reports import JsonLines, require_tensorboard
 from tests.training.small_run import CPU, Run
 
@@ -139,8 +141,48 @@ def test_the_clock_adds_up_parts() -> None:
     seconds = clock.read()
     assert seconds["input"] >= 0.06
     assert seconds["forward"] >= 0.03
-    assert seconds["reporting"] < seconds["forward"]
+    assert set(seconds) == {"input", "forward", "reporting"}
     assert clock.read() == {}
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_a_profile_of_some_steps_says_where_their_time_went(config: Config) -> None:
+    run = Run(config, "20230610-00000001")
+    profile = StepProfile(run.paths.folder, num_steps=3)
+    profile.begin()
+    for step in range(13):
+        batch = run.builder.build(np.arange(30), np.ones(30, bool), step=step)
+        run.optimizer.zero_grad()
+        run.model(batch).total.backward()
+        run.optimizer.step()
+        profile.step()
+    told = json.loads((run.paths.folder / "profile.json").read_text())
+    assert told["num_steps"] == 3
+    assert {name for name, value in told["seconds"].items() if value > 0} >= {
+        "lookup",
+        "matrix_products",
+        "other",
+    }
+    with gzip.open(run.paths.folder / "profile.trace.json.gz") as handle:
+        names = {event["name"] for event in json.load(handle)["traceEvents"]}
+    assert {"ProfilerStep#7", "ProfilerStep#8", "ProfilerStep#9"} <= names
+    assert "ProfilerStep#10" not in names
+
+
+@pytest.mark.parametrize(
+    ("operation", "part"),
+    [
+        ("fbgemm::split_embedding_backward_codegen_adagrad_cpu", "lookup"),
+        ("[lookup]_[embedding_bags]_[table_wise]", "lookup"),
+        ("[output_dist]_[embedding_bags]_[table_wise]", "communication"),
+        ("gloo:all_to_all", "communication"),
+        ("ncclDevKernel_SendRecv", "communication"),
+        ("aten::addmm", "matrix_products"),
+        ("aten::cat", "other"),
+    ],
+)
+def test_operations_are_known_by_name(operation: str, part: str) -> None:
+    assert part_of(operation) == part
 
 
 def test_tensorboard_has_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:

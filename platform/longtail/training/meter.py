@@ -12,6 +12,7 @@ from torch import nn
 from longtail.dataset.sampler import ExampleSampler
 from longtail.errors import LongtailError
 from longtail.training.clock import StepClock
+from longtail.training.profile import StepProfile
 from longtail.training.progress import Progress
 from longtail.training.reports import Reports
 
@@ -36,6 +37,7 @@ class Meter:
         group: a gloo group of all ranks, used by this thread alone.
         reports: where the records go.
         last_good: names the newest whole checkpoint, for the message of a run that diverged.
+        profile: follows some of the steps, if there is to be one.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Meter:
         group: dist.ProcessGroup,
         reports: Reports,
         last_good: Callable[[], str],
+        profile: StepProfile | None = None,
     ) -> None:
         self.clock = StepClock(device)
         self._examples = examples
@@ -54,6 +57,7 @@ class Meter:
         self._group = group
         self._reports = reports
         self._last_good = last_good
+        self._profile = profile
         self._unread: list[tuple[Progress, list[torch.Tensor]]] = []
         self._interval: list[torch.Tensor] = []
         self._since_checkpoint: list[float] = []
@@ -68,6 +72,8 @@ class Meter:
         self._first_step = self._step = progress.step
         self._num_steps = num_steps
         self._last = self._reports.begin(progress.step)
+        if self._profile is not None:
+            self._profile.begin()
         self._started = self._interval_started = time.perf_counter()
 
     def add(self, before: Progress, terms: Any) -> None:
@@ -80,6 +86,8 @@ class Meter:
         losses = [term.detach() for term in (terms.total, terms.main, terms.self_supervised)]
         self._unread.append((before, losses))
         self._step = before.step + 1
+        if self._profile is not None:
+            self._profile.step()
 
     def is_due(self, step: int) -> bool:
         """Whether an interval ends with this step."""
