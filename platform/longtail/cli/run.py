@@ -17,6 +17,7 @@ from longtail.artifacts import RunPaths, VersionPaths, published_pointer, read_j
 from longtail.cli import tables
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption
 from longtail.cli.output import output, progress_line
+from longtail.cli.training_bar import TrainingBar, training_bar
 from longtail.config import Config, config_file, load_config
 from longtail.errors import GateRefusedError, InputError, LongtailError
 
@@ -29,8 +30,11 @@ def run(config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOpti
     with output(as_json) as out:
         project = load_config(config)
         out.progress.print("Checking configuration and data")
-        outcome = _Outcome(out.progress)
-        with _Child(config_file(config), as_of) as child:
+        with (
+            training_bar(out.progress, wanted=not as_json) as bar,
+            _Child(config_file(config), as_of) as child,
+        ):
+            outcome = _Outcome(out.progress, bar)
             for line in child.lines():
                 outcome.handle(json.loads(line))
         if child.interrupted:
@@ -101,8 +105,9 @@ class _Child:
 class _Outcome:
     """Shows the child's progress and remembers how it ended (events: see assets/run.py)."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, bar: TrainingBar | None) -> None:
         self._console = console
+        self._bar = bar
         self._num_stages = 0
         self.log: str | None = None
         self.as_of: date | None = None
@@ -110,6 +115,11 @@ class _Outcome:
 
     def handle(self, event: dict[str, Any]) -> None:
         kind = event["event"]
+        if self._bar is not None:
+            if kind == "log" and self._bar.line(event["message"]):
+                return
+            if kind in ("done", "finished"):
+                self._bar.end()
         if kind == "started":
             self.log, self._num_stages = event["log"], event["num_stages"]
             self.as_of = date.fromisoformat(event["as_of"])

@@ -14,6 +14,7 @@ from longtail.cli.correlation_tables import CorrelationMatrix
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption, MeasureOption
 from longtail.cli.output import output
 from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
+from longtail.cli.training_bar import TrainingBar, training_bar
 from longtail.config import Config, config_file, load_config
 from longtail.errors import GateRefusedError
 
@@ -66,7 +67,8 @@ def train(
     with output(as_json) as out:
         project = load_config(config)
         day = make_catalogue(project, as_of)
-        document = _model(project, config, day, num_ranks)
+        with training_bar(out.progress, wanted=not as_json) as bar:
+            document = _model(project, config, day, num_ranks, bar)
         out.result(document, tables.facts(document))
 
 
@@ -117,13 +119,18 @@ def publish(
 
 
 def _model(
-    project: Config, config: Path | None, day: date, num_ranks: int | None = None
+    project: Config,
+    config: Path | None,
+    day: date,
+    num_ranks: int | None = None,
+    bar: TrainingBar | None = None,
 ) -> dict[str, Any]:
     from longtail.training.launch import train as train_model
 
     make_training_set(project, day)
     make_correlations(project, day)
-    return train_model(config_file(config), day, num_ranks=num_ranks)
+    on_progress = None if bar is None else bar.record
+    return train_model(config_file(config), day, num_ranks=num_ranks, on_progress=on_progress)
 
 
 def _evaluation(
