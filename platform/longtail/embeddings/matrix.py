@@ -57,8 +57,12 @@ def embedding_matrix(
         raise LongtailError(
             f"column `{COLUMN}` of {where} has vectors without a value: export the version again"
         )
-    matrix: npt.NDArray[np.float32] = values.to_numpy().reshape(-1, found.list_size)
-    return matrix
+    if not len(values):
+        return np.empty((0, found.list_size), np.float32)
+    # What `to_numpy` returns, which imports pandas to do so.
+    flat = np.frombuffer(values.buffers()[1], np.float32, len(values), 4 * values.offset)
+    flat.flags.writeable = False  # Arrow's arrays never change
+    return flat.reshape(-1, found.list_size)
 
 
 def read_columns(file: Path, columns: list[str]) -> pa.Table:

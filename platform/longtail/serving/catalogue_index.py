@@ -185,11 +185,8 @@ class CatalogueIndex:
 
     def _results(self, scores: Float32Array, rows: Int64Array, k: int) -> list[dict[str, Any]]:
         kept = (rows >= 0) & np.isfinite(scores)
-        items = self.items.take(pa.array(rows[kept][:k])).to_pylist()
-        return [
-            {"item": item, "score": score}
-            for item, score in zip(items, scores[kept][:k].tolist(), strict=True)
-        ]
+        pairs = zip(rows[kept][:k].tolist(), scores[kept][:k].tolist(), strict=True)
+        return [{"item": self.items[row].as_py(), "score": score} for row, score in pairs]
 
 
 def _search(

@@ -9,11 +9,10 @@ from longtail.artifacts import VersionPaths
 from longtail.config import Config
 from longtail.embeddings.versions import read_manifest, verify_version
 from longtail.features.schema import Schema, Side
-from longtail.features.vocabulary import load_vocabularies
 from longtail.serving.feature_rows import Rows, encode_rows
 from longtail.serving.following import Following, Shared
 from longtail.serving.towers import Towers, load_towers
-from longtail.serving.value_rows import ServedVocabulary
+from longtail.serving.value_rows import ServedVocabulary, load_served_vocabularies
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,9 @@ def _load(config: Config, version: str) -> VersionEncoder:
     names = [paths.encoder.name, paths.schema.name]
     names += [name for name in listed if name.startswith(folder)]
     verify_version(config, version, files=names)
-    vocabularies = {
-        table: ServedVocabulary.of(vocabulary)
-        for table, vocabulary in load_vocabularies(paths.vocabularies).items()
-    }
-    return VersionEncoder(version, load_towers(paths.folder), vocabularies)
+    return VersionEncoder(
+        version, load_towers(paths.folder), load_served_vocabularies(paths.vocabularies)
+    )
 
 
 load_version_encoder = Shared(_load)

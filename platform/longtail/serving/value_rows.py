@@ -9,13 +9,20 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from longtail.features.vocabulary import Vocabulary
+from longtail.artifacts import read_json, required_stamp
+from longtail.embeddings.matrix import read_columns
+from longtail.features.schema import Schema
+from longtail.features.vocabulary import SCHEMA_FILE, Vocabulary
+
+Number = TypeVar("Number", bound=np.generic)
 
 VALUES_A_SEARCH = 16
 """Searching one value takes as long as putting this many into a hash table, about."""
@@ -35,8 +42,9 @@ class SortedValues:
         ascending = pc.all(pc.less(values[:-1], values[1:]), min_count=0).as_py()
         self._order: npt.NDArray[np.int32] | None = None
         if not ascending:
-            self._order = pc.sort_indices(values).to_numpy().astype(np.int32)
-            values = values.take(pa.array(self._order))
+            order = pc.sort_indices(values)
+            values = values.take(order)
+            self._order = _numbers(order, np.uint64).astype(np.int32)
         self._size = len(values)
         self._is_string = pa.types.is_string(values.type)
         if self._is_string:
@@ -45,7 +53,7 @@ class SortedValues:
             self._offsets = memoryview(offsets)[first : first + 4 * (self._size + 1)].cast("i")
             self._content = memoryview(content if content is not None else b"")
         else:
-            self._integers: npt.NDArray[np.int64] = values.to_numpy()
+            self._integers = _numbers(values, np.int64)
 
     def find(self, value: str | int) -> int:
         """The position of a value in `values`; -1 where it is not there."""
@@ -76,11 +84,14 @@ class ServedVocabulary(Vocabulary):
     known: SortedValues | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, vocabulary: Vocabulary) -> "ServedVocabulary":
-        """The same vocabulary, without the counts, which only training reads."""
-        known = SortedValues(vocabulary.values) if vocabulary.buckets is None else None
-        nothing = vocabulary.counts[:0]
-        return cls(vocabulary.table, vocabulary.values, nothing, vocabulary.buckets, known)
+    def exact(cls, table: str, values: pa.Array) -> "ServedVocabulary":
+        """Of a table whose values are listed, in the order of its rows."""
+        return cls(table, values, pa.nulls(0, pa.int64()), known=SortedValues(values))
+
+    @classmethod
+    def hashed(cls, table: str, buckets: int) -> "ServedVocabulary":
+        """Of a table whose values are hashed into its rows."""
+        return cls(table, pa.nulls(0, pa.string()), pa.nulls(0, pa.int64()), buckets)
 
     def row_of(self, value: str | int) -> int:
         """The table row of a value; -1 where it is outside the vocabulary."""
@@ -96,6 +107,32 @@ class ServedVocabulary(Vocabulary):
             return super().encode(values)
         found: Sequence[str | int | None] = values.to_pylist()
         return np.array([-1 if value is None else self.row_of(value) for value in found], np.int32)
+
+
+def load_served_vocabularies(folder: Path) -> dict[str, ServedVocabulary]:
+    """Read a version's vocabularies, by table name; without counts, which only training needs.
+
+    Raises:
+        LongtailError: a file is missing or damaged.
+    """
+    schema = Schema.from_json(read_json(folder / SCHEMA_FILE))
+    num_rows = required_stamp(folder, made_by="dataset")["num_rows"]
+    vocabularies = {}
+    for table, features in schema.tables.items():
+        if features[0].vocabulary == "hash":
+            vocabularies[table] = ServedVocabulary.hashed(table, num_rows[table])
+        else:
+            values = read_columns(folder / f"{table}.parquet", ["value"])["value"]
+            vocabularies[table] = ServedVocabulary.exact(table, values.combine_chunks())
+    return vocabularies
+
+
+def _numbers(values: pa.Array, dtype: type[Number]) -> npt.NDArray[Number]:
+    """What `to_numpy` gives of numbers without nulls; that one imports pandas, for 45 MB."""
+    if not len(values):
+        return np.empty(0, dtype)
+    width = np.dtype(dtype).itemsize
+    return np.frombuffer(values.buffers()[1], dtype, len(values), values.offset * width)
 
 
 def _bucket(value: str | int, buckets: int) -> int:
