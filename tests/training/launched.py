@@ -63,10 +63,11 @@ class Project:
         return result
 
     def records(self) -> list[dict[str, Any]]:
-        """The whole lines of the training log; the last one may be in the making."""
+        """What the training log tells of steps; its last line may be in the making."""
         file = self.paths.training_log
         content = file.read_bytes() if file.is_file() else b""
-        return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+        lines = content[: content.rfind(b"\n") + 1].splitlines()
+        return [record for record in map(json.loads, lines) if "loss" in record]
 
     def losses(self) -> list[float]:
         records = self.records()

@@ -96,4 +96,5 @@ class Run:
 
     def losses(self) -> list[float]:
         lines = self.paths.training_log.read_text().splitlines()
-        return [json.loads(line)["loss"] for line in lines]
+        records = [json.loads(line) for line in lines]
+        return [record["loss"] for record in records if "loss" in record]

@@ -179,16 +179,20 @@ def test_a_run_survives_a_full_disk_and_says_so(
     assert "The one of step 3 is whole" in warning["warning"]
 
     told: list[dict[str, Any]] = []
-    tail = LogTail(run.paths.training_log, told.append)
-    tail._position = 0
-    with caplog_of("longtail.training") as messages:
+    log = run.paths.training_log.rename(run.paths.folder / "log")
+    with (
+        LogTail(run.paths.training_log, told.append) as tail,
+        messages_of("longtail.training") as messages,
+    ):
+        tail.report()
+        log.rename(run.paths.training_log)
         tail.report()
     assert [record["step"] for record in told] == list(range(1, records[-1]["step"] + 1))
     assert messages == [warning["warning"]]
 
 
 @contextmanager
-def caplog_of(name: str) -> Iterator[list[str]]:
+def messages_of(name: str) -> Iterator[list[str]]:
     """The messages of a logger, whatever it passes on."""
     messages: list[str] = []
     handler = logging.Handler()

@@ -15,6 +15,7 @@ from longtail.config import Config
 from longtail.errors import InputError, LongtailError
 from longtail.training.checkpoint_files import checkpoints
 from longtail.training.clock import StepClock
+from longtail.training.log_tail import LogTail
 from longtail.training.meter import PARTS
 from longtail.training.profile import StepProfile, part_of
 from longtail.training.reports import JsonLines, require_tensorboard
@@ -123,8 +124,44 @@ def test_a_log_that_goes_on_forgets_later_steps_and_half_a_line(tmp_path: Path) 
         handle.write('{"step": 3, "lo')
     assert lines.begin(3) == {"step": 3, "loss": 1.5}
     lines.write({"step": 4, "loss": 9.0})
-    records = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [(r["step"], r["loss"]) for r in records] == [(1, 0.5), (2, 1.0), (3, 1.5), (4, 9.0)]
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [
+        {"step": 1, "loss": 0.5},
+        {"step": 2, "loss": 1.0},
+        {"step": 3, "loss": 1.5},
+        {"step": 3, "resumed": True},
+        {"step": 4, "loss": 9.0},
+    ]
+
+
+def test_who_follows_a_log_hears_everything_once_though_it_is_written_anew(tmp_path: Path) -> None:
+    file = tmp_path / "training.jsonl"
+    lines = JsonLines(file)
+    lines.begin(0)
+    lines.write({"step": 1, "loss": 0.1})  # of an earlier start
+    heard: list[int] = []
+    with LogTail(file, lambda record: heard.append(record["step"])) as tail:
+        tail.report()
+        for step in (2, 3, 4):
+            lines.write({"step": step, "loss": 1.0})
+        tail.report()
+        assert heard == [2, 3, 4]
+        lines.begin(2)  # a rank was killed; the log is shorter, and soon longer than it was
+        tail.report()
+        for step in range(3, 9):
+            lines.write({"step": step, "loss": 123456.789})
+        with file.open("a") as handle:
+            handle.write('{"step": 9, "lo')
+        tail.report()
+        assert heard == [2, 3, 4, *range(3, 9)]
+        with file.open("a") as handle:
+            handle.write('ss": 1.0}\n')
+        tail.report()
+        assert heard[-1] == 9
+        lines.begin(9)
+        lines.begin(0)  # twice, unseen: the second time from the beginning
+        lines.write({"step": 1, "loss": 1.0})
+        tail.report()
+        assert heard[-1] == 1
 
 
 def test_the_clock_adds_up_parts() -> None:

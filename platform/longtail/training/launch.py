@@ -124,19 +124,19 @@ def _train(
     start = f"warm start from {parent}" if parent else "cold start"
     start = f"going on after step {steps[-1]}" if steps else start
     log.info("training version %s on %d rank(s), %s", paths.version, num_ranks, start)
-    tail = LogTail(paths.training_log, on_progress)
-    try:
-        run_ranks(
-            config,
-            config_path,
-            as_of,
-            paths,
-            num_ranks=num_ranks,
-            parent=parent,
-            on_poll=tail.report,
-        )
-    finally:
-        tail.report(last=True)
+    with LogTail(paths.training_log, on_progress) as tail:
+        try:
+            run_ranks(
+                config,
+                config_path,
+                as_of,
+                paths,
+                num_ranks=num_ranks,
+                parent=parent,
+                on_poll=tail.report,
+            )
+        finally:
+            tail.report(last=True)
 
 
 def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:

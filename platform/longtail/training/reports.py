@@ -57,7 +57,10 @@ class JsonLines:
         self._file = file
 
     def begin(self, step: int) -> Record:
-        """Leave out what was told of later steps, which are done again, and half a last line."""
+        """Leave out what was told of later steps, which are done again, and half a last line.
+
+        Where the run goes on, the line `{"step", "resumed": true}` says so.
+        """
         kept: list[Record] = []
         if self._file.is_file():
             for line in self._file.read_bytes().splitlines():
@@ -67,10 +70,13 @@ class JsonLines:
                     continue
                 if record["step"] <= step:
                     kept.append(record)
+        last = next((record for record in reversed(kept) if "loss" in record), {})
+        if step > 0:
+            kept.append({"step": step, "resumed": True})
         with replaced_file(self._file) as temporary:
             lines = "".join(json.dumps(record) + "\n" for record in kept)
             temporary.write_text(lines, encoding="utf-8")
-        return next((record for record in reversed(kept) if "loss" in record), {})
+        return last
 
     def write(self, record: Record) -> None:
         """Append a line. A disk that is full must not end the run: there may be room again."""
