@@ -106,8 +106,7 @@ def view_contrast(
 class _SoftmaxLoss(torch.autograd.Function):
     """The sum over rows of share times negative log softmax at the positive.
 
-    Written out because `[N, C]` logits are most of the memory that a step goes through: they are
-    made once, and turned into their own gradient in place.
+    Written out because `[N, C]` logits are most of the memory that a step goes through.
     """
 
     @staticmethod
@@ -132,16 +131,16 @@ class _SoftmaxLoss(torch.autograd.Function):
             late, is_unborn = unborn
             logits[:, late] = logits[:, late].masked_fill_(is_unborn, float("-inf"))
         logits[at] = own
-        total = logits.logsumexp(dim=1)
-        ctx.save_for_backward(rows, columns, logits, total, share, positive)
+        log_probability = logits.log_softmax(dim=1)
+        ctx.save_for_backward(rows, columns, log_probability, share, positive)
         ctx.product_dtype = product_dtype
-        return ((total - own) * share).sum()
+        return -(log_probability[at] * share).sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        rows, columns, logits, total, share, positive = ctx.saved_tensors
-        slope = (logits - total[:, None]).exp_()
+        rows, columns, log_probability, share, positive = ctx.saved_tensors
+        slope = log_probability.exp()
         slope[torch.arange(len(rows), device=rows.device), positive] -= 1.0
         slope = slope.mul_((share * gradient)[:, None]).to(ctx.product_dtype)
         of_rows = (slope @ columns.to(slope.dtype)).to(rows.dtype)

@@ -63,8 +63,7 @@ class Tower(nn.Module):
         """
         defaults = self._default_parts()
         shown = [not flag for flag in hidden or [False] * len(self.dims)]
-        part = self._part(pooled, missing, shown, defaults)
-        return part + self._constant(defaults, hidden or ())
+        return self._part(pooled, missing, shown, defaults, self._constant(defaults, hidden or ()))
 
     def first_of_views(
         self,
@@ -91,11 +90,13 @@ class Tower(nn.Module):
             each as `first` returns it.
         """
         defaults = self._default_parts()
-        in_first = self._part(pooled, missing, mask.second, defaults)
-        in_second = self._part(pooled, missing, mask.first, defaults)
-        both = (in_first[unmasked] + in_second[unmasked]) + self._constant(defaults)
-        first = in_first[masked] + self._constant(defaults, mask.first)
-        second = in_second[masked] + self._constant(defaults, mask.second)
+        # Each view's constant is added with its part; the unmasked one then has both too many.
+        constants = self._constant(defaults, mask.first), self._constant(defaults, mask.second)
+        in_first = self._part(pooled, missing, mask.second, defaults, constants[0])
+        in_second = self._part(pooled, missing, mask.first, defaults, constants[1])
+        surplus = constants[0] + constants[1] - self.input_layer.bias
+        both = in_first[unmasked] + in_second[unmasked] - surplus
+        first, second = in_first[masked], in_second[masked]
         in_neither = [not (a or b) for a, b in zip(mask.first, mask.second, strict=True)]
         if any(in_neither):
             rest = self._part(pooled, missing, in_neither, defaults)
@@ -123,20 +124,27 @@ class Tower(nn.Module):
         missing: torch.Tensor,
         flags: Sequence[bool],
         defaults: Features,
+        constant: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """What the flagged features add to the first layer, `[B, width]`."""
+        """What the flagged features and a constant add to the first layer, `[B, width]`.
+
+        One product: a missing feature is one more input, whose weight is the default's part.
+        """
         chosen = [position for position, flag in enumerate(flags) if flag]
         if not chosen:
-            return missing.new_zeros(len(missing), self.input_layer.out_features)
-        values = torch.cat([pooled[position] for position in chosen], dim=1)
-        weight, absent = self.input_layer.weight, missing
+            nothing = missing.new_zeros(len(missing), self.input_layer.out_features)
+            return nothing if constant is None else nothing + constant
+        by_feature: Features = [self.input_layer.weight]
+        absent = missing
         if len(chosen) < len(self.dims):
             # By lists of columns, not by an index, for which a GPU would have to wait.
-            by_feature = weight.split(self.dims, dim=1)
-            weight = torch.cat([by_feature[position] for position in chosen], dim=1)
+            columns = self.input_layer.weight.split(self.dims, dim=1)
+            by_feature = [columns[position] for position in chosen]
             absent = torch.stack([missing[:, position] for position in chosen], dim=1)
-        of_defaults = absent @ torch.stack([defaults[position] for position in chosen])
-        return torch.addmm(of_defaults, values, weight.T)
+        values = torch.cat([*(pooled[position] for position in chosen), absent], dim=1)
+        of_defaults = (defaults[position][:, None] for position in chosen)
+        weight = torch.cat([*by_feature, *of_defaults], dim=1)
+        return functional.linear(values, weight, constant)
 
     def _constant(self, defaults: Features, hidden: Sequence[bool] = ()) -> torch.Tensor:
         """What all rows have in common, `[width]`: the bias, and the hidden features' defaults."""

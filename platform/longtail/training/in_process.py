@@ -48,7 +48,7 @@ def train_in_process(
     """
     device = torch.device("cpu")
     config = config.model_copy(update={"sharding": config.sharding.unsplit})
-    with _one_rank():
+    with one_rank():
         model, optimizer = build_model(
             training_set, config, num_rows=num_rows, plan=plan, device=device
         )
@@ -87,7 +87,7 @@ def _encoder(model: torch.nn.Module, training_set: TrainingSet, config: Config) 
 
 
 @contextmanager
-def _one_rank() -> Iterator[None]:
+def one_rank() -> Iterator[None]:
     """A process group of this process alone, with the determinism of a training run on CPUs."""
     was_deterministic = torch.are_deterministic_algorithms_enabled()
     prepare_cpu(None)

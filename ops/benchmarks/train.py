@@ -1,0 +1,165 @@
+"""Training: our steps against plain PyTorch, against what no step can do without, and more of us.
+
+    longtail bench train --json
+
+Every ratio is of contenders that took turns in one run. `vs_pytorch` and `lookup_vs_pytorch`: how
+many times faster we are. `vs_floor`: a step by its matrix products and lookups alone. `ssl_cost`,
+`ssl_cost_over_mixed`: a step with self-supervision by one without. `input_headroom`: how many times
+faster batches are made than trained on. `two_ranks`: two ranks by one, a thread each.
+`large_catalogue`: examples a second over the large synthetic catalogue by those over the small one;
+`memory_over_tables`: what the process holds there by its tables and optimizer state.
+"""
+
+import argparse
+import statistics
+import sys
+from datetime import date
+from typing import Any
+
+import torch
+from report import Report, alternately, median_ratio, run_benchmark
+from training.floor import Lookups, PlainLookups, Products
+from training.growth import Grown
+from training.ours import CPU, VARIANTS, Input, Ours
+from training.plain_pytorch import Plain
+from training.ranks import examples_per_second
+from training.work import Steps, Work, demo, endless
+
+from longtail.training.in_process import one_rank
+from longtail.training.processor import prepare_cpu, product_dtype
+
+Seconds = dict[str, list[float]]
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Run all comparisons."""
+    prepare_cpu(options.threads)
+    work = demo(options.as_of)
+    ratios: dict[str, float] = {}
+    measured: dict[str, Any] = {}
+    with one_rank():
+        _say("steps")
+        contenders, seconds = _steps(work, options)
+        _say("batch sizes")
+        _batch_sizes(work, options, measured)
+    size, turn = options.batch_size, options.steps
+    reference = min(
+        (label for label in seconds if label.startswith("pytorch")),
+        key=lambda label: statistics.median(seconds[label]),
+    )
+    floor = [a + b for a, b in zip(seconds["products"], seconds["lookups"], strict=True)]
+    ssl_floor = [
+        a + b for a, b in zip(seconds["ssl products"], seconds["ssl lookups"], strict=True)
+    ]
+    ratios["vs_pytorch"] = median_ratio(seconds[reference], seconds["base"])
+    ratios["lookup_vs_pytorch"] = median_ratio(seconds["plain lookups"], seconds["lookups"])
+    ratios["vs_floor"] = median_ratio(seconds["base"], floor)
+    ratios["vs_floor_ssl"] = median_ratio(seconds["ssl"], ssl_floor)
+    ratios["ssl_cost"] = median_ratio(seconds["ssl"], seconds["base"])
+    ratios["ssl_cost_over_mixed"] = median_ratio(seconds["ssl"], seconds["mixed"])
+    ratios["input_headroom"] = min(
+        median_ratio(seconds[label], seconds[f"{label} input"]) for label in ("base", "ssl")
+    )
+    for label, values in seconds.items():
+        measured[f"{label}, ms a step"] = 1e3 * statistics.median(values) / turn
+    for label in (*VARIANTS, reference):
+        measured[f"{label}, examples/s"] = size * turn / statistics.median(seconds[label])
+    del contenders
+    _say("ranks")
+    by_ranks = [
+        [examples_per_second(work, ranks, size, turn) for ranks in (1, 2)]
+        for _ in range(options.rank_rounds)
+    ]
+    ratios["two_ranks"] = statistics.median(two / one for one, two in by_ranks)
+    measured["ranks 1 and 2, examples/s"] = by_ranks
+    if options.large_catalogue:
+        _say("catalogues")
+        _growth(work, options, ratios, measured)
+    settings = {
+        **{name: getattr(options, name) for name in ("batch_size", "rounds", "steps", "threads")},
+        "products": str(product_dtype(work.config, CPU) or torch.float32).removeprefix("torch."),
+        "reference": reference,
+        "torch": torch.__version__,
+    }
+    return Report("train", ratios, settings, measured)
+
+
+def _steps(work: Work, options: argparse.Namespace) -> tuple[dict[str, Steps], Seconds]:
+    """Whole steps of us and of the reference, and parts of them, in turns."""
+    size, turn = options.batch_size, options.steps
+    ours = {variant: Ours(work, variant, size) for variant in VARIANTS}
+    batches = {variant: next(endless(work, ours[variant].config)) for variant in ours}
+    plain = Plain(work, size)
+    contenders: dict[str, Steps] = {
+        **ours,
+        "base input": Input(work, ours["base"]),
+        "ssl input": Input(work, ours["ssl"]),
+        "products": Products(ours["base"], batches["base"]),
+        "ssl products": Products(ours["ssl"], batches["ssl"]),
+        "lookups": Lookups(ours["base"], batches["base"]),
+        "ssl lookups": Lookups(ours["ssl"], batches["ssl"]),
+        "plain lookups": PlainLookups(work, batches["base"]),
+    }
+
+    def with_threads(steps: Steps, threads: int) -> None:
+        torch.set_num_threads(threads)
+        steps.run(turn)
+        torch.set_num_threads(options.threads)
+
+    calls: dict[str, Any] = {
+        label: (lambda steps=steps: steps.run(turn)) for label, steps in contenders.items()
+    }
+    for threads in sorted({1, options.threads}):
+        calls[f"pytorch, {threads} thread(s)"] = lambda n=threads: with_threads(plain, n)
+    return contenders, alternately(calls, rounds=options.rounds)
+
+
+def _batch_sizes(work: Work, options: argparse.Namespace, measured: dict[str, Any]) -> None:
+    """Examples a second by batch size, of the whole method and without it."""
+    for size in options.batch_sizes:
+        turn = max(2, options.steps * options.batch_size // size)
+        for variant in ("base", "ssl"):
+            ours = Ours(work, variant, size)
+            (seconds,) = alternately({"": lambda: ours.run(turn)}, rounds=2).values()  # noqa: B023
+            rate = size * turn / statistics.median(seconds)
+            measured[f"{variant} at batch size {size}, examples/s"] = rate
+
+
+def _growth(
+    work: Work, options: argparse.Namespace, ratios: dict[str, float], measured: dict[str, Any]
+) -> None:
+    small = Grown(work.config, work, options.small_catalogue, options.threads)
+    large = Grown(work.config, work, options.large_catalogue, options.threads)
+    seconds = alternately(
+        {
+            "small": lambda: small.run(options.steps),
+            "large": lambda: large.run(options.steps),
+        },
+        rounds=options.rounds,
+    )
+    ratios["large_catalogue"] = median_ratio(seconds["small"], seconds["large"])
+    small.end()
+    ratios["memory_over_tables"] = large.end() / large.table_bytes
+    measured["tables and optimizer state of the large catalogue, bytes"] = large.table_bytes
+
+
+def _say(what: str) -> None:
+    print(f"measuring {what}", file=sys.stderr)
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--as-of", type=date.fromisoformat, default=None)
+    parser.add_argument("--batch-size", type=int, default=1024)
+    parser.add_argument("--batch-sizes", type=int, nargs="*", default=[1024, 4096, 16384])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rank-rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=30, help="steps a turn")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--small-catalogue", type=int, default=64_000)
+    parser.add_argument(
+        "--large-catalogue", type=int, default=10_000_000, help="items; 0 leaves it out"
+    )
+
+
+if __name__ == "__main__":
+    run_benchmark(measure, _options, about=__doc__.splitlines()[0])

@@ -1,0 +1,1 @@
+"""What `train.py` measures: our trainer, and what it is measured against."""

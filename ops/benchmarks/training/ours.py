@@ -1,0 +1,64 @@
+"""Our trainer: the model, the optimizer, the batches and the steps of a training run."""
+
+from typing import Any
+
+import torch
+
+from longtail.config import Config
+from longtail.training.loop import prefetched
+from longtail.training.pipeline import training_steps
+from longtail.training.sharding import build_model
+from training.work import Work, endless, with_settings
+
+CPU = torch.device("cpu")
+# Of the same trainer: without self-supervision and sampled items, with those alone, and whole.
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "base": {"self_supervision": {"augmentation": "none"}, "loss": {"mixed_negatives": False}},
+    "mixed": {"self_supervision": {"augmentation": "none"}},
+    "ssl": {},
+}
+
+
+class Ours:
+    """Steps of our trainer on this process's rank.
+
+    Args:
+        work: what to train on.
+        variant: of `VARIANTS`.
+        batch_size: examples a rank and step.
+        world_size, rank: of the process group, which is there.
+    """
+
+    def __init__(
+        self, work: Work, variant: str, batch_size: int, *, world_size: int = 1, rank: int = 0
+    ) -> None:
+        self.config: Config = with_settings(
+            with_settings(work.config, **VARIANTS[variant]), training={"batch_size": batch_size}
+        )
+        self.model, self.optimizer = build_model(
+            work.training_set,
+            self.config,
+            num_rows=work.num_rows,
+            plan=work.plan,
+            device=CPU,
+        )
+        self.model.train()
+        batches = endless(work, self.config, world_size=world_size, rank=rank)
+        self._steps = training_steps(self.model, self.optimizer, CPU)(prefetched(batches))
+
+    def run(self, num_steps: int) -> None:
+        """Train for some steps."""
+        for _ in range(num_steps):
+            next(self._steps)
+
+
+class Input:
+    """Making batches, and nothing else."""
+
+    def __init__(self, work: Work, ours: Ours) -> None:
+        self._batches = endless(work, ours.config)
+
+    def run(self, num_steps: int) -> None:
+        """Make some batches."""
+        for _ in range(num_steps):
+            next(self._batches)

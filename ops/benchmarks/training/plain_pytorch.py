@@ -1,0 +1,142 @@
+"""The reference: a two-tower model in plain PyTorch, as a good engineer would write it.
+
+The same features, tables and towers, one `nn.EmbeddingBag(sparse=True)` a table, sparse Adagrad,
+in-batch negatives with logQ correction and without accidental hits of the batch; collation without
+a Python loop over rows, in a background thread.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from longtail.dataset.sampler import ExampleSampler
+from longtail.features.schema import Feature
+from longtail.training.loop import prefetched
+from training.work import Work
+
+Bags = dict[str, tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class PlainBatch:
+    """Values and offsets by feature key, items and their logQ."""
+
+    bags: Bags
+    item: torch.Tensor
+    log_q: torch.Tensor
+
+
+class PlainTwoTower(nn.Module):
+    """Two towers over embedding bags.
+
+    Args:
+        work: its schema, row counts and model settings are read.
+    """
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        schema, model = work.training_set.schema, work.config.model
+        self.schema = schema
+        self.tables = nn.ModuleDict(
+            {
+                name: nn.EmbeddingBag(
+                    work.num_rows[name],
+                    features[0].dim,
+                    mode="mean",
+                    sparse=True,
+                    include_last_offset=True,
+                )
+                for name, features in schema.tables.items()
+            }
+        )
+        towers = {}
+        for side in ("query", "item"):
+            width = sum(feature.dim for feature in schema.side(side))
+            layers: list[nn.Module] = []
+            for hidden in model.hidden:
+                layers += [nn.Linear(width, hidden), nn.ReLU()]
+                width = hidden
+            towers[side] = nn.Sequential(*layers, nn.Linear(width, model.output_dim))
+        self.towers = nn.ModuleDict(towers)
+
+    def pooled(self, features: tuple[Feature, ...], bags: Bags) -> torch.Tensor:
+        """`[B, sum(dims)]` of one side."""
+        return torch.cat([self.tables[f.table](*bags[f.key]) for f in features], dim=1)
+
+    def forward(self, batch: PlainBatch, temperature: float) -> torch.Tensor:
+        """The loss of a batch."""
+        query, item = (
+            functional.normalize(self.towers[side](self.pooled(features, batch.bags)), dim=1)
+            for side, features in (("query", self.schema.query), ("item", self.schema.item))
+        )
+        logits = query @ item.T / temperature - batch.log_q
+        same = batch.item[:, None] == batch.item
+        same.fill_diagonal_(False)
+        logits = logits.masked_fill(same, float("-inf"))
+        return functional.cross_entropy(logits, torch.arange(len(logits)))
+
+
+class Plain:
+    """Steps of the reference.
+
+    Args:
+        work: what to train on.
+        batch_size: examples a step.
+    """
+
+    def __init__(self, work: Work, batch_size: int) -> None:
+        self._work, self._batch_size = work, batch_size
+        self.model = PlainTwoTower(work)
+        training = work.config.training
+        self.optimizers = [
+            torch.optim.Adagrad(self.model.tables.parameters(), lr=training.table_learning_rate),
+            torch.optim.Adagrad(self.model.towers.parameters(), lr=training.tower_learning_rate),
+        ]
+        self._batches = prefetched(self._endless())
+
+    def run(self, num_steps: int) -> None:
+        """Train for some steps."""
+        # Ours repeats bit by bit; plain PyTorch is not asked to.
+        torch.use_deterministic_algorithms(False)
+        for _ in range(num_steps):
+            for optimizer in self.optimizers:
+                optimizer.zero_grad()
+            loss = self.model(next(self._batches), self._work.config.loss.temperature)
+            loss.backward()
+            for optimizer in self.optimizers:
+                optimizer.step()
+        torch.use_deterministic_algorithms(True)
+
+    def _endless(self) -> Iterator[PlainBatch]:
+        data = self._work.training_set
+        sampler = ExampleSampler(
+            len(data.train), self._batch_size, 1, 0, self._work.config.training.seed
+        )
+        share = data.train_count / data.train_count.sum()
+        log_q = np.log(np.maximum(share * self._batch_size, 1e-12)).astype(np.float32)
+        epoch = 0
+        while True:
+            order = sampler.epoch_order(epoch)
+            for step in range(sampler.steps_per_epoch):
+                examples, _ = sampler.batch(order, step)
+                item_rows = data.train.item_row[examples]
+                item = data.item_of_row[item_rows]
+                bags: Bags = {}
+                for features, rows, chosen in (
+                    (data.schema.query, data.query_rows, data.train.query_row[examples]),
+                    (data.schema.item, data.item_rows, item_rows),
+                ):
+                    values, lengths = rows.columns(chosen)
+                    ends = np.concatenate([[0], np.cumsum(lengths.sum(axis=1))])
+                    for i, feature in enumerate(features):
+                        offsets = np.concatenate([[0], np.cumsum(lengths[i])])
+                        bags[feature.key] = (
+                            torch.from_numpy(values[ends[i] : ends[i + 1]].astype(np.int64)),
+                            torch.from_numpy(offsets),
+                        )
+                yield PlainBatch(bags, torch.from_numpy(item), torch.from_numpy(log_q[item]))
+            epoch += 1

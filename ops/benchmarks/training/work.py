@@ -1,0 +1,63 @@
+"""The data that the trainers learn from, and a contender: something that does steps."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+from longtail.artifacts import RunPaths, read_json, required_stamp
+from longtail.config import Config, load_config
+from longtail.dataset.training_set import TrainingSet, load_training_set
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to train on."""
+
+    training_set: TrainingSet
+    config: Config
+    num_rows: dict[str, int]
+    plan: dict[str, Sequence[str]]
+
+
+class Steps(Protocol):
+    """A trainer that does as many steps as it is asked for, input included."""
+
+    def run(self, num_steps: int) -> None:
+        """Train for some steps; the next call goes on where this one ended."""
+
+
+def demo(as_of: date | None) -> Work:
+    """The demo's training set of a day, made if it is not there."""
+    from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
+
+    config = load_config()
+    day = make_catalogue(config, as_of)
+    make_training_set(config, day)
+    make_correlations(config, day)
+    run = RunPaths(config, day)
+    return Work(
+        load_training_set(run.training_set),
+        config,
+        required_stamp(run.vocabularies, made_by="dataset")["num_rows"],
+        read_json(run.correlations / "correlations.json")["plan"],
+    )
+
+
+def with_settings(config: Config, **sections: dict[str, Any]) -> Config:
+    """A configuration with some keys of some sections changed."""
+    updates = {
+        name: getattr(config, name).model_copy(update=keys) for name, keys in sections.items()
+    }
+    return config.model_copy(update=updates)
+
+
+def endless(work: Work, config: Config, *, world_size: int = 1, rank: int = 0) -> Iterator[Any]:
+    """Our batches, epoch after epoch."""
+    from longtail.dataset.batches import BatchBuilder
+
+    builder = BatchBuilder(work.training_set, config, world_size=world_size, rank=rank)
+    epoch = 0
+    while True:
+        yield from builder.epoch(epoch)
+        epoch += 1
