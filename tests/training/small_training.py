@@ -9,7 +9,13 @@ import numpy as np
 import torch
 
 from longtail.artifacts import RunPaths, read_json
-from longtail.config import Config, SelfSupervisionConfig, ShardingConfig, TrainingConfig
+from longtail.config import (
+    ComputeConfig,
+    Config,
+    SelfSupervisionConfig,
+    ShardingConfig,
+    TrainingConfig,
+)
 from longtail.correlation.masking_plan import masking_plan
 from longtail.dataset.batches import Batch, BatchBuilder
 from longtail.dataset.training_set import load_training_set
@@ -29,6 +35,8 @@ def small_config(home: Path, *, num_packages: int = 40, **sharding: Any) -> Conf
                 batch_size=64, table_learning_rate=0.05, tower_learning_rate=0.025, seed=7
             ),
             "self_supervision": SelfSupervisionConfig(sample_size=20),
+            # The same on every machine, and comparable with plain PyTorch.
+            "compute": ComputeConfig(products="float32"),
             "sharding": ShardingConfig.model_validate(sharding),
         }
     )

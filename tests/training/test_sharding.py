@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -20,12 +21,15 @@ from torchrec.distributed.planner.types import (
     TrainerConfig,
 )
 
-from longtail.artifacts import read_json
+from longtail.artifacts import RunPaths, read_json
 from longtail.config import ShardingConfig
+from longtail.correlation.masking_plan import masking_plan
+from longtail.dataset.training_set import load_training_set
 from longtail.errors import InputError, LongtailError
 from longtail.model.augmentation import masking
 from longtail.model.two_tower import LossTerms, TwoTower, embedding_tables
-from tests.training.small_training import CPU, PREFIX, SmallTraining, small_config
+from longtail.training.in_process import train_in_process
+from tests.training.small_training import CPU, DAY, PREFIX, SmallTraining, small_config
 
 
 def tables_of(model: Any) -> dict[str, torch.Tensor]:
@@ -165,3 +169,25 @@ def test_a_table_has_its_own_settings_over_the_default_ones() -> None:
     assert sharding.unsplit.learned == sharding.learned
     same = ShardingConfig(default=sharding.default)
     assert same.learned["data_type"] == "fp16"
+
+
+def test_a_study_trains_half_precision_tables_whole(tmp_path: Path) -> None:
+    """In this process there is one rank: what is configured to be split lies there in one piece."""
+    columns = {"sharding_types": ["column_wise"], "min_partition": 4}
+    vectors = {}
+    for data_type in ("fp32", "fp16"):
+        config = small_config(tmp_path, default={**columns, "data_type": data_type})
+        run = RunPaths(config, DAY)
+        training_set = load_training_set(run.training_set)
+        names = [feature.name for feature in training_set.schema.item]
+        encoder = train_in_process(
+            training_set,
+            config,
+            num_rows=read_json(run.vocabularies / "stamp.json")["num_rows"],
+            plan=masking_plan(names, np.eye(3)),
+            num_epochs=2,
+        )
+        vectors[data_type] = encoder.encode("item", training_set.item_rows)
+    cosine = (vectors["fp32"] * vectors["fp16"]).sum(axis=1)
+    assert cosine.min() > 0.999
+    assert not np.array_equal(vectors["fp32"], vectors["fp16"])
