@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import log
 
 import ibis
@@ -17,19 +17,6 @@ from longtail.correlation.mutual_information import (
 )
 
 Catalogue = Callable[..., ibis.Table]
-
-
-@pytest.fixture(scope="module")
-def catalogue() -> Iterator[Catalogue]:
-    """Makes a table of columns, on a connection that is closed at the end."""
-    connection = ibis.duckdb.connect()
-
-    def make(**columns: pa.Array) -> ibis.Table:
-        connection.con.register("catalogue", pa.table(columns))
-        return connection.table("catalogue")
-
-    yield make
-    connection.disconnect()
 
 
 values = st.sampled_from(["", "a", "b", "NUL \0", "emoji 🐍", "c", None])

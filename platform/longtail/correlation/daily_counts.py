@@ -8,6 +8,7 @@ from ibis.expr.types import Table
 
 from longtail.artifacts import RunPaths, read_stamp, replaced_folder, source_hash
 from longtail.config import Config
+from longtail.correlation.engine import held
 from longtail.correlation.pair_counts import CountSettings, PairCounts, changes, counted_from
 from longtail.correlation.sample import sampled
 
@@ -51,8 +52,7 @@ def counts_of_day(
                 before = backend.read_parquet(str(earlier.catalogue / "items.parquet"))
                 stored = PairCounts(earlier.folder / PAIR_COUNTS, features, features[0], backend)
                 added, removed = changes(sampled(before, features[0], halvings), items, features)
-                with added.cache() as added, removed.cache() as removed:
-                    counts.add(stored, added, removed, settings.missing)
+                counts.add(stored, held(added), held(removed), settings.missing)
                 log.info("pairs of %s: the counts of %s, changed", as_of, earlier.folder.name)
             counts.finish(settings, catalogue)
     return PairCounts(folder, features, features[0], backend)

@@ -2,11 +2,13 @@
 
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import ibis
+from ibis.expr.types import Table
 
 from longtail.config import CorrelationConfig
 from longtail.errors import InputError, LongtailError
@@ -38,6 +40,15 @@ def connected(settings: CorrelationConfig) -> Iterator[Any]:
             yield backend
         finally:
             backend.disconnect()
+
+
+def held(table: Table) -> Table:
+    """The same rows, computed once, and kept by the engine until its connection ends."""
+    backend = table.get_backend()
+    if backend.name == "pyspark":
+        return table.cache()
+    # What `cache` makes, ibis 12 cannot drop again on DuckDB 2.0.
+    return backend.create_table(f"held_{uuid.uuid4().hex}", table, temp=True)
 
 
 def num_threads() -> int:

@@ -14,7 +14,7 @@ from longtail.artifacts import RunPaths
 from longtail.config import Config
 from longtail.correlation.daily_counts import counts_of_day
 from longtail.correlation.dense import is_dense, with_bins
-from longtail.correlation.engine import connected
+from longtail.correlation.engine import connected, held
 from longtail.correlation.matrix import Joint, correlation_matrix
 from longtail.correlation.measures import DECIMALS, Measure
 from longtail.correlation.sample import error_from_halves, num_halvings, sampled
@@ -86,7 +86,7 @@ def measured_items(config: Config, as_of: date, features: list[str]) -> Iterator
         if binned:
             table = with_bins(table, settings.quantile_bins, features[0])
         if halvings or binned:
-            table = table.cache()  # or every pair would sample and sort again
+            table = held(table)  # or every pair would sample and sort again
         yield MeasuredItems(table, halvings, binned, backend)
 
 

@@ -57,7 +57,7 @@ def joint_weights(table: Table, columns: Sequence[str], missing: Missing) -> Tab
 
 def present_rows(table: Table, columns: Sequence[str]) -> Table:
     """The items that have a value of each of these features."""
-    return table.filter(*(_is_present(table[column]) for column in columns))
+    return table.filter(*(_is_present(_values(table[column])) for column in columns))
 
 
 def pair_information(table: Table, left: str, right: str, missing: Missing) -> PairInformation:
