@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.publications import Published, moved, prepared_project
+from longtail.embeddings.publish import publish
+from tests.publications import DAYS, Published, moved, prepared_project
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Published:
 def project(prepared: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
     monkeypatch.delenv("LONGTAIL_HOME", raising=False)
     return moved(prepared, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def served(prepared: Published, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """The first day, published once for all tests that only read."""
+    project = moved(prepared, tmp_path_factory.mktemp("served"))
+    publish(project.config, DAYS[0])
+    return project

@@ -22,7 +22,7 @@ from longtail.features.vocabulary import load_vocabularies
 from longtail.serving import ItemEncoder, QueryEncoder
 from longtail.training.bundle import load_encoder
 from tests.evaluation.small_project import DIM, make_config, make_day, make_version
-from tests.publications import DAYS, Published, moved
+from tests.publications import DAYS, Published
 
 FIRST, SECOND, *_ = DAYS
 SIDES = {"query": QueryEncoder, "item": ItemEncoder}
@@ -42,14 +42,6 @@ def by_torch(project: Published, side: str, table: pa.Table) -> np.ndarray:
     features = encoder.schema.side(side)
     rows = encode_table(table, features, load_vocabularies(paths.vocabularies))
     return encoder.encode(side, rows)
-
-
-@pytest.fixture(scope="module")
-def served(prepared: Published, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """The first day, published once for all tests that only read."""
-    project = moved(prepared, tmp_path_factory.mktemp("served"))
-    publish(project.config, FIRST)
-    return project
 
 
 @pytest.mark.parametrize("side", ["query", "item"])

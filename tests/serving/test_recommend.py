@@ -14,7 +14,7 @@ from longtail.embeddings.publish import publish, publish_query_features
 from longtail.errors import InputError, LongtailError
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
-from longtail.serving.recommend import Recommender
+from longtail.serving import ItemEncoder, QueryEncoder, Recommender
 from longtail.training.bundle import load_encoder
 from tests.publications import DAYS, Published
 
@@ -96,6 +96,49 @@ def test_unknown_queries_and_nothing_published(project: Published) -> None:
             recommender.recommend(query)
     with pytest.raises(InputError, match="is not a string"):
         recommender.recommend(7)  # type: ignore[arg-type]
+
+
+def test_several_queries_in_one_call_with_filters(project: Published) -> None:
+    publish(project.config, FIRST)
+    publish_query_features(project.config, FIRST)
+    recommender = Recommender(project.config)
+    allowed = {f"item-{number:03}" for number in range(40)}
+    queries = ["item-002", "item-000"]
+    answer = recommender.recommend_many(queries, 5, exclude=["item-011"], allowed=allowed)
+    assert list(answer["results"]) == queries
+    for query in queries:
+        scores = expected_scores(project, FIRST, FIRST, query)
+        kept = {i: scores[i] for i in allowed - {query, "item-011"} if i in scores}
+        assert_ranked({"results": answer["results"][query]}, kept, 5)
+        alone = recommender.recommend(query, 5, exclude=["item-011"], allowed=allowed)
+        assert [r["item"] for r in alone["results"]] == [
+            r["item"] for r in answer["results"][query]
+        ]
+    with pytest.raises(InputError, match="name at least one query"):
+        recommender.recommend_many([])
+
+
+def test_queries_and_items_that_were_never_trained(served: Published) -> None:
+    """Given by their features: the towers of the version, then brute force over its vectors."""
+    recommender = Recommender(served.config)
+    rows = [{"query_id": "new", "section": "section-2", "words": ["words-1", "words-8"]}, {}]
+    new_items = [{"item_id": "new", **rows[0]}, {}]
+    del new_items[0]["query_id"]
+    calls = (
+        (recommender.recommend_to, QueryEncoder, rows),
+        (recommender.similar_to, ItemEncoder, new_items),
+    )
+    answers = []
+    for call, encoder, given in calls:
+        answer = call(given, 7, exclude=["item-020"])
+        assert answer["version"] == served.versions[FIRST]
+        vectors = encoder(served.config).encode(given).vectors
+        for vector, results in zip(vectors, answer["results"], strict=True):
+            scores = {i: float(vector @ other) for i, other in served.vectors(FIRST).items()}
+            del scores["item-020"]
+            assert_ranked({"results": results}, scores, 7)
+        answers.append([result["item"] for result in answer["results"][0]])
+    assert answers[0] != answers[1]  # two towers
 
 
 @pytest.mark.slow
