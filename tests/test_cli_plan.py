@@ -52,6 +52,11 @@ def test_a_plan_that_does_not_fit_says_what_would(
     words = capfd.readouterr().out
     assert "if memory had no end" in words
     assert document["bottleneck"]["memory"]["table"] in words
+    settings = [
+        entry["change"] for entry in document["would_fit"] if "kernels: [" in entry["change"]
+    ]
+    assert all("[fused_uvm_caching]" in words for _ in settings)
+    assert settings
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import logging
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from longtail.artifacts import RunPaths, read_json, required_stamp
@@ -224,7 +225,7 @@ def _changes(document: dict[str, Any]) -> Table:
     table = grid(*columns, title="Each tried with the planner; memory of the fullest rank")
     for entry in document["would_fit"]:
         table.add_row(
-            entry["change"],
+            escape(entry["change"]),  # it names lists in brackets, which are not styles
             _gigabytes(entry["hbm_bytes"]),
             _gigabytes(entry["ddr_bytes"]),
             f"{entry['milliseconds']:.3f}",
