@@ -18,7 +18,7 @@ from longtail.training.clock import StepClock
 from longtail.training.log_tail import LogTail
 from longtail.training.meter import PARTS
 from longtail.training.profile import StepProfile, part_of
-from longtail.training.reports import JsonLines, require_tensorboard
+from longtail.training.reports import JsonLines, Several, TensorBoard, require_tensorboard
 from tests.training.small_run import CPU, Run
 
 
@@ -220,6 +220,26 @@ def test_a_profile_of_some_steps_says_where_their_time_went(config: Config) -> N
 )
 def test_operations_are_known_by_name(operation: str, part: str) -> None:
     assert part_of(operation) == part
+
+
+def test_tensorboard_reads_every_figure_at_its_step(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def write(first: int, last: int, factor: float) -> None:
+        reports = Several(JsonLines(tmp_path / "training.jsonl"), TensorBoard(tmp_path / "board"))
+        assert reports.begin(first).get("step", 0) == first
+        for step in range(first + 1, last + 1):
+            reports.write({"step": step, "num_steps": 9, "epoch": 0, "loss": factor * step})
+        reports.warn(last, "the disk is full")
+        reports.close()
+
+    write(0, 4, 0.5)
+    write(2, 6, 2.0)  # resumed after step 2: what was told of steps 3 and 4 does not hold
+    board = EventAccumulator(str(tmp_path / "board"))
+    board.Reload()
+    assert board.Tags()["scalars"] == ["loss"]
+    points = [(event.step, event.value) for event in board.Scalars("loss")]
+    assert points == [(1, 0.5), (2, 1.0), (3, 6.0), (4, 8.0), (5, 10.0), (6, 12.0)]
 
 
 def test_tensorboard_has_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,7 @@ class Meter:
 
     def summary(self) -> dict[str, float | int]:
         """What the whole run came to; of one that was found at its end, what it had told then."""
+        self._reports.close()
         rate = self._last.get("examples_per_second", 0.0)
         steps = self._step - self._first_step
         if steps:

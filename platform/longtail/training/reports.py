@@ -30,6 +30,10 @@ class Reports(Protocol):
         """Take what people should act upon while the run goes on."""
         ...
 
+    def close(self) -> None:
+        """Nothing more comes."""
+        ...
+
 
 class NoReports:
     """Of the ranks but the first."""
@@ -44,6 +48,9 @@ class NoReports:
 
     def warn(self, step: int, message: str) -> None:
         """Nothing is told: the first rank knows the same."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 class JsonLines:
@@ -91,6 +98,9 @@ class JsonLines:
         log.warning("%s", message)
         self.write({"step": step, "warning": message})
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
 
 class TensorBoard:
     """Every figure as a chart over steps.
@@ -121,6 +131,10 @@ class TensorBoard:
         self._writer.add_text("warning", message, step)
         self._writer.flush()
 
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
+
 
 class Several:
     """Passes records on to all of several.
@@ -146,6 +160,11 @@ class Several:
         """Warn everywhere."""
         for reports in self._reports:
             reports.warn(step, message)
+
+    def close(self) -> None:
+        """Close all."""
+        for reports in self._reports:
+            reports.close()
 
 
 def require_tensorboard() -> None:
