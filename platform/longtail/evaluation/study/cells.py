@@ -16,7 +16,7 @@ from longtail.artifacts import (
     required_stamp,
     write_json,
 )
-from longtail.config import Config
+from longtail.config import Config, ShardingConfig
 from longtail.evaluation.study.variants import VARIANTS, with_settings
 
 Part = Literal["validation", "test"]
@@ -111,6 +111,9 @@ class Cell:
             "training": {k: v for k, v in content["training"].items() if k not in _UNREAD},
             "head_fraction": content["evaluation"]["head_fraction"],
         }
+        sharding = self.config.sharding
+        if sharding.learned != ShardingConfig().learned:
+            identity["sharding"] = sharding.learned
         if self.part == "validation":
             study = self.base.study.model_dump(mode="json")
             read = ("metric", "metric_slice", "patience", "max_validation_queries")

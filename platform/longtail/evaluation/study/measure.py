@@ -21,6 +21,7 @@ from longtail.evaluation.study.deciles import recall_by_decile
 from longtail.evaluation.study.tuning import best_epoch
 from longtail.training.bundle import Encoder
 from longtail.training.in_process import train_in_process
+from longtail.training.processor import product_dtype
 
 # Of the code that this process has loaded, whatever happens to the files later.
 SOURCE = source_hash("model", "dataset", "training")
@@ -70,18 +71,20 @@ def train_and_measure(data: StudyData, cell: Cell) -> Document:
     return {
         **figures,
         "seconds": time.monotonic() - start,
-        "environment": environment(),
+        "environment": environment(cell.config),
         "source": SOURCE,
     }
 
 
-def environment() -> Document:
+def environment(config: Config) -> Document:
     """What the figures may depend on beside code and configuration."""
+    products = product_dtype(config, torch.device("cpu")) or torch.float32
     packages = ("torch", "torchrec", "fbgemm-gpu-cpu", "fbgemm-gpu", "numpy")
     versions = {name: _version(name) for name in packages}
     return {
         **{name: number for name, number in versions.items() if number},
         "num_threads": torch.get_num_threads(),
+        "products": str(products).removeprefix("torch."),
     }
 
 
