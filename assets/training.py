@@ -7,14 +7,20 @@ from dagster import (
     DataVersion,
     MaterializeResult,
     PipesSubprocessClient,
+    RetryRequested,
     asset,
 )
+from dagster._core.errors import DagsterPipesExecutionError
 
 from assets.features import catalogue, feature_correlations, vocabularies
 from assets.metadata import figures, image
 from assets.partitions import DAILY
 from assets.resources import Project
 from assets.stage import stage
+
+# `longtail.training.interruption.TrainingInterruptedError.exit_code`; its module imports torch.
+TOLD_TO_STOP = 75
+MAX_PREEMPTIONS = 10
 
 
 @asset(deps=[catalogue, vocabularies], partitions_def=DAILY, group_name="training", kinds={"arrow"})
@@ -44,8 +50,9 @@ def two_tower_model(
 ) -> MaterializeResult[None]:
     """The two towers, trained by torchrun.
 
-    The launcher reports its figures through Dagster Pipes. It is not retried here: a rank that
-    dies is restarted by torchrun, from its checkpoint.
+    The launcher reports its figures through Dagster Pipes. A failure is not retried here: a rank
+    that dies is restarted by torchrun, from its checkpoint. Only a launcher that was told to stop,
+    as on a node that is taken away, is started again.
     """
     from assets.plots import loss_curve
     from longtail.artifacts import RunPaths, VersionPaths, read_json
@@ -55,7 +62,13 @@ def two_tower_model(
         # -P: a folder named `longtail` or `assets` where the command runs must not shadow ours.
         command = [sys.executable, "-P", "-m", "longtail.training.launch"]
         command += ["--config", project.config_file, "--as-of", as_of.isoformat()]
-        reported = pipes.run(context=context, command=command).get_materialize_result()
+        try:
+            reported = pipes.run(context=context, command=command).get_materialize_result()
+        except DagsterPipesExecutionError as error:
+            if f"code {TOLD_TO_STOP}" not in str(error):
+                raise
+            context.log.warning("training was told to stop; it goes on from its checkpoint")
+            raise RetryRequested(max_retries=MAX_PREEMPTIONS) from error
         paths = RunPaths(config, as_of)
         version = read_json(paths.model)["version"]
         plot = loss_curve(
