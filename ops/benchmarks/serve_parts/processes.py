@@ -50,7 +50,7 @@ def _p50_ms(calls: Sequence[Callable[[], object]]) -> float:
 
 def _encode(config: Any, rounds: int) -> dict[str, float]:
     """One query at a time, from a dict of plain values: a process that only encodes."""
-    from serving_parts.project import query_rows
+    from serve_parts.project import query_rows
 
     from longtail.serving import QueryEncoder
 
@@ -64,7 +64,7 @@ def _encode(config: Any, rounds: int) -> dict[str, float]:
 def _encode_by_torch(config: Any, rounds: int) -> dict[str, float]:
     """The same through the torch module that export uses, for comparison: rows already Arrow."""
     import pyarrow as pa
-    from serving_parts.project import VERSION, query_rows
+    from serve_parts.project import VERSION, query_rows
 
     from longtail.artifacts import VersionPaths
     from longtail.features.encoding import encode_table
@@ -86,7 +86,7 @@ def _serve(config: Any, rounds: int) -> dict[str, float]:
     """All of it in one process: lookups beside raw Feast, neighbours, recommendations, encoding."""
     import numpy as np
     from report import alternately, median_ratio
-    from serving_parts.project import VERSION, query_rows
+    from serve_parts.project import VERSION, query_rows
 
     from longtail.artifacts import VersionPaths
     from longtail.features.online import SERVICE, open_online, required_service

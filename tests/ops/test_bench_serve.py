@@ -5,14 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_small() -> None:
     sizes = {"--num-items": 300, "--num-vectors": 2_000, "--num-queries": 20, "--rounds": 15}
     options = [str(part) for pair in sizes.items() for part in pair]
     done = subprocess.run(
-        [sys.executable, str(ROOT / "ops" / "benchmarks" / "serving.py"), "--json", *options],
+        [sys.executable, str(ROOT / "ops" / "benchmarks" / "serve.py"), "--json", *options],
         env={"PYTHONPATH": str(ROOT / "platform"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
