@@ -21,14 +21,12 @@ def encode_with_norms(
         `[R, output_dim]` unit vectors, as `encoder.encode` gives them, and their `[R]` lengths
         before.
     """
-    tower = encoder.item_tower
-    last = tower.layers[-1] if len(tower.layers) else tower.input_layer
     lengths: list[torch.Tensor] = []
 
     def listen(_layer: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
         lengths.append(torch.linalg.vector_norm(output, dim=-1))
 
-    hook = last.register_forward_hook(listen)
+    hook = encoder.item_tower.unscaled.register_forward_hook(listen)
     try:
         vectors = encoder.encode("item", rows)
     finally:

@@ -34,6 +34,8 @@ class Tower(nn.Module):
         self.layers = nn.ModuleList(
             nn.Linear(before, after) for before, after in itertools.pairwise(widths[1:])
         )
+        # Does nothing: whoever wants the vectors before they are scaled to one hooks in here.
+        self.unscaled = nn.Identity()
 
     def columns(self, feature: int) -> slice:
         """Where the embedding of a feature, by its position, stands in the concatenation."""
@@ -110,7 +112,7 @@ class Tower(nn.Module):
         for layer in self.layers:
             hidden = layer(functional.relu(hidden))
         # In full precision, whatever the products are computed in.
-        return functional.normalize(hidden.to(self.default.dtype), dim=-1)
+        return functional.normalize(self.unscaled(hidden.to(self.default.dtype)), dim=-1)
 
     def _default_parts(self) -> Features:
         """What the default of each of the F features adds to the first layer, `[width]` each."""
