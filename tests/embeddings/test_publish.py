@@ -1,7 +1,7 @@
 """Publication into real Feast stores (SQLite), one version after another, and the way back."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -11,6 +11,7 @@ from longtail.artifacts import VersionPaths, published_pointer, read_json
 from longtail.embeddings.pointer import Slot, publication_lock, read_pointer
 from longtail.embeddings.publish import publish, publish_query_features, rollback, status
 from longtail.embeddings.slots import choose_slot
+from longtail.embeddings.steps import Step
 from longtail.embeddings.versions import list_versions
 from longtail.errors import InputError, LongtailError
 from longtail.features.definitions import open_store
@@ -70,6 +71,24 @@ def test_each_publication_replaces_the_one_before(
         "previous": project.versions[SECOND],
     }
     assert status(project.config) == {k: v for k, v in third.items() if k != "published"}
+
+
+def test_a_publication_says_its_steps_in_order(
+    project: Published, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "longtail.embeddings.steps")
+
+    def said(act: Callable[[], object]) -> list[Step]:
+        caplog.clear()
+        act()
+        return [record.step for record in caplog.records if hasattr(record, "step")]
+
+    # Slot b holds nothing yet and the service names slot a: every step but the record of b's rows.
+    assert said(lambda: publish(project.config, FIRST)) == list(Step)
+    assert said(lambda: publish(project.config, SECOND)) == list(Step)
+    flip = [Step.RESTORE_SLOTS, Step.VALIDATE, Step.COMMIT, Step.POINT_SERVICE, Step.RECORD_LEFT]
+    assert said(lambda: rollback(project.config)) == flip
+    assert said(lambda: publish(project.config, FIRST)) == [Step.RESTORE_SLOTS]
 
 
 def test_a_slot_is_not_reused_while_consumers_may_read_it(

@@ -22,6 +22,7 @@ from longtail.embeddings.pointer import (
 )
 from longtail.embeddings.query_features import publish_query_features
 from longtail.embeddings.slots import choose_slot, difference, fill_slot, flip, settle
+from longtail.embeddings.steps import Step, enter
 from longtail.embeddings.validation import validate_embeddings
 from longtail.embeddings.versions import list_versions, retain_versions, verify_version
 from longtail.errors import LongtailError
@@ -63,6 +64,7 @@ def publish(config: Config, as_of: date) -> dict[str, Any]:
                     return _not_published(pointer, f"version {version} is served already")
                 log.info("version %s is served, but slot %s lost it", version, pointer.served.slot)
         pointer = _serve(config, online, pointer, version, catalogue=_catalogue(config, as_of))
+        enter(Step.RETAIN_VERSIONS)
         retain_versions(config)
     return {"published": True, **_document(pointer)}
 
@@ -132,6 +134,7 @@ def _open_online(config: Config) -> "OnlineStore":
     from longtail.features.online import OnlineStore
 
     online = OnlineStore(config)
+    enter(Step.RESTORE_SLOTS)
     online.restore_slots(SLOTS)
     return online
 
@@ -145,6 +148,7 @@ def _serve(
     catalogue: pa.ChunkedArray | None,
 ) -> Pointer:
     """Validate a version, have a slot that holds it, and flip to that slot."""
+    enter(Step.VALIDATE)
     manifest = verify_version(config, version)
     file = VersionPaths(config, version).embeddings
     num_rows = validate_embeddings(
@@ -157,6 +161,7 @@ def _serve(
         log.info("slot %s: %s", slot, problem or f"still holds version {version}, whole")
         slot = slot if problem is None else None
     if slot is None:
+        enter(Step.CHOOSE_SLOT)
         slot = choose_slot(online, pointer)
         fill_slot(config, online, pointer, slot=slot, file=file, version=version, num_rows=num_rows)
     served = Publication(

@@ -24,6 +24,7 @@ from longtail.embeddings.pointer import (
     timestamp,
     write_pointer,
 )
+from longtail.embeddings.steps import Step, enter
 from longtail.embeddings.validation import embedding_batches
 from longtail.errors import LongtailError
 
@@ -50,8 +51,10 @@ def settle(config: Config, online: "OnlineStore", pointer: Pointer) -> Pointer:
         pointer = replace(_left(pointer), leaving=named)
         write_pointer(config, pointer)
     if named != served:
+        enter(Step.POINT_SERVICE)
         online.point_service(served)
         log.info("service item_embeddings: slot %s -> slot %s", named, served)
+    enter(Step.RECORD_LEFT)
     pointer = _left(pointer)
     write_pointer(config, pointer)
     return pointer
@@ -112,10 +115,13 @@ def fill_slot(
     Raises:
         LongtailError: the slot does not hold exactly what was written. It is not served.
     """
+    enter(Step.FORGET_SLOT)
     if pointer is not None and slot in pointer.slots:
         write_pointer(config, pointer.with_slot(slot, replace(pointer.slots[slot], version=None)))
+    enter(Step.EMPTY_SLOT)
     online.empty_slot(slot)
     log.info("slot %s: emptied", slot)
+    enter(Step.WRITE)
     started, written = time.monotonic(), 0
     for items, vectors in embedding_batches(file, config.publication.batch_rows):
         if written == 0 and any(found is not None for found in online.read(slot, items).vectors):
@@ -125,6 +131,7 @@ def fill_slot(
             log.info("slot %s: wrote %d of %d rows", slot, written + len(items), num_rows)
         written += len(items)
     wrote = time.monotonic()
+    enter(Step.READ_BACK)
     problem = difference(config, online, slot=slot, file=file, version=version)
     if problem is not None:
         raise LongtailError(
@@ -188,6 +195,7 @@ def flip(
         again = pointer.served.version == served.version
         previous, leaving = (pointer.previous if again else pointer.served), pointer.served.slot
     pointer = Pointer(served, previous, slots, leaving if leaving != served.slot else None)
+    enter(Step.COMMIT)
     write_pointer(config, pointer)
     log.info("version %s is committed: slot %s is served", served.version, served.slot)
     return settle(config, online, pointer)
