@@ -100,7 +100,7 @@ def test_before_the_first_publication(
 
 def test_run_refuses_bad_data_before_it_writes_anything(project: Path) -> None:
     rows = structured_choices()
-    first = pa.array([number == 0 for number in range(rows.num_rows)])
+    first = pa.array([number < 160 for number in range(rows.num_rows)])
     items = pc.if_else(first, None, rows["item_id"])
     write_tables(project.parent, interactions=rows.set_column(1, "item_id", items))
     done = subprocess.run(
@@ -115,7 +115,7 @@ def test_run_refuses_bad_data_before_it_writes_anything(project: Path) -> None:
     progress, error = done.stderr.splitlines()
     assert progress == "Checking configuration and data"
     assert error.startswith("Error: ")
-    assert "interactions.parquet is null in 1 of 1600 rows" in error
+    assert "interactions.parquet is null in 160 of 1600 rows" in error
     # The definitions make the folder of the embedded stores when they are imported.
     assert [file for file in (project.parent / ".longtail").rglob("*") if file.is_file()] == []
 

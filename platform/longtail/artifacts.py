@@ -1,6 +1,7 @@
 """Where a run's products stand, and how they are written: to a temporary place, then renamed.
 
     <home>/runs/<as_of>/catalogue/        items, queries, histories, interactions
+                        quarantine/       rows that were refused, each with its reason
                         vocabularies/     one Arrow file a table, schema.json
                         correlations/     matrix and masking plan
                         training_set/     encoded rows and examples
@@ -38,6 +39,7 @@ class RunPaths:
     def __init__(self, config: Config, as_of: date) -> None:
         self.folder = config.home / "runs" / as_of.isoformat()
         self.catalogue = self.folder / "catalogue"
+        self.quarantine = self.folder / "quarantine"
         self.vocabularies = self.folder / "vocabularies"
         self.correlations = self.folder / "correlations"
         self.training_set = self.folder / "training_set"

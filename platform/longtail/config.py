@@ -41,6 +41,17 @@ class FeaturesConfig(Section):
     )
 
 
+class ChecksConfig(Section):
+    """What `longtail check` looks at, and what stops a run (features/CHECKS.md)."""
+
+    severity: dict[str, Literal["error", "warning", "ignore"]] = Field(
+        {}, description="by check, instead of its own; an error stops a run"
+    )
+    max_refused_share: Fraction = Field(
+        0.01, description="share of a table's rows that may be refused, and the run goes on"
+    )
+
+
 class DatasetConfig(Section):
     """How interactions become training, validation and test examples."""
 
@@ -439,6 +450,7 @@ class Config(Section):
     feature_repo: Path = Field(description="folder with feature_store.yaml")
     home: Path = Field(Path(".longtail"), description="where runs are kept; LONGTAIL_HOME wins")
     features: FeaturesConfig = FeaturesConfig()
+    checks: ChecksConfig = ChecksConfig()
     dataset: DatasetConfig = DatasetConfig()
     correlation: CorrelationConfig = CorrelationConfig()
     model: ModelConfig = ModelConfig()

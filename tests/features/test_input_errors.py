@@ -90,8 +90,12 @@ CASES = [
     ("interactions", nothing, r"interactions\.parquet is empty: it must have at least one row"),
     ("items", nothing, r"items\.parquet is empty"),
     ("queries", nothing, r"queries\.parquet is empty"),
-    ("interactions", weights(1, 1, -2, 1, 1), r"`weight` of .* has the value -2\.0: weights"),
-    ("interactions", weights(1, 1, 1, float("nan"), 1), r"`weight` of .* has the value nan"),
+    (
+        "interactions",
+        weights(1, 1, -2, 1, 1),
+        r"`weight` of .* 1 of 5 rows, such as -2\.0 in row 2",
+    ),
+    ("interactions", weights(1, 1, 1, float("nan"), 1), r"`weight` of .* such as nan in row 3"),
     ("interactions", wrap("weight"), r"`weight` of .* where a number is declared"),
 ]
 
@@ -112,7 +116,9 @@ def test_a_bad_table_is_one_error_and_nothing_is_written(
         build_catalogue(shared_project, AS_OF)
     assert raised.value.exit_code == 2
     assert "\n" not in str(raised.value)
-    assert not RunPaths(shared_project, AS_OF).folder.exists()
+    # What was refused may be looked at; of the run itself there is nothing.
+    folders = RunPaths(shared_project, AS_OF)
+    assert [file for file in folders.folder.glob("*") if file != folders.quarantine] == []
 
 
 def test_a_missing_table_and_a_file_that_is_no_table_are_named(shared_project: Config) -> None:
@@ -130,7 +136,7 @@ def test_a_missing_table_and_a_file_that_is_no_table_are_named(shared_project: C
         with pytest.raises(InputError, match=rf"{name}\.parquet is not a Parquet file"):
             build_catalogue(shared_project, AS_OF)
         file.write_bytes(content)
-    assert not RunPaths(shared_project, AS_OF).folder.exists()
+    assert not RunPaths(shared_project, AS_OF).catalogue.exists()
 
 
 def test_several_problems_of_a_table_are_named_at_once(shared_project: Config) -> None:

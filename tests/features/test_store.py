@@ -133,7 +133,10 @@ def test_interactions_without_weights_weigh_one(
 
 
 def test_a_day_before_all_data_is_refused(repository: FeatureRepository) -> None:
-    with pytest.raises(InputError, match="no interaction is older than the end of 2024-01-03"):
+    with pytest.raises(
+        InputError,
+        match="interactions\\.parquet has no row that is older than the end of 2024-01-03",
+    ):
         repository.interactions(date(2024, 1, 3))
     with pytest.raises(InputError, match=r"items\.parquet has no row that is older than"):
         repository.history("item", date(2023, 12, 31))

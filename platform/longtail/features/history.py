@@ -7,6 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from longtail.errors import InputError
+
+ACTIVE = "active"
+WEIGHT = "weight"
+EPOCH_DAY = date(1970, 1, 1)
+
 
 def before_end_of(rows: pa.Table, as_of: date) -> pa.Table:
     """The rows whose `event_timestamp` is before the day after `as_of`, 00:00 UTC."""
@@ -32,3 +38,67 @@ def latest_rows(history: pa.Table, key: str) -> pa.Table:
     """The last row of each key of a history that is sorted by key, then timestamp."""
     first = first_of_group(history, [key]).to_numpy(zero_copy_only=False)
     return history.filter(pa.array(np.append(first[1:], True)))
+
+
+def newest_day(rows: pa.Table, source: str) -> date:
+    """The day of the newest row, or the last complete UTC day where all rows are of 1970-01-01.
+
+    That is what tables without timestamps are given.
+
+    Raises:
+        InputError: there is no row.
+    """
+    _require_some(rows, source)
+    newest: date = pc.max(rows["event_timestamp"]).as_py().date()
+    return datetime.now(UTC).date() - timedelta(days=1) if newest == EPOCH_DAY else newest
+
+
+def known_pairs(rows: pa.Table, as_of: date, source: str) -> pa.Table:
+    """Interactions up to the end of a day, each pair once, at its earliest; sorted by pair.
+
+    Args:
+        rows: `query_id`, `item_id`, `event_timestamp`, maybe `weight`, where null stands for 1.
+        as_of: the day.
+        source: the table's name in messages.
+
+    Returns:
+        columns `query_id`, `item_id`, `event_timestamp`, `weight` float32.
+
+    Raises:
+        InputError: there is none.
+    """
+    known = _required(before_end_of(rows, as_of), rows, as_of, source)
+    if WEIGHT in known.column_names:
+        weight = pc.fill_null(known[WEIGHT], 1.0)
+    else:
+        weight = pa.array(np.ones(known.num_rows, dtype=np.float32))
+    columns = ["query_id", "item_id", "event_timestamp"]
+    known = known.select(columns).append_column(WEIGHT, weight)
+    order = [(name, "ascending") for name in columns]
+    known = known.sort_by([*order, (WEIGHT, "descending")])
+    return known.filter(first_of_group(known, ["query_id", "item_id"]))
+
+
+def known_history(rows: pa.Table, as_of: date, source: str) -> pa.Table:
+    """Rows of a side up to the end of a day.
+
+    Raises:
+        InputError: there is none.
+    """
+    return _required(before_end_of(rows, as_of), rows, as_of, source)
+
+
+def _required(known: pa.Table, rows: pa.Table, as_of: date, source: str) -> pa.Table:
+    _require_some(rows, source)
+    if not known.num_rows:
+        oldest = pc.min(rows["event_timestamp"]).as_py().isoformat()
+        raise InputError(
+            f"{source} has no row that is older than the end of {as_of} (UTC); the oldest is of "
+            f"{oldest}: choose a later --as-of, or correct its timestamps"
+        )
+    return known
+
+
+def _require_some(rows: pa.Table, source: str) -> None:
+    if not rows.num_rows:
+        raise InputError(f"no row of {source} can be used: mend the rows that were refused")

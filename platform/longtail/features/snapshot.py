@@ -11,9 +11,17 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import STAMP, RunPaths, file_hash, fingerprint, replaced_folder, write_json
 from longtail.config import Config
-from longtail.features.history import first_of_group, latest_rows
-from longtail.features.sources import TIMESTAMP
-from longtail.features.store import ACTIVE, FeatureRepository
+from longtail.features.admission import TIMESTAMP, write_quarantine
+from longtail.features.checks.finding import TABLES
+from longtail.features.history import (
+    ACTIVE,
+    first_of_group,
+    known_history,
+    known_pairs,
+    latest_rows,
+)
+from longtail.features.store import FeatureRepository
+from longtail.features.validation import require_within_limit
 
 log = logging.getLogger("longtail.features")
 
@@ -24,21 +32,25 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
     """Write `runs/<as_of>/catalogue`: everything later stages read of the data of that day.
 
     Items that are not active by then are in `item_history.parquet` only. The definitions are
-    applied to the registry first.
+    applied to the registry first. Refused rows go to `runs/<as_of>/quarantine`.
 
     Returns:
         the stamp: `fingerprint` of the contents, `as_of`, `num_items`, `num_queries`,
         `num_interactions`.
 
     Raises:
-        InputError: definitions or tables are wrong; nothing is written.
+        InputError: definitions or tables are wrong; nothing is written but the quarantine.
     """
     repository = FeatureRepository(config)
     repository.apply()
     schema = repository.schema()
-    interactions = repository.interactions(as_of)
-    item_history = repository.history("item", as_of)
-    query_history = repository.history("query", as_of)
+    admitted = {table: repository.admitted(table) for table in TABLES}
+    write_quarantine(config, as_of, admitted)
+    require_within_limit(admitted.values(), config.checks)
+    rows = {name: (table.rows, as_of, table.source) for name, table in admitted.items()}
+    interactions = known_pairs(*rows["interactions"])
+    item_history = known_history(*rows["items"])
+    query_history = known_history(*rows["queries"])
     log.info(
         "read %d interactions, %d item rows and %d query rows up to %s",
         *(interactions.num_rows, item_history.num_rows, query_history.num_rows, as_of),

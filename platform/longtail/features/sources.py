@@ -1,8 +1,13 @@
-"""A Feast data source, read whole through the offline store, checked and normalised."""
+"""A Feast data source, read whole through the offline store, checked and normalised.
+
+Everything that reads one of the three tables reads it here, and `admission.admit` then says which
+of its rows are used: a check and a run see the same rows.
+"""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import ibis
 import pyarrow as pa
@@ -11,44 +16,84 @@ from feast import FeatureStore, FileSource
 from feast.data_source import DataSource
 
 from longtail.errors import InputError
-from longtail.features.validation import ARROW_TYPES, Column, null_problems, schema_problems
+from longtail.features.admission import TIMESTAMP
+from longtail.features.checks.finding import MAX_EXAMPLES, Finding, TableName
+from longtail.features.validation import ARROW_TYPES, Column, schema_findings
 
-TIMESTAMP = "event_timestamp"
 
-
-def read_source(store: FeatureStore, source: DataSource, columns: Sequence[Column]) -> pa.Table:
-    """All rows of a source.
+def source_findings(
+    source: DataSource, columns: Sequence[Column], table: TableName
+) -> list[Finding]:
+    """What keeps a source from being read: no file, missing columns, wrong types.
 
     Args:
-        columns: what to read besides the timestamp, the ids first. Ids must never be null.
-
-    Returns:
-        the columns in the Arrow types of their forms, and `event_timestamp` in UTC, last.
-
-    Raises:
-        InputError: the table is missing or empty, a column is missing or of another type, an id
-            or a timestamp is null, or a timestamp has no zone.
+        source: where the rows are.
+        columns: what is read besides the timestamp.
+        table: which of the three it is.
     """
-    table = describe(source)
+    name = describe(source)
     timestamp = source.timestamp_field
     if not timestamp:
-        raise InputError(f"the source of {table} names no `timestamp_field`: name its column")
-    if isinstance(source, FileSource):
-        wanted = [*columns, Column(timestamp, "timestamp")]
-        raise_problems(schema_problems(file_schema(source), wanted, table))
+        what = f"the source of {name} names no `timestamp_field`"
+        return [Finding(what, "name its column", name, table)]
+    if not isinstance(source, FileSource):
+        return []
+    wanted = [*columns, Column(timestamp, "timestamp")]
+    try:
+        files = file_schemas(source)
+    except InputError as error:
+        what, _, cure = str(error).partition(": ")
+        return [Finding(what, cure, name, table)]
+    found: dict[str | None, Finding] = {}
+    wrong: dict[str | None, set[str]] = {}
+    for file, schema in files.items():
+        for finding in schema_findings(schema, wanted, table, file):
+            found.setdefault(finding.column, finding)
+            wrong.setdefault(finding.column, set()).add(file)
+    return [_disagreement(each, files, wrong[each.column]) for each in found.values()]
+
+
+def _disagreement(finding: Finding, files: Mapping[str, pa.Schema], wrong: set[str]) -> Finding:
+    """Where only some files of a table are wrong, the finding says what the others have."""
+    right = [file for file in files if file not in wrong]
+    if not right:
+        return finding
+    other = files[right[0]].field(finding.column).type
+    what = f"{finding.what}, and {other} in {len(right)} other files, such as {right[0]}"
+    return replace(finding, what=what, examples=tuple(sorted(wrong))[:MAX_EXAMPLES])
+
+
+def read_source(
+    store: FeatureStore, source: DataSource, columns: Sequence[Column], table: TableName
+) -> pa.Table:
+    """All rows of a source, in its order, before any is refused.
+
+    Args:
+        store: the project's store.
+        source: where the rows are.
+        columns: what to read besides the timestamp, the ids first.
+        table: which of the three it is.
+
+    Returns:
+        the columns in the Arrow types of their forms, and `event_timestamp` in UTC, last. Anything
+        may be null.
+
+    Raises:
+        InputError: the table is missing or empty, a column is missing or of another type, or a
+            timestamp has no zone.
+    """
+    raise_findings(source_findings(source, columns, table))
     with duckdb_session():
         rows = store.provider.offline_store.pull_all_from_table_or_query(
             config=store.config,
             data_source=source,
             join_key_columns=[column.name for column in columns],
             feature_name_columns=[],
-            timestamp_field=timestamp,
+            timestamp_field=source.timestamp_field,
         ).to_arrow()
     if not rows.num_rows:
-        raise InputError(f"{table} is empty: it must have at least one row")
-    never_null = [column.name for column in columns if column.form == "id"] + [timestamp]
-    raise_problems(null_problems(rows, never_null, table))
-    names = [TIMESTAMP if name == timestamp else name for name in rows.column_names]
+        raise InputError(f"{describe(source)} is empty: it must have at least one row")
+    names = [TIMESTAMP if n == source.timestamp_field else n for n in rows.column_names]
     return normalised(rows.rename_columns(names), columns)
 
 
@@ -59,7 +104,7 @@ def column_names(store: FeatureStore, source: DataSource) -> list[str]:
         InputError: a file source has no such file.
     """
     if isinstance(source, FileSource):
-        return list(file_schema(source).names)
+        return list(next(iter(file_schemas(source).values())).names)
     return [name for name, _ in source.get_table_column_names_and_types(store.config)]
 
 
@@ -68,8 +113,8 @@ def describe(source: DataSource) -> str:
     return source.path if isinstance(source, FileSource) else f"data source `{source.name}`"
 
 
-def file_schema(source: FileSource) -> pa.Schema:
-    """The Arrow schema of a file source.
+def file_schemas(source: FileSource) -> dict[str, pa.Schema]:
+    """The Arrow schema of every file of a source, in their order; one for a single file.
 
     Raises:
         InputError: there is no such file, or it is not a Parquet file.
@@ -78,7 +123,14 @@ def file_schema(source: FileSource) -> pa.Schema:
         source.path, source.s3_endpoint_override or ""
     )
     try:
-        return pa.dataset.dataset(path, filesystem=filesystem, format="parquet").schema
+        files = pa.dataset.dataset(path, filesystem=filesystem, format="parquet")
+        if not files.files:
+            raise FileNotFoundError
+        single = len(files.files) == 1
+        return {
+            source.path if single else fragment.path: fragment.physical_schema
+            for fragment in files.get_fragments()
+        }
     except FileNotFoundError as error:
         raise InputError(
             f"{source.path} does not exist: put the table there, or correct the path of source "
@@ -99,19 +151,23 @@ def normalised(rows: pa.Table, columns: Sequence[Column]) -> pa.Table:
         # and passes them on in words.
         precise = rows[TIMESTAMP].cast(pa.timestamp("ns", "UTC"))
         rows = rows.set_column(rows.column_names.index(TIMESTAMP), TIMESTAMP, precise)
-    return pa.table(
-        {
-            # Not safe: nanoseconds are cut to microseconds.
-            name: rows[name].cast(types[name], safe=name != TIMESTAMP)
-            for name in rows.column_names
-        }
-    )
+    return pa.table({name: _cast(rows[name], name, types[name]) for name in rows.column_names})
 
 
-def raise_problems(problems: Sequence[str]) -> None:
-    """Raise all problems as one `InputError`, if there are any."""
-    if problems:
-        raise InputError("; ".join(problems))
+def _cast(values: pa.ChunkedArray, name: str, to: pa.DataType) -> pa.ChunkedArray:
+    try:
+        # Not safe: nanoseconds are cut to microseconds.
+        return values.cast(to, safe=name != TIMESTAMP)
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"column `{name}` has values that are no {to}: cast or correct them ({error})"
+        ) from error
+
+
+def raise_findings(findings: Sequence[Finding]) -> None:
+    """Raise everything that was found as one `InputError`, if there is anything."""
+    if findings:
+        raise InputError("; ".join(finding.message for finding in findings))
 
 
 @contextmanager

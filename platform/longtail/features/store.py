@@ -5,45 +5,49 @@ Everything above sees Arrow tables with normalised columns: ids are `string`, si
 timestamp's column is called `event_timestamp`. Missing is null.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureView, Project
+from feast.data_source import DataSource
 from feast.errors import FeastError, FeastObjectNotFoundException
 from feast.repo_operations import extract_objects_for_apply_delete
 from feast.types import Bool
 
 from longtail.config import Config
 from longtail.errors import InputError, LongtailError
+from longtail.features.admission import TIMESTAMP, Admitted, admit
+from longtail.features.checks.finding import TableName
 from longtail.features.definitions import load_definitions, open_store
-from longtail.features.history import before_end_of, first_of_group, latest_rows
+from longtail.features.history import (
+    ACTIVE,
+    WEIGHT,
+    known_history,
+    known_pairs,
+    latest_rows,
+    newest_day,
+)
 from longtail.features.registry_schema import derive_schema, side_view
 from longtail.features.schema import Schema, Side
 from longtail.features.sources import (
-    TIMESTAMP,
     column_names,
     describe,
     duckdb_session,
     normalised,
-    raise_problems,
     read_source,
 )
 from longtail.features.validation import (
     ARROW_TYPES,
     Column,
-    duplicate_problems,
     feature_column,
-    weight_problems,
+    require_within_limit,
 )
 
-ACTIVE = "active"
-WEIGHT = "weight"
 ROW = "longtail_row"
 # Feast takes the keys as one data frame, and joins it in memory.
 POINT_IN_TIME_CHUNK = 500_000
-EPOCH_DAY = date(1970, 1, 1)
 
 
 class FeatureRepository:
@@ -88,6 +92,67 @@ class FeatureRepository:
         """
         return derive_schema(self.store, self.config.features)
 
+    def admitted(self, table: TableName) -> Admitted:
+        """One of the three tables, read whole, with the rows that are refused apart.
+
+        Returns:
+            for items and queries the key, its features, `event_timestamp`, and for items `active`
+            (true where the source has none or null), sorted by key, then timestamp; for
+            interactions `query_id`, `item_id` (always named so), `event_timestamp`, and `weight`
+            where there are weights.
+
+        Raises:
+            InputError: the table is missing, empty, or lacks a column.
+        """
+        source, columns = self.source(table)
+        rows = read_source(self.store, source, columns, table)
+        ids = [column.name for column in columns if column.form == "id"]
+        if table == "interactions":
+            names = dict(zip(ids, ("query_id", "item_id"), strict=True))
+            rows = rows.rename_columns([names.get(name, name) for name in rows.column_names])
+            ids = list(names.values())
+        elif table == "items":
+            active = rows[ACTIVE] if ACTIVE in rows.column_names else pa.nulls(rows.num_rows)
+            rows = rows.drop_columns(ACTIVE) if ACTIVE in rows.column_names else rows
+            rows = rows.append_column(ACTIVE, pc.coalesce(active.cast(pa.bool_()), True))
+        return admit(
+            rows,
+            table=table,
+            source=describe(source),
+            ids=ids,
+            now=datetime.now(UTC),
+            unique=() if table == "interactions" else (ids[0], TIMESTAMP),
+            weight=WEIGHT if table == "interactions" and WEIGHT in rows.column_names else None,
+        )
+
+    def source(self, table: TableName) -> tuple[DataSource, list[Column]]:
+        """Where one of the three tables is, and the columns that are read of it, ids first.
+
+        Raises:
+            InputError: it is not defined, or has no such file.
+        """
+        schema = self.schema()
+        if table == "interactions":
+            name = self.config.features.interactions
+            try:
+                source = self.store.get_data_source(name)
+            except FeastObjectNotFoundException as error:
+                raise InputError(
+                    f"data source `{name}` is not defined in the feature repository: define it, or "
+                    "correct `features.interactions` in the configuration"
+                ) from error
+            columns = [Column(schema.query_key, "id"), Column(schema.item_key, "id")]
+            if WEIGHT in column_names(self.store, source):
+                columns.append(Column(WEIGHT, "number"))
+            return source, columns
+        side: Side = "item" if table == "items" else "query"
+        view = self._view(side)
+        columns = [feature_column(feature) for feature in schema.side(side)]
+        if side == "item" and _has_tombstone(view):
+            columns.append(Column(ACTIVE, "boolean"))
+        assert view.batch_source is not None
+        return view.batch_source, columns
+
     def resolve_as_of(self, as_of: date | None) -> date:
         """The day to refresh for: `as_of`, or else the day of the newest interaction.
 
@@ -99,8 +164,18 @@ class FeatureRepository:
         """
         if as_of is not None:
             return as_of
-        newest: date = pc.max(self._all_interactions()[TIMESTAMP]).as_py().date()
-        return datetime.now(UTC).date() - timedelta(days=1) if newest == EPOCH_DAY else newest
+        admitted = self.within_limit("interactions")
+        return newest_day(admitted.rows, admitted.source)
+
+    def within_limit(self, table: TableName) -> Admitted:
+        """A table as `admitted` has it, of which not too many rows are refused.
+
+        Raises:
+            InputError: as `admitted`; or more rows are refused than `checks.max_refused_share`.
+        """
+        admitted = self.admitted(table)
+        require_within_limit([admitted], self.config.checks)
+        return admitted
 
     def interactions(self, as_of: date) -> pa.Table:
         """All interactions up to the end of a day, each pair once, at its earliest.
@@ -112,22 +187,8 @@ class FeatureRepository:
         Raises:
             InputError: the table is missing, wrong or empty.
         """
-        rows = self._all_interactions()
-        known = before_end_of(rows, as_of)
-        if not known.num_rows:
-            raise InputError(
-                f"no interaction is older than the end of {as_of} (UTC); the oldest is of "
-                f"{pc.min(rows[TIMESTAMP]).as_py().isoformat()}: choose a later --as-of"
-            )
-        known = known.sort_by(
-            [
-                ("query_id", "ascending"),
-                ("item_id", "ascending"),
-                (TIMESTAMP, "ascending"),
-                (WEIGHT, "descending"),
-            ]
-        )
-        return known.filter(first_of_group(known, ["query_id", "item_id"]))
+        admitted = self.within_limit("interactions")
+        return known_pairs(admitted.rows, as_of, admitted.source)
 
     def history(self, side: Side, as_of: date) -> pa.Table:
         """All rows of one side up to the end of a day.
@@ -139,29 +200,8 @@ class FeatureRepository:
         Raises:
             InputError: the table is missing, wrong or empty.
         """
-        schema = self.schema()
-        view = self._view(side)
-        key, features = schema.side(side)[0].name, schema.side(side)
-        columns = [feature_column(feature) for feature in features]
-        if side == "item" and _has_tombstone(view):
-            columns.append(Column(ACTIVE, "boolean"))
-        assert view.batch_source is not None
-        rows = read_source(self.store, view.batch_source, columns)
-        table = describe(view.batch_source)
-        if side == "item":
-            active = rows[ACTIVE] if ACTIVE in rows.column_names else pa.nulls(rows.num_rows)
-            active = pc.coalesce(active.cast(pa.bool_()), True)
-            rows = rows.drop_columns(ACTIVE) if ACTIVE in rows.column_names else rows
-            rows = rows.append_column(ACTIVE, active)
-        rows = rows.sort_by([(key, "ascending"), (TIMESTAMP, "ascending")])
-        raise_problems(duplicate_problems(rows, key, TIMESTAMP, table))
-        known = before_end_of(rows, as_of)
-        if not known.num_rows:
-            raise InputError(
-                f"{table} has no row that is older than the end of {as_of} (UTC): choose a later "
-                "--as-of, or correct its timestamps"
-            )
-        return known
+        admitted = self.within_limit("items" if side == "item" else "queries")
+        return known_history(admitted.rows, as_of, admitted.source)
 
     def latest(self, side: Side, as_of: date) -> pa.Table:
         """The newest row of each key up to the end of a day, sorted by key.
@@ -223,34 +263,6 @@ class FeatureRepository:
 
     def _view(self, side: Side) -> FeatureView:
         return side_view(self.store, self._service(side))
-
-    def _all_interactions(self) -> pa.Table:
-        schema = self.schema()
-        name = self.config.features.interactions
-        try:
-            source = self.store.get_data_source(name)
-        except FeastObjectNotFoundException as error:
-            raise InputError(
-                f"data source `{name}` is not defined in the feature repository: define it, or "
-                "correct `features.interactions` in the configuration"
-            ) from error
-        columns = [Column(schema.query_key, "id"), Column(schema.item_key, "id")]
-        if WEIGHT in column_names(self.store, source):
-            columns.append(Column(WEIGHT, "number"))
-        rows = read_source(self.store, source, columns)
-        if WEIGHT in rows.column_names:
-            raise_problems(weight_problems(rows, WEIGHT, describe(source)))
-            weight = pc.fill_null(rows[WEIGHT], 1.0)
-        else:
-            weight = pa.array(np.ones(rows.num_rows, dtype=np.float32))
-        return pa.table(
-            {
-                "query_id": rows[schema.query_key],
-                "item_id": rows[schema.item_key],
-                TIMESTAMP: rows[TIMESTAMP],
-                WEIGHT: weight,
-            }
-        )
 
 
 def _has_tombstone(view: FeatureView) -> bool:

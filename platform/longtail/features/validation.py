@@ -1,18 +1,35 @@
 """What must hold of the three tables before anything is made from them.
 
-Pure functions on Arrow schemas and tables; each returns the problems it found, worded for the
-owner of the data: file, column, an example, and the cure.
+Pure functions on Arrow schemas and on what was refused; each returns what it found, worded for the
+owner of the data: file, column, examples, and the cure.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from longtail.features.history import first_of_group
+from longtail.config import ChecksConfig
+from longtail.errors import InputError
+from longtail.features.admission import (
+    BAD_WEIGHT,
+    COLUMN,
+    DUPLICATE,
+    FUTURE,
+    NULL,
+    REASON,
+    ROW,
+    TIMESTAMP,
+    Admitted,
+)
+from longtail.features.checks.finding import MAX_EXAMPLES, Finding, TableName
 from longtail.features.schema import Feature
+
+REFUSED_SHARE = "refused_share"
+"""The check of `over_limit_findings`."""
 
 Form = Literal["id", "string", "integer", "strings", "integers", "boolean", "number", "timestamp"]
 
@@ -59,31 +76,46 @@ def feature_column(feature: Feature) -> Column:
     return Column(feature.name, forms[feature.kind, feature.dtype])
 
 
-def schema_problems(schema: pa.Schema, columns: Sequence[Column], table: str) -> list[str]:
-    """Missing columns, wrong types and timestamps without a zone of the table called `table`."""
-    problems = []
+def schema_findings(
+    schema: pa.Schema, columns: Sequence[Column], table: TableName, source: str
+) -> list[Finding]:
+    """Missing columns, wrong types and timestamps without a zone of the table in `source`."""
+    findings = []
     for column in columns:
-        if column.name not in schema.names:
-            problems.append(
-                f"{table} has no column `{column.name}`: add it, or correct the definition "
-                f"(its columns are {', '.join(schema.names)})"
+        name = column.name
+        if name not in schema.names:
+            findings.append(
+                Finding(
+                    f"{source} has no column `{name}`",
+                    "add it, or correct the definition (its columns are "
+                    f"{', '.join(schema.names)})",
+                    *(source, table, name),
+                )
             )
             continue
-        found = schema.field(column.name).type
+        found = schema.field(name).type
         if column.form == "timestamp" and pa.types.is_timestamp(found) and found.tz is None:
-            problems.append(
-                f"column `{column.name}` of {table} has timestamps without a zone: write them "
-                "with the zone UTC (pandas: `.dt.tz_localize('UTC')`)"
+            findings.append(
+                Finding(
+                    f"column `{name}` of {source} has timestamps without a zone",
+                    "write them with the zone UTC (pandas: `.dt.tz_localize('UTC')`)",
+                    *(source, table, name),
+                )
             )
-        elif not _has_form(found, column.form):
-            problems.append(
-                f"column `{column.name}` of {table} is {found} where {TYPES[column.form]} is "
-                "declared: cast the column, or change the declaration in the feature repository"
+        elif not has_form(found, column.form):
+            findings.append(
+                Finding(
+                    f"column `{name}` of {source} is {found} where {TYPES[column.form]} is "
+                    "declared",
+                    "cast the column, or change the declaration in the feature repository",
+                    *(source, table, name),
+                )
             )
-    return problems
+    return findings
 
 
-def _has_form(found: pa.DataType, form: Form) -> bool:
+def has_form(found: pa.DataType, form: Form) -> bool:
+    """Whether values of an Arrow type can be read as a form."""
     if pa.types.is_dictionary(found):
         found = found.value_type
     if pa.types.is_null(found):
@@ -100,50 +132,114 @@ def _has_form(found: pa.DataType, form: Form) -> bool:
         return bool(pa.types.is_timestamp(found))
     if not (pa.types.is_list(found) or pa.types.is_large_list(found)):
         return False
-    return _has_form(found.value_type, "string" if form == "strings" else "integer")
+    return has_form(found.value_type, "string" if form == "strings" else "integer")
 
 
-def null_problems(rows: pa.Table, columns: Sequence[str], table: str) -> list[str]:
-    """Columns that must be known in every row and are not."""
-    problems = []
-    for column in columns:
-        if rows[column].null_count:
-            row = pc.index(pc.is_null(rows[column]), True).as_py()
-            problems.append(
-                f"column `{column}` of {table} is null in {rows[column].null_count} of "
-                f"{rows.num_rows} rows, first in row {row} (counted from 0): fill it in, or "
-                "drop these rows"
-            )
-    return problems
+def null_findings(admitted: Admitted) -> Iterator[Finding]:
+    """Rows refused because an id or the timestamp is unknown; one finding a column."""
+    nulls = admitted.refused_for(NULL)
+    for column in nulls[COLUMN].unique().to_pylist():
+        rows = admitted.refused_for(NULL, column)
+        yield Finding(
+            f"column `{column}` of {admitted.source} is null in {rows.num_rows} of "
+            f"{admitted.num_rows} rows, first in row {rows[ROW][0]} (counted from 0)",
+            "fill it in, or drop these rows",
+            *(admitted.source, admitted.table, column, rows.num_rows),
+            example_rows(rows),
+        )
 
 
-def duplicate_problems(history: pa.Table, key: str, timestamp: str, table: str) -> list[str]:
-    """Rows that say twice what was true of one key from one moment on.
+def duplicate_findings(admitted: Admitted) -> Iterator[Finding]:
+    """Rows refused because they say once more what was true of one key from one moment on."""
+    rows = admitted.refused_for(DUPLICATE)
+    if rows.num_rows:
+        key = rows[COLUMN][0].as_py()
+        yield Finding(
+            f"{admitted.source} has {rows.num_rows} duplicated rows: `{key}` = "
+            f"{rows[key][0].as_py()!r} stands more than once with `{TIMESTAMP}` = "
+            f"{rows[TIMESTAMP][0].as_py().isoformat()}",
+            "keep one row a key and timestamp",
+            *(admitted.source, admitted.table, key, rows.num_rows),
+            example_rows(rows),
+        )
 
-    Args:
-        history: the table's rows, sorted by `key`, then `timestamp`.
-    """
-    repeated = history.select([key, timestamp]).filter(
-        pc.invert(first_of_group(history, [key, timestamp]))
+
+def future_findings(admitted: Admitted) -> Iterator[Finding]:
+    """Rows refused because nothing can be known of their moment yet."""
+    rows = admitted.refused_for(FUTURE)
+    if rows.num_rows:
+        yield Finding(
+            f"column `{TIMESTAMP}` of {admitted.source} is later than now in {rows.num_rows} of "
+            f"{admitted.num_rows} rows, such as {rows[TIMESTAMP][0].as_py().isoformat()}",
+            "write moments that have passed, in UTC (a local time written as UTC is hours off)",
+            *(admitted.source, admitted.table, TIMESTAMP, rows.num_rows),
+            example_rows(rows),
+        )
+
+
+def weight_findings(admitted: Admitted) -> Iterator[Finding]:
+    """Rows refused because their weight is negative or not finite."""
+    rows = admitted.refused_for(BAD_WEIGHT)
+    if rows.num_rows:
+        column = rows[COLUMN][0].as_py()
+        yield Finding(
+            f"column `{column}` of {admitted.source} is negative or not finite in "
+            f"{rows.num_rows} of {admitted.num_rows} rows, such as {rows[column][0]} in row "
+            f"{rows[ROW][0]}",
+            "weights must be finite and not negative, so correct or drop these rows",
+            *(admitted.source, admitted.table, column, rows.num_rows),
+            example_rows(rows),
+        )
+
+
+def over_limit_findings(admitted: Admitted, max_share: float) -> Iterator[Finding]:
+    """A table of which more rows are refused than a run may go on without."""
+    if admitted.refused_share <= max_share:
+        return
+    every = (null_findings, duplicate_findings, future_findings, weight_findings)
+    reasons = [finding for find in every for finding in find(admitted)]
+    yield Finding(
+        f"{admitted.refused.num_rows} of {admitted.num_rows} rows of {admitted.source} are refused "
+        f"({admitted.refused_share:.2%}, more than {max_share:.2%}): "
+        + "; ".join(finding.message for finding in reasons),
+        "the rows and their reasons stand in the quarantine; mend them, or raise "
+        "`checks.max_refused_share`",
+        *(admitted.source, admitted.table, None, admitted.refused.num_rows),
+        tuple(example for finding in reasons for example in finding.examples)[:MAX_EXAMPLES],
     )
-    if not repeated.num_rows:
-        return []
-    example = repeated.slice(0, 1).to_pylist()[0]
-    return [
-        f"{table} has {repeated.num_rows} duplicated rows: `{key}` = {example[key]!r} stands more "
-        f"than once with `{timestamp}` = {example[timestamp].isoformat()}: keep one row a key and "
-        "timestamp"
-    ]
 
 
-def weight_problems(rows: pa.Table, column: str, table: str) -> list[str]:
-    """Weights that are negative or not finite."""
-    weights = rows[column].drop_null()
-    bad = pc.or_(pc.invert(pc.is_finite(weights)), pc.less(weights, 0.0))
-    if not pc.any(bad).as_py():
-        return []
-    example = weights.filter(bad)[0].as_py()
-    return [
-        f"column `{column}` of {table} has the value {example}: weights must be finite and not "
-        "negative"
-    ]
+def require_within_limit(tables: Iterable[Admitted], checks: ChecksConfig) -> None:
+    """Refuse to go on where too many rows were refused, unless that is no error by configuration.
+
+    Raises:
+        InputError: it names every such table, and why its rows were refused.
+    """
+    if checks.severity.get(REFUSED_SHARE, "error") != "error":
+        return
+    limit = checks.max_refused_share
+    found = [finding for table in tables for finding in over_limit_findings(table, limit)]
+    if found:
+        raise InputError("; ".join(finding.message for finding in found))
+
+
+def example_rows(rows: pa.Table) -> tuple[dict[str, Any], ...]:
+    """The first rows, as JSON has them; a refused row with its position as `row`."""
+    first = rows.slice(0, MAX_EXAMPLES)
+    if ROW in first.column_names:
+        first = first.drop_columns([REASON, COLUMN])
+        first = first.rename_columns(["row" if c == ROW else c for c in first.column_names])
+    return tuple(
+        {name: json_value(value) for name, value in row.items()} for row in first.to_pylist()
+    )
+
+
+def json_value(value: Any) -> Any:
+    """A value as JSON has it: moments in ISO 8601, numbers that are none as words."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list):
+        return [json_value(each) for each in value]
+    return value
