@@ -1,15 +1,17 @@
 """The schema that the registry's services and tags give, and the definitions that give none."""
 
+import json
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from longtail.config import Config, FeaturesConfig, load_config
 from longtail.errors import InputError
 from longtail.features.registry_schema import derive_schema
-from longtail.features.schema import Feature, Schema
+from longtail.features.schema import Feature, Scale, Schema
 from longtail.features.store import FeatureRepository
 from tests.features.conftest import interaction_rows, item_rows, query_rows
 from tests.projects import write_project
@@ -62,6 +64,40 @@ def test_services_and_tags_are_the_schema(tmp_path: Path, monkeypatch: pytest.Mo
     assert schema.shared_ids
 
 
+def test_floats_and_lists_of_them_are_dense(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+
+    def with_text(rows: pa.Table) -> pa.Table:
+        texts = generator.normal(size=(rows.num_rows, 3)).astype(np.float32).tolist()
+        return rows.append_column("text", pa.array(texts, pa.list_(pa.float32())))
+
+    prices = pa.array([1.5] * item_rows().num_rows)
+    items = with_text(item_rows()).append_column("price", prices)
+    config = load_config(
+        write_project(
+            tmp_path,
+            items,
+            with_text(query_rows()),
+            interaction_rows(),
+            tags={"text": {"dim": "16"}},
+        )
+    )
+    schema = schema_of(config)
+    assert schema.query[-1] == Feature("text", "query", "dense", "vector", "text", 16)
+    assert schema.item[-2:] == (
+        Feature("text", "item", "dense", "vector", "text", 16),
+        Feature("price", "item", "dense", "number", "item_price", 64),
+    )
+    assert [list(schema.projections), list(schema.tables)] == [
+        ["text", "item_price"],
+        ["package", "section", "item_tags", "item_size"],
+    ]
+    known = schema.scaled({"text": Scale(3), "item_price": Scale(1, 1.5, 2.0)})
+    assert Schema.from_json(json.loads(json.dumps(known.to_json()))) == known
+    assert known.item[-1].scale == Scale(1, 1.5, 2.0)
+    assert known.item[0].scale is None
+
+
 def test_the_demos_two_sides_share_every_table(tmp_path: Path) -> None:
     config = load_config(ROOT / "ops" / "profiles" / "demo.yaml")
     schema = schema_of(config.model_copy(update={"home": tmp_path}))
@@ -87,10 +123,21 @@ CASES = [
     (
         "items.py",
         SIZE,
-        'name="size", dtype=Float32',
-        r"feature `size` of `item_features` is Float32: dense features are not read yet",
+        "name='size', dtype=Float32, tags={'buckets': '9'}",
+        r"`size`: tag buckets counts only for categories, and its values are numbers: remove it",
     ),
-    ("items.py", SIZE, 'name="size", dtype=Array(Float64)', r"`size` .* dense features are not"),
+    (
+        "items.py",
+        SIZE,
+        "name='size', dtype=Array(Float64), tags={'vocabulary': 'hash'}",
+        r"`size`: tag vocabulary counts only for categories",
+    ),
+    (
+        "items.py",
+        SIZE,
+        "name='size', dtype=Float32, tags={'table': 'section'}",
+        r"table `section` is shared by categories \(`query.section`\) and numbers \(`item.size`\)",
+    ),
     ("items.py", SIZE, 'name="size", dtype=Bool', r"`size` .* is Bool: .* leave it out of the"),
     ("items.py", SIZE, SIZE.replace("{}", "{'dim': 'big'}"), r"tag dim is 'big': it must be a pos"),
     ("items.py", SIZE, SIZE.replace("{}", "{'dim': '30'}"), r"30 numbers: FBGEMM wants a multiple"),
@@ -139,9 +186,9 @@ def test_a_definition_that_the_model_cannot_take_is_named(
 
 
 def test_all_problems_are_named_at_once(project: Config) -> None:
-    edit(project, "items.py", SIZE, 'name="size", dtype=Float32')
+    edit(project, "items.py", SIZE, 'name="size", dtype=Bool')
     edit(project, "queries.py", "tags={'table': 'section'}", "tags={'dim': '-4'}")
-    with pytest.raises(InputError, match=r"tag dim is '-4'.*; .*dense features are not read yet"):
+    with pytest.raises(InputError, match=r"dim is '-4'.*; .*`size` .* is Bool: the model takes"):
         schema_of(project)
 
 

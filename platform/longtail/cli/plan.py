@@ -104,7 +104,7 @@ def plan(
 
         build_vocabularies(project, day)
         paths = RunPaths(project, day)
-        schema = Schema.from_json(read_json(paths.catalogue / SCHEMA_FILE))
+        schema = Schema.from_json(read_json(paths.vocabularies / SCHEMA_FILE))
         num_rows = required_stamp(paths.vocabularies, made_by="dataset")["num_rows"]
         lengths = lengths_in(paths.catalogue, schema)
         model = Model(schema, project, num_rows, lengths).scaled(scale_vocabulary)

@@ -1,7 +1,8 @@
 """From the training set to batches: one KeyedJaggedTensor a step, each distinct row once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,9 @@ from longtail.dataset.sampler import (
     mask_generator,
 )
 from longtail.dataset.training_set import TrainingSet
+from longtail.features.dense import rows_of_vectors
 from longtail.features.encoding import offsets_of, ranges
+from longtail.features.schema import Side
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -32,6 +35,18 @@ def padded(num_rows: int) -> int:
     return -(-num_rows // _ROWS_MULTIPLE) * _ROWS_MULTIPLE
 
 
+class DenseColumn(NamedTuple):
+    """A dense feature of the rows of one side.
+
+    Attributes:
+        values: `[rows, length]` float32, zero where a row has none.
+        missing: `[rows]` bool, where a row has none.
+    """
+
+    values: torch.Tensor
+    missing: torch.Tensor
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one rank trains on in one step.
@@ -42,7 +57,8 @@ class Batch:
 
     Attributes:
         features: keys `query.<name>` then `item.<name>`, stride `padded(max(Q, I + num_copies *
-            M))`; a side's rows come first, the rest of its stride is empty.
+            M))`; a side's rows come first, the rest of its stride is empty. Categorical ones only.
+        dense: the dense features, by key; `padded(Q)` rows or `padded(I + num_copies * M)`.
         query: `[N]` int64, position of each example's query among the Q.
         item: `[N]` int64, position of each example's item among the I.
         weight: `[N]` float32, zero for examples that only fill up the batch.
@@ -61,6 +77,7 @@ class Batch:
     """
 
     features: KeyedJaggedTensor
+    dense: Mapping[str, DenseColumn]
     query: torch.Tensor
     item: torch.Tensor
     weight: torch.Tensor
@@ -80,28 +97,31 @@ class Batch:
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "Batch":
         """The batch on another device."""
-        moved = {
-            field.name: getattr(self, field.name).to(device, non_blocking=non_blocking)
-            for field in fields(self)
-            if not isinstance(getattr(self, field.name), int)
-        }
-        return replace(self, **moved)
+        return self._mapped(lambda value: value.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory, from which a copy to a CUDA device can overlap."""
-        pinned = {
-            field.name: getattr(self, field.name).pin_memory()
-            for field in fields(self)
-            if not isinstance(getattr(self, field.name), int)
-        }
-        return replace(self, **pinned)
+        return self._mapped(lambda value: value.pin_memory())
 
     def record_stream(self, stream: torch.Stream) -> None:
         """Keep the tensors alive until `stream` has used them (TorchRec's pipelines ask)."""
+
+        def record(value: Any) -> Any:
+            value.record_stream(stream)
+            return value
+
+        self._mapped(record)
+
+    def _mapped(self, change: Callable[[Any], Any]) -> "Batch":
+        """The batch with every tensor changed."""
+        changed: dict[str, Any] = {
+            "dense": {key: DenseColumn(*map(change, column)) for key, column in self.dense.items()}
+        }
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, int):
-                value.record_stream(stream)
+            if field.name not in changed and not isinstance(value, int):
+                changed[field.name] = change(value)
+        return replace(self, **changed)
 
 
 class BatchBuilder:
@@ -127,7 +147,9 @@ class BatchBuilder:
         drops_features = ssl.augmentation == "feature_dropout"
         self._feature_dropout = ssl.feature_dropout if drops_features else 0.0
         self._multi_valued = np.array([f.kind == "multi" for f in training_set.schema.item])
-        self._keys = [feature.key for feature in training_set.schema.features]
+        schema = training_set.schema
+        self._keys = [feature.key for feature in schema.features if not feature.is_dense]
+        self._has_dense = bool(schema.projections)
         self._catalogue = np.flatnonzero(training_set.catalogue_row >= 0)
         self.examples = ExampleSampler(
             len(training_set.train), config.training.batch_size, world_size, rank, self._seed
@@ -191,6 +213,13 @@ class BatchBuilder:
         item_values, item_lengths = self._augmented(
             item_values, item_lengths, first_sampled=len(item_rows), step=step
         )
+        dense: dict[str, DenseColumn] = {}
+        if self._has_dense:
+            query_values, query_lengths, of_queries = self._split(
+                "query", query_values, query_lengths
+            )
+            item_values, item_lengths, of_items = self._split("item", item_values, item_lengths)
+            dense = of_queries | of_items
         stride = padded(max(len(query_rows), len(all_item_rows)))
         lengths = np.zeros((len(self._keys), stride), np.int32)
         lengths[: len(query_lengths), : len(query_rows)] = query_lengths
@@ -213,6 +242,7 @@ class BatchBuilder:
         excluded_example, excluded_candidate = self._positives.hits(queries, candidates)
         return Batch(
             features=features,
+            dense=dense,
             query=torch.from_numpy(query.ravel()),
             item=torch.from_numpy(item.ravel()),
             weight=torch.from_numpy(s.train.weight[examples] * counts),
@@ -230,6 +260,28 @@ class BatchBuilder:
             step=step,
             mask_draw=int(mask_generator(self._seed, step).integers(2**31)),
         )
+
+    def _split(
+        self, side: Side, values: npt.NDArray[np.int32], lengths: Int64Array
+    ) -> tuple[npt.NDArray[np.int32], Int64Array, dict[str, DenseColumn]]:
+        """The categorical features of a side's rows, and its dense ones, their values looked up."""
+        rows = self._set.item_rows if side == "item" else self._set.query_rows
+        num_rows = padded(lengths.shape[1])
+        ends = offsets_of(lengths.sum(axis=1))
+        categorical, kept, dense = [], [], {}
+        for position, feature in enumerate(self._set.schema.side(side)):
+            codes = values[ends[position] : ends[position + 1]]
+            if not feature.is_dense:
+                categorical.append(position)
+                kept.append(codes)
+                continue
+            present = np.zeros(num_rows, np.bool_)
+            present[: lengths.shape[1]] = lengths[position] > 0
+            dense[feature.key] = DenseColumn(
+                torch.from_numpy(rows_of_vectors(rows.vectors[position], codes, present)),
+                torch.from_numpy(~present),
+            )
+        return np.concatenate(kept), lengths[categorical], dense
 
     def _augmented(
         self,

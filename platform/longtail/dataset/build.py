@@ -27,7 +27,7 @@ from longtail.dataset.training_set import Examples, TrainingSet, write_training_
 from longtail.features.encoding import EncodedRows, encode_table
 from longtail.features.schema import Schema, Side
 from longtail.features.store import FeatureRepository
-from longtail.features.vocabulary import Vocabulary, load_vocabularies
+from longtail.features.vocabulary import SCHEMA_FILE, Vocabulary, load_vocabularies
 
 log = logging.getLogger("longtail.dataset")
 
@@ -55,7 +55,7 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
         log.info("training set of %s is up to date", as_of)
         return dict(required_stamp(paths.training_set, made_by="dataset"))
 
-    schema = Schema.from_json(read_json(paths.catalogue / "schema.json"))
+    schema = Schema.from_json(read_json(paths.vocabularies / SCHEMA_FILE))
     vocabularies = load_vocabularies(paths.vocabularies)
     repository = FeatureRepository(config)
     interactions = pq.read_table(paths.catalogue / "interactions.parquet")

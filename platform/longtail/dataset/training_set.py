@@ -12,7 +12,7 @@ from longtail.artifacts import read_json, replaced_file, write_json
 from longtail.dataset.splits import pair_position
 from longtail.errors import LongtailError
 from longtail.features.encoding import EncodedRows
-from longtail.features.schema import Schema
+from longtail.features.schema import Schema, Side
 
 PARTS = ("train", "validation", "test")
 
@@ -100,8 +100,8 @@ def write_training_set(folder: Path, training_set: TrainingSet) -> None:
     """Write a training set as Arrow files that can be memory-mapped."""
     s = training_set
     write_json(folder / "schema.json", s.schema.to_json())
-    _write(folder / "item_rows.arrow", s.item_rows.to_arrow())
-    _write(folder / "query_rows.arrow", s.query_rows.to_arrow())
+    _write_rows(folder, "item", s.item_rows)
+    _write_rows(folder, "query", s.query_rows)
     _write(folder / "item_of_row.arrow", pa.table({"item": s.item_of_row}))
     _write(folder / "query_of_row.arrow", pa.table({"query": s.query_of_row}))
     items = {
@@ -125,10 +125,11 @@ def load_training_set(folder: Path) -> TrainingSet:
     """
     items, queries = _read(folder / "items.arrow"), _read(folder / "queries.arrow")
     parts = {part: _read(folder / f"{part}.arrow") for part in PARTS}
+    schema = Schema.from_json(read_json(folder / "schema.json"))
     return TrainingSet(
-        schema=Schema.from_json(read_json(folder / "schema.json")),
-        item_rows=EncodedRows.from_arrow(_read(folder / "item_rows.arrow")),
-        query_rows=EncodedRows.from_arrow(_read(folder / "query_rows.arrow")),
+        schema=schema,
+        item_rows=_read_rows(folder, "item", schema),
+        query_rows=_read_rows(folder, "query", schema),
         item_ids=items["item_id"].combine_chunks(),
         catalogue_row=_numpy(items, "catalogue_row"),
         item_of_row=_numpy(_read(folder / "item_of_row.arrow"), "item"),
@@ -142,6 +143,24 @@ def load_training_set(folder: Path) -> TrainingSet:
             for part, table in parts.items()
         },
     )
+
+
+def _write_rows(folder: Path, side: Side, rows: EncodedRows) -> None:
+    _write(folder / f"{side}_rows.arrow", rows.to_arrow())
+    for position, vectors in rows.vectors.items():
+        flat = pa.array(vectors.reshape(-1))
+        column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+        _write(folder / f"{side}_vectors_{position}.arrow", pa.table({"vector": column}))
+
+
+def _read_rows(folder: Path, side: Side, schema: Schema) -> EncodedRows:
+    vectors = {}
+    for position, feature in enumerate(schema.side(side)):
+        if feature.is_dense:
+            column = _read(folder / f"{side}_vectors_{position}.arrow")["vector"].combine_chunks()
+            flat = column.flatten().to_numpy(zero_copy_only=len(column) > 0)
+            vectors[position] = flat.reshape(-1, feature.length)
+    return EncodedRows.from_arrow(_read(folder / f"{side}_rows.arrow"), vectors)
 
 
 def _write(path: Path, table: pa.Table) -> None:

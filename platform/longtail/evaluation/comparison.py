@@ -74,14 +74,19 @@ def compare_with_served(
     Returns:
         `{"version", "num_common_items", "metrics": {slice: ...}, "served_metrics": {slice: ...}}`,
         or `{"version", "not_comparable": reason}` where a feature that the served version reads is
-        gone.
+        gone, or of another type or length.
     """
     paths = VersionPaths(config, served)
     schema = Schema.from_json(read_json(paths.schema))
     run = RunPaths(config, parse_version_day(version))
     missing = _missing_columns(run, schema)
-    if missing:
-        reason = f"the served version reads {', '.join(missing)}, which the catalogue has no more"
+    changed = _changed_features(training_set.schema, schema)
+    if missing or changed:
+        names = ", ".join(missing or changed)
+        how = (
+            "which the catalogue has no more" if missing else "whose type or length is another now"
+        )
+        reason = f"the served version reads {names}, {how}"
         log.warning("%s cannot be compared with %s: %s", version, served, reason)
         return {"version": served, "not_comparable": reason}
     exported = pq.read_table(paths.embeddings, columns=["item_id"])["item_id"]
@@ -128,6 +133,20 @@ def _missing_columns(run: RunPaths, schema: Schema) -> list[str]:
         for side in ("query", "item")
         for feature in schema.side(side)
         if feature.name not in pq.read_schema(_file(run, side)).names
+    ]
+
+
+def _changed_features(schema: Schema, served: Schema) -> list[str]:
+    """Features whose values the served version could not take any more."""
+    now = {feature.key: feature for feature in schema.features}
+    return [
+        old.key
+        for old in served.features
+        if old.key in now
+        and (
+            (old.kind, old.dtype) != (now[old.key].kind, now[old.key].dtype)
+            or (old.is_dense and old.length != now[old.key].length)
+        )
     ]
 
 

@@ -35,7 +35,7 @@ def linear_probes(
     *,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
-    """Probe every item feature but the id.
+    """Probe every categorical item feature but the id.
 
     The classes of a feature are its `MAX_CLASSES` most frequent values among at most
     `MAX_PROBE_ITEMS` items that have it, each of at least `MIN_CLASS_ITEMS` items but not of all;
@@ -55,7 +55,7 @@ def linear_probes(
     """
     results = {}
     for position, feature in enumerate(features):
-        if feature.is_id:
+        if feature.is_id or feature.is_dense:
             continue
         generator = np.random.default_rng((seed, position))
         items, labels = frequent_classes(rows, position, generator)

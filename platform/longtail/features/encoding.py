@@ -1,18 +1,20 @@
 """Encoding: Arrow tables of raw features become rows of embedding-table positions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from longtail.features.dense import distinct_vectors, encode_dense
 from longtail.features.schema import Feature
 from longtail.features.vocabulary import Vocabulary, flat_values
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,21 @@ class EncodedRows:
 
     Values of feature f in row r are `values[offsets[r * F + f] : offsets[r * F + f + 1]]`.
     Nulls and values outside the vocabulary are left out: an empty feature is the learned default.
+    The value of a dense feature is the position of its vector among its distinct ones, so that
+    whatever drops, moves or compares values does the same to all features.
 
     Attributes:
         num_features: F.
         offsets: `[R * F + 1]` int64, starting at 0.
-        values: `[nnz]` int32 table rows.
+        values: `[nnz]` int32 table rows; of a dense feature, rows of its `vectors`.
+        vectors: `[m, length]` float32, normalised and distinct, by the position of each dense
+            feature among the F.
     """
 
     num_features: int
     offsets: Int64Array
     values: Int32Array
+    vectors: Mapping[int, Float32Array] = field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
@@ -43,9 +50,8 @@ class EncodedRows:
         cells = (cells + np.arange(self.num_features)).ravel()
         starts = self.offsets[cells]
         lengths = self.offsets[cells + 1] - starts
-        return EncodedRows(
-            self.num_features, offsets_of(lengths), self.values[ranges(starts, lengths)]
-        )
+        values = self.values[ranges(starts, lengths)]
+        return EncodedRows(self.num_features, offsets_of(lengths), values, self.vectors)
 
     def without(self, feature: int) -> "EncodedRows":
         """All rows with one feature left empty, as if nobody knew its values.
@@ -60,6 +66,7 @@ class EncodedRows:
             self.num_features,
             offsets_of((lengths * kept).ravel()),
             self.values[np.repeat(kept.ravel(), lengths.ravel())],
+            self.vectors,
         )
 
     def columns(self, rows: npt.NDArray[np.integer]) -> tuple[Int32Array, Int64Array]:
@@ -75,17 +82,19 @@ class EncodedRows:
         return self.values[ranges(starts.ravel(), lengths.ravel())], lengths
 
     def to_arrow(self) -> pa.Table:
-        """One column `values` of `R * F` lists; the inverse of `from_arrow`."""
+        """One column `values` of `R * F` lists, without the vectors; see `from_arrow`."""
         return pa.table(
             {"values": pa.LargeListArray.from_arrays(self.offsets, self.values)}
         ).replace_schema_metadata({"num_features": str(self.num_features)})
 
     @classmethod
-    def from_arrow(cls, table: pa.Table) -> "EncodedRows":
-        """Read what `to_arrow` made, without a copy."""
+    def from_arrow(
+        cls, table: pa.Table, vectors: Mapping[int, Float32Array] | None = None
+    ) -> "EncodedRows":
+        """Read what `to_arrow` made, without a copy; the vectors stand elsewhere."""
         lists = table["values"].combine_chunks()
         num_features = int(table.schema.metadata[b"num_features"])
-        return cls(num_features, lists.offsets.to_numpy(), lists.values.to_numpy())
+        return cls(num_features, lists.offsets.to_numpy(), lists.values.to_numpy(), vectors or {})
 
 
 def offsets_of(lengths: npt.NDArray[np.integer]) -> Int64Array:
@@ -108,14 +117,23 @@ def encode_table(
 
     Args:
         table: `[R]` rows with one column a feature.
-        features: the features of one side, in the order of the schema.
+        features: the features of one side, in the order of the schema; the scales of dense ones
+            are known.
         vocabularies: by table name.
+
+    Raises:
+        InputError: a dense feature has a value that is not finite or of another length.
     """
     num_rows, num_features = table.num_rows, len(features)
     lengths = np.zeros((num_rows, num_features), np.int64)
     kept: list[Int32Array] = []
+    vectors: dict[int, Float32Array] = {}
     for position, feature in enumerate(features):
-        codes, rows = _encode_column(table[feature.name], feature, vocabularies[feature.table])
+        if feature.is_dense:
+            codes, vectors[position] = encode_dense(table[feature.name], feature)
+            rows = np.arange(num_rows)
+        else:
+            codes, rows = _encode_column(table[feature.name], feature, vocabularies[feature.table])
         known = codes >= 0
         kept.append(codes[known])
         lengths[:, position] = np.bincount(rows[known], minlength=num_rows)
@@ -125,9 +143,31 @@ def encode_table(
     for position in range(num_features):
         starts[:, position] = column_offsets[position] + offsets_of(lengths[:, position])[:-1]
     values = np.concatenate(kept) if kept else np.empty(0, np.int32)
-    return EncodedRows(
-        num_features, offsets_of(lengths.ravel()), values[ranges(starts.ravel(), lengths.ravel())]
-    )
+    values = values[ranges(starts.ravel(), lengths.ravel())]
+    return EncodedRows(num_features, offsets_of(lengths.ravel()), values, vectors)
+
+
+def concatenated(parts: Sequence[EncodedRows]) -> EncodedRows:
+    """Rows of several tables one after another; a vector that several of them have stands once.
+
+    Args:
+        parts: at least one, of the same features.
+    """
+    first = parts[0]
+    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    values = np.concatenate([part.values for part in parts])
+    vectors: dict[int, Float32Array] = {}
+    if first.vectors:
+        feature = np.repeat(np.arange(len(lengths)) % first.num_features, lengths)
+        owner = np.repeat(np.arange(len(parts)), [len(part.values) for part in parts])
+    for position in first.vectors:
+        ends = offsets_of(np.array([len(part.vectors[position]) for part in parts]))
+        together = np.concatenate([part.vectors[position] for part in parts])
+        kept, code = distinct_vectors(together)
+        vectors[position] = together[kept]
+        cells = feature == position
+        values[cells] = code[values[cells] + ends[owner[cells]]]
+    return EncodedRows(first.num_features, offsets_of(lengths), values, vectors)
 
 
 def _encode_column(

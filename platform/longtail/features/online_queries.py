@@ -9,7 +9,7 @@ from feast.type_map import python_values_to_proto_values
 from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.features.online import OnlineRow, entity_keys, open_online, required_service
-from longtail.features.schema import Feature
+from longtail.features.schema import Feature, arrow_type
 
 
 class OnlineQueries:
@@ -96,12 +96,7 @@ class OnlineQueries:
                 )
         return pa.table(
             {
-                feature.name: pa.array(columns[feature.name], _arrow_type(feature))
+                feature.name: pa.array(columns[feature.name], arrow_type(feature))
                 for feature in features
             }
         )
-
-
-def _arrow_type(feature: Feature) -> pa.DataType:
-    value_type = pa.string() if feature.dtype == "string" else pa.int64()
-    return pa.list_(value_type) if feature.kind == "multi" else value_type

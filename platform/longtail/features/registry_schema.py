@@ -17,18 +17,21 @@ from longtail.config import FeaturesConfig
 from longtail.errors import InputError
 from longtail.features.schema import Feature, Schema, Side
 
-Kind = Literal["single", "multi"]
-DType = Literal["string", "integer"]
+Kind = Literal["single", "multi", "dense"]
+DType = Literal["string", "integer", "number", "vector"]
 
-CATEGORICAL: dict[FeastType, tuple[Kind, DType]] = {
+KINDS: dict[FeastType, tuple[Kind, DType]] = {
     String: ("single", "string"),
     Int32: ("single", "integer"),
     Int64: ("single", "integer"),
     Array(String): ("multi", "string"),
     Array(Int32): ("multi", "integer"),
     Array(Int64): ("multi", "integer"),
+    Float32: ("dense", "number"),
+    Float64: ("dense", "number"),
+    Array(Float32): ("dense", "vector"),
+    Array(Float64): ("dense", "vector"),
 }
-DENSE: tuple[FeastType, ...] = (Float32, Float64, Array(Float32), Array(Float64))
 
 
 def derive_schema(store: FeatureStore, config: FeaturesConfig) -> Schema:
@@ -94,19 +97,14 @@ def _side_features(
         )
     features = [_feature(side, entity.join_key, "single", "string", entity.tags, config, problems)]
     for field in store.get_feature_service(service).feature_view_projections[0].features:
-        what = f"feature `{field.name}` of `{service}`"
-        if field.dtype in DENSE:
+        if field.dtype not in KINDS:
             problems.append(
-                f"{what} is {field.dtype}: dense features are not read yet, so leave it out of "
-                "the service"
-            )
-        elif field.dtype not in CATEGORICAL:
-            problems.append(
-                f"{what} is {field.dtype}: the model takes String, Int32, Int64 and arrays of "
-                "them, so leave it out of the service or change its type"
+                f"feature `{field.name}` of `{service}` is {field.dtype}: the model takes String, "
+                "Int32, Int64, Float32, Float64 and arrays of them, so leave it out of the service "
+                "or change its type"
             )
         else:
-            kind, dtype = CATEGORICAL[field.dtype]
+            kind, dtype = KINDS[field.dtype]
             features.append(_feature(side, field.name, kind, dtype, field.tags, config, problems))
     return (replace(features[0], is_id=True), *features[1:])
 
@@ -137,7 +135,14 @@ def _feature(
         problems.append(
             f"{where}: tag vocabulary is {tags['vocabulary']!r}: it must be `exact` or `hash`"
         )
-    if "buckets" in tags and vocabulary == "exact":
+    if kind == "dense":
+        problems += [
+            f"{where}: tag {tag} counts only for categories, and its values are numbers: remove it"
+            for tag in ("vocabulary", "buckets")
+            if tag in tags
+        ]
+        vocabulary = "exact"
+    elif "buckets" in tags and vocabulary == "exact":
         problems.append(f"{where}: tag buckets counts only with `vocabulary: hash`: add that tag")
     buckets = _positive(tags, "buckets", config.hash_buckets, where, problems)
     dim = _positive(tags, "dim", config.default_dim, where, problems)
@@ -167,8 +172,13 @@ def _positive(
 
 
 def _sharing_problems(schema: Schema) -> list[str]:
-    problems = []
-    for table, (first, *others) in schema.tables.items():
+    problems = [
+        f"table `{table}` is shared by categories (`{schema.tables[table][0].key}`) and numbers "
+        f"(`{schema.projections[table][0].key}`): give one of them its own tag `table`"
+        for table in schema.tables.keys() & schema.projections.keys()
+    ]
+    shared = [*schema.tables.items(), *schema.projections.items()]
+    for table, (first, *others) in shared:
         for other in others:
             for name in ("dtype", "dim", "vocabulary", "buckets"):
                 one, two = getattr(first, name), getattr(other, name)

@@ -1,37 +1,71 @@
 """The model's schema: the features of both sides, as the Feast registry declares them."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
+
+import pyarrow as pa
 
 Side = Literal["query", "item"]
 
 
 @dataclass(frozen=True)
+class Scale:
+    """How the values of a dense feature are normalised, measured together with the vocabularies.
+
+    A vector is scaled to unit length, so that only a number has another mean than 0 and another
+    deviation than 1.
+
+    Attributes:
+        length: numbers a value; 1 for a number.
+        mean: of the number, over the catalogue.
+        deviation: its standard deviation, likewise; positive.
+    """
+
+    length: int
+    mean: float = 0.0
+    deviation: float = 1.0
+
+
+@dataclass(frozen=True)
 class Feature:
-    """One categorical feature of a query or an item.
+    """One feature of a query or an item: categorical or dense.
 
     Attributes:
         name: the column's name in Feast; the join key itself is the feature `is_id`.
         side: whose feature it is.
-        kind: `single` (one value) or `multi` (a list of values).
-        dtype: the type of its values.
-        table: embedding tables are shared by name; default `<side>_<name>`.
+        kind: `single` (one category), `multi` (a list of categories) or `dense`.
+        dtype: the type of its values; of a dense feature, `number` or `vector`.
+        table: features of one table share its embeddings; those that are dense share a projection.
+            Default `<side>_<name>`.
         dim: embedding size, equal for all features of a table.
         vocabulary: `exact` (one table row a value) or `hash` (a fixed number of `buckets`).
         buckets: table rows of a hashed vocabulary, else None.
         is_id: whether it is the entity's join key.
+        scale: of a dense feature; None until the vocabularies are built.
     """
 
     name: str
     side: Side
-    kind: Literal["single", "multi"]
-    dtype: Literal["string", "integer"]
+    kind: Literal["single", "multi", "dense"]
+    dtype: Literal["string", "integer", "number", "vector"]
     table: str
     dim: int
     vocabulary: Literal["exact", "hash"] = "exact"
     buckets: int | None = None
     is_id: bool = False
+    scale: Scale | None = None
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether its values are numbers to project, and not categories to look up."""
+        return self.kind == "dense"
+
+    @property
+    def length(self) -> int:
+        """Numbers of a value of a dense feature, whose scale must be known."""
+        assert self.scale is not None, f"the scale of {self.key} is not measured yet"
+        return self.scale.length
 
     @property
     def key(self) -> str:
@@ -60,11 +94,13 @@ class Schema:
 
     @property
     def tables(self) -> dict[str, list[Feature]]:
-        """Embedding tables by name, each with the features that share it."""
-        tables: dict[str, list[Feature]] = {}
-        for feature in self.features:
-            tables.setdefault(feature.table, []).append(feature)
-        return tables
+        """Embedding tables by name, each with the categorical features that share it."""
+        return _by_table(feature for feature in self.features if not feature.is_dense)
+
+    @property
+    def projections(self) -> dict[str, list[Feature]]:
+        """Learned projections by name, each with the dense features that share it."""
+        return _by_table(feature for feature in self.features if feature.is_dense)
 
     @property
     def query_key(self) -> str:
@@ -81,6 +117,14 @@ class Schema:
         """Whether a query and an item of one id are the same thing: their keys share a table."""
         return self.query[0].table == self.item[0].table
 
+    def scaled(self, scales: Mapping[str, Scale]) -> "Schema":
+        """The same features, those of the named projections with their scale."""
+
+        def measured(feature: Feature) -> Feature:
+            return replace(feature, scale=scales[feature.table]) if feature.is_dense else feature
+
+        return Schema(tuple(map(measured, self.query)), tuple(map(measured, self.item)))
+
     def to_json(self) -> dict[str, Any]:
         """A JSON document that `from_json` reads back."""
         return {"query": [asdict(f) for f in self.query], "item": [asdict(f) for f in self.item]}
@@ -89,6 +133,30 @@ class Schema:
     def from_json(cls, document: dict[str, Sequence[dict[str, Any]]]) -> "Schema":
         """The schema that `to_json` wrote."""
         return cls(
-            query=tuple(Feature(**feature) for feature in document["query"]),
-            item=tuple(Feature(**feature) for feature in document["item"]),
+            query=tuple(map(_feature, document["query"])),
+            item=tuple(map(_feature, document["item"])),
         )
+
+
+def _feature(document: dict[str, Any]) -> Feature:
+    scale = document.get("scale")
+    return Feature(**{**document, "scale": Scale(**scale) if scale else None})
+
+
+def _by_table(features: Iterable[Feature]) -> dict[str, list[Feature]]:
+    tables: dict[str, list[Feature]] = {}
+    for feature in features:
+        tables.setdefault(feature.table, []).append(feature)
+    return tables
+
+
+def arrow_type(feature: Feature) -> pa.DataType:
+    """The Arrow type of a feature's column."""
+    types = {
+        "string": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "vector": pa.list_(pa.float32()),
+    }
+    one = types[feature.dtype]
+    return pa.list_(one) if feature.kind == "multi" else one

@@ -154,10 +154,13 @@ def normalised(rows: pa.Table, columns: Sequence[Column]) -> pa.Table:
     return pa.table({name: _cast(rows[name], name, types[name]) for name in rows.column_names})
 
 
+_ROUNDED = (ARROW_TYPES["decimal"], ARROW_TYPES["vector"])
+
+
 def _cast(values: pa.ChunkedArray, name: str, to: pa.DataType) -> pa.ChunkedArray:
     try:
-        # Not safe: nanoseconds are cut to microseconds.
-        return values.cast(to, safe=name != TIMESTAMP)
+        # Not safe: nanoseconds are cut to microseconds, large integers become the nearest float.
+        return values.cast(to, safe=name != TIMESTAMP and to not in _ROUNDED)
     except pa.ArrowInvalid as error:
         raise InputError(
             f"column `{name}` has values that are no {to}: cast or correct them ({error})"

@@ -21,6 +21,7 @@ from longtail.errors import InputError, LongtailError
 from longtail.features.admission import TIMESTAMP, Admitted, admit
 from longtail.features.checks.finding import TableName
 from longtail.features.definitions import load_definitions, open_store
+from longtail.features.dense import dense_findings
 from longtail.features.history import (
     ACTIVE,
     WEIGHT,
@@ -102,10 +103,14 @@ class FeatureRepository:
             where there are weights.
 
         Raises:
-            InputError: the table is missing, empty, or lacks a column.
+            InputError: the table is missing, empty, or lacks a column, or a dense feature has a
+                value that is not finite or of another length.
         """
         source, columns = self.source(table)
         rows = read_source(self.store, source, columns, table)
+        # Not refused row by row: Feast's join reads the source itself, these rows included.
+        dense = [column.name for column in columns if column.form in ("decimal", "vector")]
+        raise_findings(dense_findings(rows, dense, columns[0].name, table, describe(source)))
         ids = [column.name for column in columns if column.form == "id"]
         if table == "interactions":
             names = dict(zip(ids, ("query_id", "item_id"), strict=True))

@@ -31,7 +31,18 @@ from longtail.features.schema import Feature
 REFUSED_SHARE = "refused_share"
 """The check of `over_limit_findings`."""
 
-Form = Literal["id", "string", "integer", "strings", "integers", "boolean", "number", "timestamp"]
+Form = Literal[
+    "id",
+    "string",
+    "integer",
+    "strings",
+    "integers",
+    "decimal",
+    "vector",
+    "boolean",
+    "number",
+    "timestamp",
+]
 
 TYPES: dict[Form, str] = {
     "id": "a string",
@@ -39,6 +50,8 @@ TYPES: dict[Form, str] = {
     "integer": "an integer",
     "strings": "a list of strings",
     "integers": "a list of integers",
+    "decimal": "a number",
+    "vector": "a list of numbers",
     "boolean": "a boolean",
     "number": "a number",
     "timestamp": "a timestamp with the zone UTC",
@@ -49,6 +62,8 @@ ARROW_TYPES: dict[Form, pa.DataType] = {
     "integer": pa.int64(),
     "strings": pa.list_(pa.string()),
     "integers": pa.list_(pa.int64()),
+    "decimal": pa.float64(),
+    "vector": pa.list_(pa.float32()),
     "boolean": pa.bool_(),
     "number": pa.float32(),
     "timestamp": pa.timestamp("us", "UTC"),
@@ -72,6 +87,8 @@ def feature_column(feature: Feature) -> Column:
         ("single", "integer"): "integer",
         ("multi", "string"): "strings",
         ("multi", "integer"): "integers",
+        ("dense", "number"): "decimal",
+        ("dense", "vector"): "vector",
     }
     return Column(feature.name, forms[feature.kind, feature.dtype])
 
@@ -126,13 +143,16 @@ def has_form(found: pa.DataType, form: Form) -> bool:
         return bool(pa.types.is_integer(found))
     if form == "boolean":
         return bool(pa.types.is_boolean(found))
-    if form == "number":
+    if form in ("number", "decimal"):
         return bool(pa.types.is_integer(found) or pa.types.is_floating(found))
     if form == "timestamp":
         return bool(pa.types.is_timestamp(found))
+    if form == "vector" and pa.types.is_fixed_size_list(found):
+        return has_form(found.value_type, "decimal")
     if not (pa.types.is_list(found) or pa.types.is_large_list(found)):
         return False
-    return has_form(found.value_type, "string" if form == "strings" else "integer")
+    values: dict[Form, Form] = {"strings": "string", "integers": "integer", "vector": "decimal"}
+    return has_form(found.value_type, values[form])
 
 
 def null_findings(admitted: Admitted) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from longtail.artifacts import (
     write_json,
 )
 from longtail.config import Config
+from longtail.features.dense import measure_scale
 from longtail.features.hashing import stable_hash
 from longtail.features.schema import Feature, Schema
 
@@ -98,6 +99,8 @@ def count_values(
 def build_vocabularies(config: Config, as_of: date) -> dict[str, Any]:
     """Build one vocabulary a table from all query and item rows up to `as_of`.
 
+    The schema that is written beside them has the scales of dense features.
+
     Returns:
         `{"num_rows": {table: rows}, "fingerprint"}`, as in the folder's stamp.
     """
@@ -127,11 +130,25 @@ def build_vocabularies(config: Config, as_of: date) -> dict[str, Any]:
                 pa.table({"value": vocabulary.values, "count": vocabulary.counts}),
                 folder / f"{table}.parquet",
             )
-        write_json(folder / SCHEMA_FILE, schema.to_json())
+        write_json(folder / SCHEMA_FILE, _with_scales(schema, paths).to_json())
         stamp = {"fingerprint": identity, "num_rows": num_rows}
         write_json(folder / STAMP, stamp)
     log.info("vocabularies: %d tables, %d rows", len(num_rows), sum(num_rows.values()))
     return stamp
+
+
+def _with_scales(schema: Schema, paths: RunPaths) -> Schema:
+    scales = {}
+    for table, features in schema.projections.items():
+        # An item's value counts once, however many queries share the feature.
+        counted = next((f for f in features if f.side == "item"), features[0])
+        file = paths.catalogue / ("items.parquet" if counted.side == "item" else "queries.parquet")
+        scales[table] = measure_scale(
+            features,
+            [_history(paths, feature) for feature in features],
+            pq.read_table(file, columns=[counted.name])[counted.name],
+        )
+    return schema.scaled(scales)
 
 
 def _history(paths: RunPaths, feature: Feature) -> pa.ChunkedArray:

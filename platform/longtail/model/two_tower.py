@@ -14,6 +14,7 @@ from longtail.dataset.batches import Batch, padded
 from longtail.features.schema import Schema, Side
 from longtail.model.augmentation import Masking
 from longtail.model.losses import batch_softmax, view_contrast
+from longtail.model.projections import projections
 from longtail.model.towers import Tower
 
 
@@ -71,6 +72,8 @@ class TwoTower(nn.Module):
         self.embedding_bags = embedding_bags
         self.query_tower = _tower(schema, "query", config)
         self.item_tower = _tower(schema, "item", config)
+        self.projections = projections(schema)
+        self._projected = {f.key: f.table for f in schema.features if f.is_dense}
         if config.model.start_alike:
             _start_alike(schema, self.query_tower, self.item_tower)
         self._keys = {side: [f.key for f in schema.side(side)] for side in ("query", "item")}
@@ -165,6 +168,9 @@ class TwoTower(nn.Module):
         )
         by_key = dict(zip(keys, parts, strict=True))
         lengths = batch.features.lengths().view(-1, batch.features.stride())
+        if batch.dense:
+            absent = dict(zip(batch.features.keys(), (lengths == 0).unbind(), strict=True))
+            return self._inputs_with_dense(by_key, absent, batch, num_rows)
         missing = (lengths == 0).T.to(parts[0].dtype)
         num_query_features = len(self._keys["query"])
         return [
@@ -176,6 +182,34 @@ class TwoTower(nn.Module):
                 [by_key[key] for key in self._keys["item"]],
                 missing[: num_rows["item"], num_query_features:],
             ),
+        ]
+
+    def _inputs_with_dense(
+        self,
+        by_key: dict[str, torch.Tensor],
+        absent: dict[str, torch.Tensor],
+        batch: Batch,
+        num_rows: dict[str, int],
+    ) -> list[tuple[list[torch.Tensor], torch.Tensor]]:
+        """The same where some features are dense: once projected, they are features like others.
+
+        Args:
+            by_key: embeddings of the categorical features.
+            absent: `[stride]` each, where these have no value.
+            batch: its dense features are read.
+            num_rows: of either side.
+        """
+        dtype = next(iter(by_key.values())).dtype
+        for key, column in batch.dense.items():
+            weight = self.projections[self._projected[key]]
+            by_key[key] = functional.linear(column.values.to(dtype), weight.to(dtype))
+            absent[key] = column.missing
+        return [
+            (
+                [by_key[key] for key in keys],
+                torch.stack([absent[key][: num_rows[side]] for key in keys], dim=1).to(dtype),
+            )
+            for side, keys in self._keys.items()
         ]
 
     def _main_loss(
@@ -241,13 +275,13 @@ def _tower(schema: Schema, side: Side, config: Config) -> Tower:
 def _start_alike(schema: Schema, query_tower: Tower, item_tower: Tower) -> None:
     """Give the item tower the query tower's initial weights, as far as their features correspond.
 
-    Features that share a table correspond in order. A query is then near the items that it has
-    values in common with before anything is learned, which is what cold items live on.
+    Features that share a table or a projection correspond in order. A query is then near the items
+    that it has values in common with before anything is learned, which is what cold items live on.
     """
     for before, after in zip(query_tower.layers, item_tower.layers, strict=True):
         after.load_state_dict(before.state_dict())
     item_tower.input_layer.bias.copy_(query_tower.input_layer.bias)
-    for features in schema.tables.values():
+    for features in [*schema.tables.values(), *schema.projections.values()]:
         sides = [[f for f in features if f.side == side] for side in ("query", "item")]
         for query_feature, item_feature in zip(*sides, strict=False):
             source = query_tower.columns(schema.query.index(query_feature))

@@ -7,13 +7,21 @@ import numpy as np
 import pyarrow as pa
 
 from longtail.errors import InputError
+from longtail.features.dense import encode_dense
 from longtail.features.encoding import EncodedRows, encode_table, offsets_of
-from longtail.features.schema import Feature
+from longtail.features.schema import Feature, arrow_type
 from longtail.serving.value_rows import ServedVocabulary
 
 FeatureValues = Mapping[str, Any]
-"""Values by feature name: a string or an integer, a list of them where a feature is multi-valued;
-None, or no entry, where it is not known."""
+"""Values by feature name: a string or an integer, a list of them where a feature is multi-valued,
+a number or a list of numbers where it is dense; None, or no entry, where it is not known."""
+
+_ONE_VALUE = {
+    "string": "a string",
+    "integer": "an integer of 64 bits",
+    "number": "a number",
+    "vector": "a list of numbers",
+}
 
 Rows: TypeAlias = FeatureValues | Sequence[FeatureValues] | pa.Table | pa.RecordBatch
 
@@ -58,18 +66,53 @@ def _encode_mappings(
         if not isinstance(row, Mapping):
             raise InputError(f"{row!r} is no row: give a dict of feature values by name")
         check_names(row, features)
+    dense = {
+        position: encode_dense(_dense_column(rows, feature), feature)
+        for position, feature in enumerate(features)
+        if feature.is_dense
+    }
     values: list[int] = []
     lengths: list[int] = []
-    for row in rows:
-        for feature in features:
-            row_of = vocabularies[feature.table].row_of
-            found = [row_of(value) for value in _values(row.get(feature.name), feature)]
+    for number, row in enumerate(rows):
+        for position, feature in enumerate(features):
+            if feature.is_dense:
+                found = [int(dense[position][0][number])]
+            else:
+                row_of = vocabularies[feature.table].row_of
+                found = [row_of(value) for value in _values(row.get(feature.name), feature)]
             known = [table_row for table_row in found if table_row >= 0]
             values += known
             lengths.append(len(known))
     return EncodedRows(
-        len(features), offsets_of(np.array(lengths, np.int64)), np.array(values, np.int32)
+        len(features),
+        offsets_of(np.array(lengths, np.int64)),
+        np.array(values, np.int32),
+        {position: vectors for position, (_, vectors) in dense.items()},
     )
+
+
+def _dense_column(rows: Sequence[FeatureValues], feature: Feature) -> pa.Array:
+    """The values of a dense feature, row by row."""
+    found = [_dense_value(row.get(feature.name), feature) for row in rows]
+    return pa.array(found, pa.float64() if feature.dtype == "number" else pa.list_(pa.float32()))
+
+
+def _dense_value(value: Any, feature: Feature) -> Any:
+    if value is None:
+        return None
+    if feature.dtype == "number":
+        if not _is_number(value):
+            raise _wrong_type(value, feature)
+        return float(value)
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "fiu":
+        return value.astype(np.float32)
+    if not isinstance(value, (list, tuple)) or not all(map(_is_number, value)):
+        raise _wrong_type(value, feature)
+    return np.array(value, np.float32)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def check_names(names: Any, features: Sequence[Feature]) -> None:
@@ -117,8 +160,8 @@ def _check_text(value: str, feature: Feature) -> None:
 
 
 def _wrong_type(value: Any, feature: Feature) -> InputError:
-    one = "a string" if feature.dtype == "string" else "an integer of 64 bits"
-    expected = one if feature.kind == "single" else f"a list, each value {one}"
+    one = _ONE_VALUE[feature.dtype]
+    expected = f"a list, each value {one}" if feature.kind == "multi" else one
     return InputError(f"feature {feature.name} is {value!r}: expected {expected}, or None")
 
 
@@ -127,8 +170,7 @@ def _complete(table: pa.Table, features: Sequence[Feature]) -> pa.Table:
     check_names(table.column_names, features)
     columns = {}
     for feature in features:
-        value_type = pa.string() if feature.dtype == "string" else pa.int64()
-        wanted = pa.list_(value_type) if feature.kind == "multi" else value_type
+        wanted = arrow_type(feature)
         if feature.name not in table.column_names:
             columns[feature.name] = pa.chunked_array([pa.nulls(table.num_rows, wanted)])
             continue
@@ -138,7 +180,8 @@ def _complete(table: pa.Table, features: Sequence[Feature]) -> pa.Table:
         if not _fits(column.type, feature):
             raise InputError(f"column {feature.name} is {column.type}: expected {wanted}")
         try:
-            columns[feature.name] = column.cast(wanted)
+            # Large integers become the nearest float.
+            columns[feature.name] = column.cast(wanted, safe=not feature.is_dense)
         except pa.ArrowInvalid as error:
             raise InputError(f"column {feature.name}: {error}: expected {wanted}") from error
     return pa.table(columns)
@@ -148,7 +191,7 @@ def _fits(found: pa.DataType, feature: Feature) -> bool:
     """Whether values of an Arrow type are values of a feature, in whatever width."""
     if pa.types.is_null(found):
         return True
-    if feature.kind == "multi":
+    if feature.kind == "multi" or feature.dtype == "vector":
         if not (
             pa.types.is_list(found)
             or pa.types.is_large_list(found)
@@ -158,6 +201,8 @@ def _fits(found: pa.DataType, feature: Feature) -> bool:
         found = found.value_type
     if pa.types.is_dictionary(found):
         found = found.value_type
+    if feature.is_dense:
+        return bool(pa.types.is_floating(found) or pa.types.is_integer(found))
     if feature.dtype == "integer":
         return bool(pa.types.is_integer(found))
     return bool(

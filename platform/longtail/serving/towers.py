@@ -23,6 +23,7 @@ Float32Array = npt.NDArray[np.float32]
 Tensors = dict[str, Float32Array]
 
 _TABLE = "embedding_bags.embedding_bags.{}.weight"
+_PROJECTION = "projections.{}"
 _SMALLEST_NORM = 1e-12  # torch.nn.functional.normalize
 _MAX_HEADER = 100_000_000  # the format's own limit
 
@@ -55,13 +56,17 @@ class Towers:
     Args:
         schema: the version's schema.
         tables: `[rows, dim]` by table name.
+        projections: `[dim, length]` of dense features, by table name.
         query: the query tower.
         item: the item tower.
     """
 
-    def __init__(self, schema: Schema, tables: Tensors, query: Tower, item: Tower) -> None:
+    def __init__(
+        self, schema: Schema, tables: Tensors, projections: Tensors, query: Tower, item: Tower
+    ) -> None:
         self.schema = schema
         self._tables = tables
+        self._projections = projections
         self._towers = {"query": query, "item": item}
 
     @property
@@ -87,7 +92,7 @@ class Towers:
         return vectors
 
     def _filled(self, side: Side, rows: EncodedRows, batch: npt.NDArray[np.int64]) -> Float32Array:
-        """The mean of each feature's rows, or its learned default: `[B, sum(dims)]`."""
+        """The mean of each feature's rows, its projection, or its default: `[B, sum(dims)]`."""
         values, lengths = rows.columns(batch)
         feature_ends = offsets_of(lengths.sum(axis=1))
         filled = np.repeat(self._towers[side].default[None], len(batch), axis=0)
@@ -96,9 +101,13 @@ class Towers:
             of_feature = values[feature_ends[number] : feature_ends[number + 1]]
             if len(of_feature):
                 present = lengths[number] > 0
-                starts = offsets_of(lengths[number])[:-1][present]
-                sums = np.add.reduceat(self._tables[feature.table][of_feature], starts, axis=0)
-                means = sums / lengths[number][present, None].astype(np.float32)
+                if feature.is_dense:
+                    weight = self._projections[feature.table]
+                    means = rows.vectors[number][of_feature] @ weight.T
+                else:
+                    starts = offsets_of(lengths[number])[:-1][present]
+                    sums = np.add.reduceat(self._tables[feature.table][of_feature], starts, axis=0)
+                    means = sums / lengths[number][present, None].astype(np.float32)
                 filled[present, column : column + feature.dim] = means
             column += feature.dim
         return filled
@@ -118,16 +127,22 @@ def load_towers(folder: Path) -> Towers:
     try:
         tensors = map_tensors(file)
         tables = {table: tensors.pop(_TABLE.format(table)) for table in schema.tables}
+        # Copied, as the layers are: every row reads all of them.
+        projections = {
+            table: tensors.pop(_PROJECTION.format(table)).copy() for table in schema.projections
+        }
         query, item = (_tower(tensors, f"{side}_tower.") for side in ("query", "item"))
         if tensors:
             raise ValueError(f"{', '.join(sorted(tensors))} is not known to this release")
         for side, tower in (("query", query), ("item", item)):
-            _check_shapes(schema, "query" if side == "query" else "item", tables, tower)
+            _check_shapes(
+                schema, "query" if side == "query" else "item", tables, projections, tower
+            )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise LongtailError(
             f"{file} cannot be read ({error!r}): restore it, or train this version again"
         ) from error
-    return Towers(schema, tables, query, item)
+    return Towers(schema, tables, projections, query, item)
 
 
 def map_tensors(file: Path) -> Tensors:
@@ -169,13 +184,18 @@ def _tower(tensors: Tensors, prefix: str) -> Tower:
     return Tower(tensors.pop(f"{prefix}default").copy(), layers)
 
 
-def _check_shapes(schema: Schema, side: Side, tables: Tensors, tower: Tower) -> None:
+def _check_shapes(
+    schema: Schema, side: Side, tables: Tensors, projections: Tensors, tower: Tower
+) -> None:
     width = sum(feature.dim for feature in schema.side(side))
     shapes = [tower.default.shape == (width,)]
     for weight, bias in tower.layers:
         shapes.append(weight.shape == (*bias.shape, width))
         width = len(bias)
     for feature in schema.side(side):
+        if feature.is_dense:
+            shapes.append(projections[feature.table].shape == (feature.dim, feature.length))
+            continue
         table = tables[feature.table]
         shapes.append(table.ndim == 2 and table.shape[1] == feature.dim)
     if not all(shapes):

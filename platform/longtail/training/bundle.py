@@ -17,8 +17,10 @@ from torch.nn import functional
 from longtail.artifacts import VersionPaths, read_json, replaced_file
 from longtail.config import Config
 from longtail.errors import LongtailError
+from longtail.features.dense import rows_of_vectors
 from longtail.features.encoding import EncodedRows, offsets_of
 from longtail.features.schema import Schema, Side
+from longtail.model.projections import projections
 from longtail.model.towers import Tower
 from longtail.training.checkpoint_files import newest_checkpoint, read_tensors, stored_tensors
 
@@ -45,6 +47,7 @@ class Encoder(nn.Module):
         self._tables = dict(tables)
         self.query_tower = Tower([f.dim for f in schema.query], hidden, output_dim)
         self.item_tower = Tower([f.dim for f in schema.item], hidden, output_dim)
+        self.projections = projections(schema)
 
     @torch.inference_mode()
     def encode(
@@ -68,19 +71,34 @@ class Encoder(nn.Module):
             values, lengths = rows.columns(batch)
             ends = offsets_of(lengths.sum(axis=1))
             pooled = [
-                functional.embedding_bag(
-                    torch.from_numpy(values[ends[i] : ends[i + 1]].astype(np.int64)),
-                    self._tables[feature.table],
-                    torch.from_numpy(offsets_of(lengths[i])),
-                    mode="mean",
-                    include_last_offset=True,
-                )
-                for i, feature in enumerate(features)
+                self._embedded(side, i, rows, values[ends[i] : ends[i + 1]], lengths[i])
+                for i in range(len(features))
             ]
             dtype = tower.default.dtype  # tables may be fp16
             missing = torch.from_numpy(lengths.T == 0).to(dtype)
             vectors[batch] = tower([values.to(dtype) for values in pooled], missing).numpy()
         return vectors
+
+    def _embedded(
+        self,
+        side: Side,
+        position: int,
+        rows: EncodedRows,
+        codes: npt.NDArray[np.int32],
+        lengths: npt.NDArray[np.int64],
+    ) -> torch.Tensor:
+        """`[B, dim]` embeddings of one feature, zero where it has no value."""
+        feature = self.schema.side(side)[position]
+        if feature.is_dense:
+            vectors = rows_of_vectors(rows.vectors[position], codes, lengths > 0)
+            return functional.linear(torch.from_numpy(vectors), self.projections[feature.table])
+        return functional.embedding_bag(
+            torch.from_numpy(codes.astype(np.int64)),
+            self._tables[feature.table],
+            torch.from_numpy(offsets_of(lengths)),
+            mode="mean",
+            include_last_offset=True,
+        )
 
 
 def write_encoder(paths: VersionPaths, checkpoint: Path | None = None) -> None:

@@ -98,5 +98,7 @@ def tower_bytes(config: Config, schema: Schema) -> int:
         widths = [dims, *config.model.hidden, config.model.output_dim]
         numbers += 4 * sum((a + 1) * b for a, b in itertools.pairwise(widths))
         numbers += 2 * rows[side] * sum(widths)
+        numbers += rows[side] * sum(f.length for f in schema.side(side) if f.is_dense)
+    numbers += sum(4 * f[0].dim * f[0].length for f in schema.projections.values())
     numbers += 4 * config.training.batch_size * candidates
     return numbers * torch.float32.itemsize

@@ -79,6 +79,7 @@ def build_model(
     model = TwoTower(schema, config, bags, masks, product_dtype(config, device))
     model.query_tower.to(device)
     model.item_tower.to(device)
+    model.projections.to(device)
     sharding_plan = plan_sharding(model, tables, training_set, config, device, plan_file)
     torch.manual_seed(config.training.seed + dist.get_rank())
     sharded = DistributedModelParallel(

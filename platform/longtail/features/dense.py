@@ -1,0 +1,261 @@
+"""Dense features: numbers and vectors that were computed elsewhere, checked and normalised.
+
+A vector is scaled to unit length, a number by the catalogue's mean and deviation, so that one
+learning rate fits both. What is not known is missing, as a category is: a null, an empty list, and
+a vector of zeros, which has no direction.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from longtail.errors import InputError
+from longtail.features.checks.finding import MAX_EXAMPLES, Finding, TableName
+from longtail.features.schema import Feature, Scale
+
+Float32Array = npt.NDArray[np.float32]
+Int32Array = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
+
+MOST_DEVIATIONS = 10.0
+"""A number further from the mean counts as this far: one outlier must not drown the rest."""
+
+ONE_CHUNK = 1 << 24
+"""Numbers that are hashed at a time: the copies that hashing makes of them stay small."""
+
+
+def dense_findings(
+    rows: pa.Table, columns: Sequence[str], key: str, table: TableName, source: str
+) -> list[Finding]:
+    """Values that are not finite, and vectors of another length than most or with a null inside.
+
+    Args:
+        rows: the table's rows, in its order.
+        columns: those of numbers, or of lists of numbers.
+        key: the column that names a row.
+        table: which of the three it is.
+        source: its name in messages.
+    """
+    findings = []
+    for column in columns:
+        for bad, what, cure in _bad_values(rows[column].combine_chunks()):
+            places = np.flatnonzero(bad)
+            if not len(places):
+                continue
+            first = int(places[0])
+            value = rows[column][first].as_py()
+            shown = f"a list of {len(value)} numbers" if isinstance(value, list) else str(value)
+            examples = [
+                {"row": int(row), key: rows[key][int(row)].as_py()} for row in places[:MAX_EXAMPLES]
+            ]
+            findings.append(
+                Finding(
+                    f"column `{column}` of {source} {what} in {len(places)} of {len(bad)} rows, "
+                    f"first in row {first} (counted from 0; `{key}` = {examples[0][key]!r}), which "
+                    f"has {shown}",
+                    *(cure, source, table, column, len(places), tuple(examples)),
+                )
+            )
+    return findings
+
+
+def _bad_values(values: pa.Array) -> Iterator[tuple[npt.NDArray[np.bool_], str, str]]:
+    """Which rows are wrong, how, and the cure."""
+    unknown = "write null where a value is not known"
+    if not pa.types.is_list(values.type):
+        yield _not_finite(values), "is not finite", unknown
+        return
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    bad = np.zeros(len(lengths), np.bool_)
+    flat = pc.list_flatten(values)
+    bad[owner[_not_finite(flat) | _is_null(flat)]] = True
+    yield bad, "has a number that is null or not finite", unknown
+    present = lengths[lengths > 0]
+    expected = int(np.bincount(present).argmax()) if len(present) else 0
+    yield (
+        (lengths > 0) & (lengths != expected),
+        f"has not the {expected} numbers that most rows have",
+        "compute all vectors of a column by one model, and write null where there is none",
+    )
+
+
+def _not_finite(values: pa.Array) -> npt.NDArray[np.bool_]:
+    finite = pc.fill_null(pc.is_finite(values), True)
+    return ~np.asarray(finite.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _is_null(values: pa.Array) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.is_null(values).to_numpy(zero_copy_only=False), np.bool_)
+
+
+def measure_scale(
+    features: Sequence[Feature], columns: Sequence[pa.ChunkedArray], catalogue: pa.ChunkedArray
+) -> Scale:
+    """The scale of the dense features of one projection.
+
+    Args:
+        features: those that share it.
+        columns: all values that each of them ever had, already checked by `dense_findings`.
+        catalogue: the values that are true on the day, each item (query) once; of a number the
+            mean and the deviation are theirs.
+
+    Raises:
+        InputError: no vector is known, or vectors that share a projection differ in length.
+    """
+    if features[0].dtype == "number":
+        known = catalogue.drop_null().to_numpy().astype(np.float64)
+        largest = float(np.abs(known).max(initial=0.0))
+        if largest == 0.0:
+            return Scale(1)
+        shrunk = known / largest  # whose squares have a float
+        deviation = float(shrunk.std()) * largest
+        return Scale(1, float(shrunk.mean()) * largest, deviation or 1.0)
+    lengths = [pc.max(pc.list_value_length(column)).as_py() or 0 for column in columns]
+    for feature, length in zip(features, lengths, strict=True):
+        if not length:
+            raise InputError(
+                f"{feature.side} feature `{feature.name}` has no vector in any row, so that its "
+                "length is unknown: fill the column, or leave it out of the service"
+            )
+    if len(set(lengths)) > 1:
+        each = ", ".join(f"`{f.key}` {n}" for f, n in zip(features, lengths, strict=True))
+        raise InputError(
+            f"features that share table `{features[0].table}` have vectors of different lengths "
+            f"({each}): give one its own tag `table`"
+        )
+    return Scale(lengths[0])
+
+
+def encode_dense(
+    column: pa.ChunkedArray | pa.Array, feature: Feature
+) -> tuple[Int32Array, Float32Array]:
+    """Normalise the values of a dense feature, each distinct one once.
+
+    Args:
+        column: `[n]` numbers, or lists of them.
+        feature: its scale is known.
+
+    Returns:
+        `[n]` int32, which of the distinct values each is, -1 where it is missing; and these,
+        `[m, length]` float32.
+
+    Raises:
+        InputError: a value is not finite, or a vector has another length.
+    """
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    values, present = _numbers(array, feature)
+    if not np.isfinite(values).all():
+        wrong = np.flatnonzero(present)[~np.isfinite(values).all(axis=1)][0]
+        raise InputError(
+            f"feature {feature.name} has a number that is not finite in row {wrong} (counted from "
+            "0): give null where it is not known"
+        )
+    scaled, directed = _normalised(values, feature)
+    present[present] = directed
+    codes = np.full(len(array), -1, np.int32)
+    first, code = distinct_vectors(scaled[directed])
+    codes[present] = code
+    return codes, scaled[directed][first]
+
+
+def _numbers(
+    array: pa.Array, feature: Feature
+) -> tuple[npt.NDArray[np.float64] | Float32Array, npt.NDArray[np.bool_]]:
+    """The values that are there, `[k, length]`, and in which of the rows they are, `[n]`."""
+    if feature.dtype == "number":
+        present = ~_is_null(array)
+        known = array.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
+        return known[:, None], present
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    present = np.asarray(lengths > 0)
+    wrong = np.flatnonzero(present & (lengths != feature.length))
+    if len(wrong):
+        raise InputError(
+            f"feature {feature.name} has {lengths[wrong[0]]} numbers in row {wrong[0]} (counted "
+            f"from 0): its vectors have {feature.length}"
+        )
+    flat = pc.list_flatten(array).to_numpy(zero_copy_only=False)
+    return flat.astype(np.float32, copy=False).reshape(-1, feature.length), present
+
+
+def _normalised(
+    values: npt.NDArray[Any], feature: Feature
+) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
+    """Finite values as the model sees them, and which of them say anything."""
+    scale = feature.scale
+    assert scale is not None
+    if feature.dtype == "number":
+        with np.errstate(over="ignore"):
+            deviations = (values - scale.mean) / scale.deviation
+        scaled = deviations.clip(-MOST_DEVIATIONS, MOST_DEVIATIONS).astype(np.float32)
+        return scaled + np.float32(0.0), np.ones(len(values), np.bool_)  # no negative zero
+    # The largest number first: squares of float32 numbers may be too large, or too small, for one.
+    largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)
+    directed = largest[:, 0] > 0.0
+    shrunk = values / np.where(largest > 0.0, largest, np.float32(1.0))
+    norms = np.linalg.norm(shrunk, axis=1, keepdims=True)
+    unit = shrunk / np.where(norms > 0.0, norms, np.float32(1.0)) + np.float32(0.0)
+    return unit.astype(np.float32, copy=False), directed
+
+
+def distinct_vectors(vectors: Float32Array) -> tuple[Int64Array, Int64Array]:
+    """Find equal vectors, bit by bit.
+
+    Args:
+        vectors: `[n, length]`, contiguous.
+
+    Returns:
+        `[m]` positions of the vectors to keep, in order, and `[n]` position of each vector's equal
+        among the kept ones.
+    """
+    if not len(vectors):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    bits = np.ascontiguousarray(vectors).view(np.uint32)
+    _, first, inverse = np.unique(_hashes(bits), return_index=True, return_inverse=True)
+    if not _equal(bits, first[inverse]):  # a collision, once in some billion tables
+        whole = bits.view([("", bits.dtype)] * bits.shape[1]).ravel()
+        _, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[inverse.ravel()]
+
+
+def _hashes(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
+    """`[n]` sums of the `[n, length]` words times fixed random odd numbers, modulo 2^64."""
+    generator = np.random.default_rng(0)
+    factors = generator.integers(0, 2**64, bits.shape[1], np.uint64) | np.uint64(1)
+    rows = max(1, ONE_CHUNK // bits.shape[1])
+    parts = [bits[n : n + rows].astype(np.uint64) @ factors for n in range(0, len(bits), rows)]
+    return np.concatenate(parts)
+
+
+def _equal(bits: npt.NDArray[np.uint32], other: Int64Array) -> bool:
+    """Whether each row equals the one that `other` names."""
+    differ = np.flatnonzero(other != np.arange(len(other)))
+    rows = max(1, ONE_CHUNK // bits.shape[1])
+    return all(
+        np.array_equal(bits[differ[n : n + rows]], bits[other[differ[n : n + rows]]])
+        for n in range(0, len(differ), rows)
+    )
+
+
+def rows_of_vectors(vectors: Float32Array, codes: Int32Array, present: Any) -> Float32Array:
+    """A vector a row, zero where there is none.
+
+    Args:
+        vectors: `[m, length]` distinct ones.
+        codes: `[k]` the vectors of the rows that have one, in order.
+        present: `[n]` which rows have one.
+
+    Returns:
+        `[n, length]` float32.
+    """
+    filled = np.zeros((len(present), vectors.shape[1]), np.float32)
+    filled[present] = vectors[codes]
+    return filled
