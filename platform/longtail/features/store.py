@@ -37,6 +37,7 @@ from longtail.features.sources import (
     describe,
     duckdb_session,
     normalised,
+    raise_findings,
     read_source,
 )
 from longtail.features.validation import (
