@@ -64,15 +64,18 @@ def main() -> None:
     os.environ["LONGTAIL_CONFIG"] = str(config_file(arguments.config))
     signal.signal(signal.SIGTERM, _interrupt)
     hide_warnings()
-    from longtail.features.preflight import check_data
+    from longtail.features.preflight import check_project
 
     try:
         config = load_config()
-        as_of = check_data(config, arguments.as_of)
+        report = check_project(config, arguments.as_of)
+        as_of = report.require()
         check_day(config, as_of, today=datetime.now(UTC).date())
     except LongtailError as error:
         progress.send("finished", exit_code=error.exit_code, stage=None, error=str(error))
         sys.exit(error.exit_code)
+    for notice in report.notices():
+        progress.send("log", level="WARNING", message=notice)
     sys.exit(_refresh(config, as_of, progress))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from longtail.cli import app, main
@@ -19,7 +20,7 @@ from tests.integration.conftest import child_environment
 from tests.projects import write_tables
 
 COMMANDS = {
-    "bench",
+    *("bench", "check"),
     *("run", "mine", "dataset", "train", "evaluate", "export", "publish", "study", "plan"),
     *("status", "versions", "rollback", "lookup", "neighbours", "recommend", "serve"),
 }
@@ -117,7 +118,9 @@ def test_run_refuses_bad_data_before_it_writes_anything(project: Path) -> None:
     assert error.startswith("Error: ")
     assert "interactions.parquet is null in 160 of 1600 rows" in error
     # The definitions make the folder of the embedded stores when they are imported.
-    assert [file for file in (project.parent / ".longtail").rglob("*") if file.is_file()] == []
+    written = [file for file in (project.parent / ".longtail").rglob("*") if file.is_file()]
+    assert [file.name for file in written] == ["interactions.parquet"]
+    assert pq.read_table(written[0])["refused_row"].to_pylist() == list(range(160))
 
 
 def test_only_the_result_goes_to_stdout(capfd: pytest.CaptureFixture[str]) -> None:

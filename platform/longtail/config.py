@@ -50,6 +50,24 @@ class ChecksConfig(Section):
     max_refused_share: Fraction = Field(
         0.01, description="share of a table's rows that may be refused, and the run goes on"
     )
+    near_unique_share: Fraction = Field(
+        0.9, description="different values over values, from which on a feature says nothing"
+    )
+    min_coverage: Fraction = Field(
+        0.01, description="share of keys that have a value, below which a feature is nearly empty"
+    )
+    leakage_share: Fraction = Field(
+        0.5, description="share of ids among values, and of pairs foretold, that is suspicious"
+    )
+    max_coverage_change: Fraction = Field(
+        0.1, description="of the share of keys that have a value, against the served version"
+    )
+    max_vocabulary_growth: Annotated[float, Field(ge=1.0)] = Field(
+        3.0, description="factor of different values, either way, against the served version"
+    )
+    max_divergence: Fraction = Field(
+        0.1, description="Jensen-Shannon, in bits, of values against the served version"
+    )
 
 
 class DatasetConfig(Section):
@@ -519,7 +537,10 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"configuration {file}: {_explain(error)}") from error
+        problems = _explain(error)
+        raise InputError(
+            f"configuration {file}: {'; '.join(problems)}", problems=problems
+        ) from error
     home = os.environ.get("LONGTAIL_HOME") or config.home
     return config.model_copy(
         update={
@@ -531,7 +552,7 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     )
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError) -> list[str]:
     problems = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "the whole"
@@ -539,4 +560,4 @@ def _explain(error: ValidationError) -> str:
             problems.append(f"`{where}` does not exist: remove it, or look for a typing error")
         else:
             problems.append(f"`{where}`: {problem['msg']}")
-    return "; ".join(problems)
+    return problems

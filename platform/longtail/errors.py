@@ -3,6 +3,8 @@
 Every message says what is wrong, where (file, column, row, key) and what to do about it.
 """
 
+from collections.abc import Sequence
+
 
 class LongtailError(Exception):
     """Something failed that the user should read about; exit code 1."""
@@ -11,9 +13,17 @@ class LongtailError(Exception):
 
 
 class InputError(LongtailError):
-    """Wrong usage, configuration or data; nothing was written; exit code 2."""
+    """Wrong usage, configuration or data; nothing was written; exit code 2.
+
+    Attributes:
+        problems: each of several problems as one line; empty where the message is one problem.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class GateRefusedError(LongtailError):

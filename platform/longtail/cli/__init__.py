@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from longtail.cli import bench, plan, run, serve, served, stages, study
+from longtail.cli import bench, check, plan, run, serve, served, stages, study
 from longtail.cli.output import complain, forget_connections
 from longtail.errors import LongtailError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for panel, commands in {
+    "Your data": (check.check,),
     "The whole flow": (run.run,),
     "One stage, and what it needs before it": (
         *(stages.mine, stages.dataset, stages.train),

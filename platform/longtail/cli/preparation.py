@@ -1,5 +1,6 @@
 """What commands make before their own work: the stages of a day, none of them twice."""
 
+import logging
 from datetime import date
 from typing import TYPE_CHECKING, Any, cast
 
@@ -8,13 +9,18 @@ from longtail.config import Config
 if TYPE_CHECKING:
     from longtail.correlation.mutual_information import Measure
 
+log = logging.getLogger("longtail.features")
+
 
 def make_catalogue(project: Config, as_of: date | None) -> date:
     """Make the day's catalogue, once its data are known to be good; returns the day."""
-    from longtail.features.preflight import check_data
+    from longtail.features.preflight import check_project
     from longtail.features.snapshot import build_catalogue
 
-    day = check_data(project, as_of)
+    report = check_project(project, as_of)
+    day = report.require()
+    for notice in report.notices():
+        log.warning(notice)
     build_catalogue(project, day)
     return day
 

@@ -53,7 +53,9 @@ def derive_schema(store: FeatureStore, config: FeaturesConfig) -> Schema:
         )
     problems += _sharing_problems(schema)
     if problems:
-        raise InputError("the feature definitions cannot be used: " + "; ".join(problems))
+        raise InputError(
+            "the feature definitions cannot be used: " + "; ".join(problems), problems=problems
+        )
     return schema
 
 

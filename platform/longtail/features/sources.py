@@ -42,8 +42,7 @@ def source_findings(
     try:
         files = file_schemas(source)
     except InputError as error:
-        what, _, cure = str(error).partition(": ")
-        return [Finding(what, cure, name, table)]
+        return [replace(Finding.of(str(error), name), table=table)]
     found: dict[str | None, Finding] = {}
     wrong: dict[str | None, set[str]] = {}
     for file, schema in files.items():

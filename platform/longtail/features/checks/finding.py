@@ -36,3 +36,9 @@ class Finding:
     def message(self) -> str:
         """The whole as one line."""
         return f"{self.what}: {self.cure}"
+
+    @classmethod
+    def of(cls, message: str, source: str) -> "Finding":
+        """The finding of an error's message, which says what is wrong, a colon, and the cure."""
+        what, _, cure = message.partition(": ")
+        return cls(what, cure or "correct it", source)
