@@ -3,7 +3,7 @@
 from dagster import AssetExecutionContext, DataVersion, MaterializeResult, asset
 
 from assets.associations import association_table
-from assets.metadata import figures, image, table
+from assets.metadata import figures, image, table, turnover_table
 from assets.partitions import DAILY
 from assets.resources import Project
 from assets.stage import stage
@@ -32,20 +32,24 @@ def catalogue(context: AssetExecutionContext, project: Project) -> MaterializeRe
 
 @asset(deps=[catalogue], partitions_def=DAILY, group_name="features", kinds={"parquet"})
 def vocabularies(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
-    """The values of every embedding table and how often each occurs, up to the day."""
-    from longtail.artifacts import RunPaths, read_stamp
+    """The values of every embedding table, and how they have changed since an earlier day."""
+    from longtail.artifacts import RunPaths
     from longtail.features.vocabulary import build_vocabularies
 
     with stage(context) as as_of:
         config = project.load()
-        build_vocabularies(config, as_of)
-        folder = RunPaths(config, as_of).vocabularies
-        sizes: dict[str, int] = (read_stamp(folder) or {})["num_rows"]
+        stamp = build_vocabularies(config, as_of)
+        changes = stamp["turnover"].values()
+        previous = stamp["previous"]
         return MaterializeResult(
             metadata={
-                "num_values": sum(sizes.values()),
-                "tables": table([{"table": name, "values": size} for name, size in sizes.items()]),
-                "folder": str(folder),
+                "num_rows": sum(stamp["num_rows"].values()),
+                "num_new": sum(change["new"] for change in changes),
+                "num_kept": sum(change["kept"] for change in changes),
+                "num_freed": sum(change["freed"] for change in changes),
+                "tables": turnover_table(stamp),
+                "follows": "none before it" if previous is None else previous["as_of"],
+                "folder": str(RunPaths(config, as_of).vocabularies),
             }
         )
 

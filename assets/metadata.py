@@ -73,3 +73,17 @@ def health_figures(health: Mapping[str, Any]) -> Metadata:
         rows = [{"left-out feature": name, **each} for name, each in health["probes"].items()]
         metadata["linear_probes"] = table(rows)
     return metadata
+
+
+def turnover_table(stamp: Mapping[str, Any]) -> MetadataValue[Any]:
+    """The stamp of the vocabularies: one row a table, with its growth and decay.
+
+    Of a hashed table there is the number of rows alone.
+    """
+    nothing = dict.fromkeys(("new", "kept", "freed", "free", "compacted"))
+    return table(
+        [
+            {"table": name, **nothing, **stamp["turnover"].get(name, {}), "rows": rows}
+            for name, rows in stamp["num_rows"].items()
+        ]
+    )

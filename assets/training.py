@@ -34,7 +34,12 @@ def training_set(context: AssetExecutionContext, project: Project) -> Materializ
         summary = build_training_set(config, as_of)
         folder = RunPaths(config, as_of).training_set
         return MaterializeResult(
-            metadata={**figures(summary), "folder": str(folder)},
+            metadata={
+                **figures(summary),
+                # By name, so that Dagster charts each table's share over time.
+                **{f"untrained_{name}": x for name, x in summary["untrained_shares"].items()},
+                "folder": str(folder),
+            },
             data_version=DataVersion(summary["fingerprint"]),
         )
 

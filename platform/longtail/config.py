@@ -35,7 +35,9 @@ class FeaturesConfig(Section):
         "query_features", description="service whose online values query encoding reads"
     )
     default_dim: PositiveInt = Field(64, description="embedding size of a feature without `dim`")
-    min_count: PositiveInt = Field(1, description="rows a value needs to enter a vocabulary")
+    min_count: PositiveInt = Field(
+        1, description="rows a value needs to enter a vocabulary, for features without a tag for it"
+    )
     hash_buckets: PositiveInt = Field(
         2**18, description="table rows of a `vocabulary: hash` feature without `buckets`"
     )

@@ -42,9 +42,9 @@ def test_services_and_tags_are_the_schema(tmp_path: Path, monkeypatch: pytest.Mo
             item_rows(),
             query_rows(),
             interaction_rows(),
-            config_overrides={"features": {"default_dim": 32, "hash_buckets": 500}},
+            config_overrides={"features": {"default_dim": 32, "hash_buckets": 500, "min_count": 2}},
             tags={
-                "section": {"table": "place", "dim": "16"},
+                "section": {"table": "place", "dim": "16", "min_count": "5"},
                 "tags": {"vocabulary": "hash"},
                 "size": {"vocabulary": "hash", "buckets": "77"},
             },
@@ -52,12 +52,12 @@ def test_services_and_tags_are_the_schema(tmp_path: Path, monkeypatch: pytest.Mo
     )
     schema = schema_of(config)
     assert schema.query == (
-        Feature("query_id", "query", "single", "string", "package", 32, is_id=True),
-        Feature("section", "query", "single", "string", "place", 16),
+        Feature("query_id", "query", "single", "string", "package", 32, is_id=True, min_count=2),
+        Feature("section", "query", "single", "string", "place", 16, min_count=5),
     )
     assert schema.item == (
-        Feature("item_id", "item", "single", "string", "package", 32, is_id=True),
-        Feature("section", "item", "single", "string", "place", 16),
+        Feature("item_id", "item", "single", "string", "package", 32, is_id=True, min_count=2),
+        Feature("section", "item", "single", "string", "place", 16, min_count=5),
         Feature("tags", "item", "multi", "string", "item_tags", 32, "hash", 500),
         Feature("size", "item", "single", "integer", "item_size", 32, "hash", 77),
     )
@@ -144,6 +144,18 @@ CASES = [
     ("items.py", SIZE, SIZE.replace("{}", "{'vocabulary': 'all'}"), r"must be `exact` or `hash`"),
     ("items.py", SIZE, SIZE.replace("{}", "{'buckets': '9'}"), r"buckets counts only with `vocab"),
     ("items.py", SIZE, SIZE.replace("{}", "{'table': 'a/b'}"), r"its table is called 'a/b'"),
+    (
+        "items.py",
+        SIZE,
+        SIZE.replace("{}", "{'vocabulary': 'hash', 'min_count': '2'}"),
+        r"`size`: tag min_count counts only without `vocabulary: hash`",
+    ),
+    (
+        "items.py",
+        SECTION,
+        "name='section', dtype=String, tags={'table': 'section', 'min_count': '3'}",
+        r"share table `section` but their min_count is 1 and 3",
+    ),
     ("items.py", '"size"', '"size_y"', r"`size_y`: Feast's DuckDB store loses columns"),
     (
         "items.py",

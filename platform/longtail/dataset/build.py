@@ -24,6 +24,7 @@ from longtail.artifacts import (
 from longtail.config import Config
 from longtail.dataset.splits import TEST, TRAIN, VALIDATION, split_examples
 from longtail.dataset.training_set import Examples, TrainingSet, write_training_set
+from longtail.dataset.untrained import untrained_shares
 from longtail.features.encoding import EncodedRows, encode_table
 from longtail.features.schema import Schema, Side
 from longtail.features.store import FeatureRepository
@@ -40,7 +41,8 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
 
     Returns:
         The stamp: `{"fingerprint", "num_train", "num_validation", "num_test", "num_items",
-        "num_queries", "num_item_rows", "num_query_rows"}`.
+        "num_queries", "num_item_rows", "num_query_rows", "untrained_shares"}`, the last by table
+        (see `untrained_shares`).
     """
     paths = RunPaths(config, as_of)
     catalogue = required_stamp(paths.catalogue, made_by="dataset")
@@ -109,6 +111,7 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
             "num_queries": len(query.ids),
             "num_item_rows": item.rows.num_rows,
             "num_query_rows": query.rows.num_rows,
+            "untrained_shares": untrained_shares(training_set, vocabularies),
         }
         write_json(folder / STAMP, stamp)
     log.info(

@@ -140,12 +140,18 @@ def _feature(
     if kind == "dense":
         problems += [
             f"{where}: tag {tag} counts only for categories, and its values are numbers: remove it"
-            for tag in ("vocabulary", "buckets")
+            for tag in ("vocabulary", "buckets", "min_count")
             if tag in tags
         ]
         vocabulary = "exact"
     elif "buckets" in tags and vocabulary == "exact":
         problems.append(f"{where}: tag buckets counts only with `vocabulary: hash`: add that tag")
+    if "min_count" in tags and vocabulary == "hash":
+        problems.append(
+            f"{where}: tag min_count counts only without `vocabulary: hash`, which has no list of "
+            "values: remove one of them"
+        )
+    min_count = _positive(tags, "min_count", config.min_count, where, problems)
     buckets = _positive(tags, "buckets", config.hash_buckets, where, problems)
     dim = _positive(tags, "dim", config.default_dim, where, problems)
     if dim % 4:
@@ -159,6 +165,7 @@ def _feature(
         dim=dim,
         vocabulary=vocabulary,
         buckets=buckets if vocabulary == "hash" else None,
+        min_count=min_count if vocabulary == "exact" and kind != "dense" else 1,
     )
 
 
@@ -182,7 +189,7 @@ def _sharing_problems(schema: Schema) -> list[str]:
     shared = [*schema.tables.items(), *schema.projections.items()]
     for table, (first, *others) in shared:
         for other in others:
-            for name in ("dtype", "dim", "vocabulary", "buckets"):
+            for name in ("dtype", "dim", "vocabulary", "buckets", "min_count"):
                 one, two = getattr(first, name), getattr(other, name)
                 if one != two:
                     problems.append(

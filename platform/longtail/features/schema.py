@@ -42,6 +42,7 @@ class Feature:
         vocabulary: `exact` (one table row a value) or `hash` (a fixed number of `buckets`).
         buckets: table rows of a hashed vocabulary, else None.
         is_id: whether it is the entity's join key.
+        min_count: rows of the data that a value of an exact vocabulary must stand in.
         scale: of a dense feature; None until the vocabularies are built.
     """
 
@@ -54,6 +55,7 @@ class Feature:
     vocabulary: Literal["exact", "hash"] = "exact"
     buckets: int | None = None
     is_id: bool = False
+    min_count: int = 1
     scale: Scale | None = None
 
     @property

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from longtail.config import Config
 from longtail.features.dense import measure_scale
 from longtail.features.hashing import stable_hash
 from longtail.features.schema import Feature, Schema
+from longtail.features.succession import Previous, Turnover, previous_vocabularies, succeed
 
 log = logging.getLogger("longtail.features")
 
@@ -40,8 +41,9 @@ class Vocabulary:
 
     Attributes:
         table: the table's name.
-        values: `[num_values]` string or int64, distinct, most frequent first (ties by value).
-        counts: `[num_values]` int64, in how many rows each stands.
+        values: `[num_rows]` string or int64, distinct; null where a row is free. At first the most
+            frequent comes first (ties by value), later each keeps its row (see `succession`).
+        counts: `[num_rows]` int64, in how many rows of the data each stands.
         buckets: table rows of a hashed vocabulary, whose values are not listed; else None.
     """
 
@@ -55,6 +57,11 @@ class Vocabulary:
         """Rows of the embedding table, at least one."""
         return self.buckets if self.buckets is not None else max(1, len(self.values))
 
+    def in_order(self, order: pa.Array) -> "Vocabulary":
+        """The same values, each in the row that names its position; a null makes a free row."""
+        counts = pc.fill_null(self.counts.take(order), 0)
+        return Vocabulary(self.table, self.values.take(order), counts)
+
     def encode(self, values: pa.Array) -> npt.NDArray[np.int32]:
         """The table row of each value.
 
@@ -65,7 +72,7 @@ class Vocabulary:
             `[n]` int32; -1 for a null and for a value outside the vocabulary.
         """
         if self.buckets is None:
-            rows = pc.index_in(values, value_set=self.values)
+            rows = pc.index_in(values, value_set=self.values, skip_nulls=True)
         else:
             coded = pc.dictionary_encode(values)
             buckets = (stable_hash(coded.dictionary) % np.uint64(self.buckets)).astype(np.int32)
@@ -99,42 +106,74 @@ def count_values(
 def build_vocabularies(config: Config, as_of: date) -> dict[str, Any]:
     """Build one vocabulary a table from all query and item rows up to `as_of`.
 
-    The schema that is written beside them has the scales of dense features.
+    Values keep the rows that they have in the vocabularies of an earlier day. The schema that is
+    written beside them has the scales of dense features.
 
     Returns:
-        `{"num_rows": {table: rows}, "fingerprint"}`, as in the folder's stamp.
+        As in the folder's stamp: `{"num_rows": {table: rows}, "turnover": {table: see `Turnover`},
+        "previous": {"as_of", "fingerprint"} of the vocabularies before, or None, "fingerprint"}`.
+
+    Raises:
+        InputError: no vector of a dense feature is known, or their lengths differ.
     """
     paths = RunPaths(config, as_of)
     catalogue = required_stamp(paths.catalogue, made_by="dataset")
-    identity = fingerprint(
-        catalogue["fingerprint"], config.features.min_count, source_hash("features")
-    )
+    previous = previous_vocabularies(config, as_of)
+    origin = None if previous is None else previous.to_json()
+    identity = fingerprint(catalogue["fingerprint"], source_hash("features"), origin)
     if is_current(paths.vocabularies, identity):
         log.info("vocabularies of %s are up to date", as_of)
         return dict(required_stamp(paths.vocabularies, made_by="dataset"))
     schema = Schema.from_json(read_json(paths.catalogue / SCHEMA_FILE))
+    old: dict[str, Vocabulary] = {} if previous is None else load_vocabularies(previous.folder)
     num_rows: dict[str, int] = {}
+    turnover: dict[str, Turnover] = {}
     with replaced_folder(paths.vocabularies) as folder:
         for table, features in schema.tables.items():
             if features[0].vocabulary == "hash":
                 num_rows[table] = features[0].buckets or config.features.hash_buckets
                 continue
-            vocabulary = count_values(
-                [_history(paths, feature) for feature in features],
-                table=table,
-                value_type=pa.string() if features[0].dtype == "string" else pa.int64(),
-                min_count=config.features.min_count,
-            )
+            counted, before = _counted(paths, table, features), old.get(table)
+            order, turnover[table] = succeed(counted.values, before.values if before else None)
+            vocabulary = counted.in_order(order)
             num_rows[table] = vocabulary.num_rows
             pq.write_table(
                 pa.table({"value": vocabulary.values, "count": vocabulary.counts}),
                 folder / f"{table}.parquet",
             )
         write_json(folder / SCHEMA_FILE, _with_scales(schema, paths).to_json())
-        stamp = {"fingerprint": identity, "num_rows": num_rows}
+        stamp = {
+            "fingerprint": identity,
+            "num_rows": num_rows,
+            "turnover": {table: asdict(change) for table, change in turnover.items()},
+            "previous": origin,
+        }
         write_json(folder / STAMP, stamp)
     log.info("vocabularies: %d tables, %d rows", len(num_rows), sum(num_rows.values()))
+    if previous is not None:
+        _log_turnover(previous, turnover)
     return stamp
+
+
+def _counted(paths: RunPaths, table: str, features: list[Feature]) -> Vocabulary:
+    return count_values(
+        [_history(paths, feature) for feature in features],
+        table=table,
+        value_type=pa.string() if features[0].dtype == "string" else pa.int64(),
+        min_count=features[0].min_count,
+    )
+
+
+def _log_turnover(previous: Previous, turnover: dict[str, Turnover]) -> None:
+    counts = [sum(getattr(t, name) for t in turnover.values()) for name in ("new", "kept", "freed")]
+    log.info("since %s: %d new values, %d kept their row, %d freed", previous.as_of, *counts)
+    for table, change in turnover.items():
+        if change.compacted:
+            log.warning(
+                "most rows of table %s were free: it is packed anew into %d rows, and each of its "
+                "%d values has another one",
+                *(table, change.rows, change.new + change.kept),
+            )
 
 
 def _with_scales(schema: Schema, paths: RunPaths) -> Schema:

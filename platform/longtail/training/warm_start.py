@@ -42,8 +42,9 @@ def warm_start(
 ) -> int:
     """Copy weights and optimizer state of an earlier version into a freshly made model.
 
-    A table row is copied by the value that it stands for, since a new vocabulary orders its
-    values anew; the rows of new values, and tensors whose shapes changed, stay fresh.
+    A row of a table, and what an optimizer keeps of it, is copied by the value that it stands for:
+    the row of a new value stays fresh, also where it was another value's before. So do rows that
+    are free, and tensors whose shapes changed.
 
     Args:
         state: the live state of the new model, as `Checkpointer.state` gives it; filled in place.
@@ -66,9 +67,9 @@ def warm_start(
     for name, tensor in live.items():
         if name not in stored:
             continue
-        if isinstance(tensor, ShardedTensor):
-            table = _table_of(name, old_rows)
-            if table is None or stored[name][1:] != tuple(tensor.size())[1:]:
+        table = _table_of(name, old_rows)
+        if table is not None and isinstance(tensor, torch.Tensor) and len(tensor.size()):
+            if stored[name][1:] != tuple(tensor.size())[1:]:
                 continue
             _copy_rows(tensor, checkpoint, name, old_rows[table])
             num_filled += 1
@@ -87,7 +88,8 @@ def old_row_of_new(new: Vocabulary, old: Vocabulary) -> npt.NDArray[np.int64]:
         return np.arange(new.num_rows) if same else np.full(new.num_rows, -1)
     rows = np.full(new.num_rows, -1, np.int64)
     if new.values.type == old.values.type:
-        found = pc.fill_null(pc.index_in(new.values, value_set=old.values), -1)
+        found = pc.index_in(new.values, value_set=old.values, skip_nulls=True)
+        found = pc.fill_null(found, -1)
         rows[: len(new.values)] = found.to_numpy(zero_copy_only=False)
     return rows
 
@@ -101,18 +103,27 @@ def _table_of(name: str, tables: dict[str, npt.NDArray[np.int64]]) -> str | None
 
 
 def _copy_rows(
-    tensor: ShardedTensor, checkpoint: Path, name: str, old_rows: npt.NDArray[np.int64]
+    tensor: ShardedTensor | torch.Tensor,
+    checkpoint: Path,
+    name: str,
+    old_rows: npt.NDArray[np.int64],
 ) -> None:
-    shards = tensor.local_shards()
-    if not shards:
+    """Fill the rows that this rank has of a table, or of its optimizer state."""
+    if isinstance(tensor, ShardedTensor):
+        parts = [
+            (shard.tensor, shard.metadata.shard_offsets, shard.metadata.shard_sizes)
+            for shard in tensor.local_shards()
+        ]
+    else:  # a table that every rank holds whole
+        parts = [(tensor, [0] * tensor.dim(), list(tensor.shape))]
+    if not parts:
         return
     old = read_tensors(checkpoint, [name])[name]
-    for shard in shards:
-        offsets, sizes = shard.metadata.shard_offsets, shard.metadata.shard_sizes
+    for part, offsets, sizes in parts:
         source = torch.from_numpy(old_rows[offsets[0] : offsets[0] + sizes[0]])
         known = source >= 0
         rows = old[source[known]]
         if old.dim() == 2:
             rows = rows[:, offsets[1] : offsets[1] + sizes[1]]
         with torch.no_grad():
-            shard.tensor[known.to(shard.tensor.device)] = rows.to(shard.tensor)
+            part[known.to(part.device)] = rows.to(part)
