@@ -1,0 +1,84 @@
+"""Warm starts from real checkpoints: what each optimizer keeps of a row goes with its value."""
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import torch
+from torch.distributed._shard.sharded_tensor.api import ShardedTensor
+from torch.distributed.checkpoint._nested_dict import flatten_state_dict
+
+from longtail.config import Config, ShardingConfig, TableShardingConfig
+from longtail.features.vocabulary import load_vocabularies
+from longtail.training.checkpoint_files import newest_checkpoint, read_tensors
+from longtail.training.warm_start import warm_start
+from tests.evaluation.small_project import make_day
+from tests.training.small_run import Run
+
+LATER = date(2023, 6, 11)
+GONE, FREE = (3, 11), 7
+TABLE = "package"
+
+
+def local_rows(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Weights and optimizer state of the table that have a row a value, by name."""
+    flat, _ = flatten_state_dict(state)
+    found = {}
+    for name, value in flat.items():
+        if f"embedding_bags.{TABLE}." not in name or not isinstance(value, torch.Tensor):
+            continue
+        if len(value.size()):
+            whole = value.local_shards()[0].tensor if isinstance(value, ShardedTensor) else value
+            found[name] = whole.detach().clone()
+    return found
+
+
+# FBGEMM's lookup of replicated tables is differentiable, but says so in a way that torch calls old.
+@pytest.mark.filterwarnings("ignore:fbgemm.*an autograd kernel was not registered:UserWarning")
+@pytest.mark.usefixtures("one_rank")
+@pytest.mark.parametrize(
+    ("optimizer", "sharding_type", "num_states"),
+    [
+        ("adagrad", "table_wise", 1),
+        ("row_wise_adagrad", "table_wise", 1),
+        ("adagrad", "data_parallel", 1),
+    ],
+)
+def test_a_freed_row_starts_afresh(
+    config: Config, optimizer: Any, sharding_type: Any, num_states: int
+) -> None:
+    default = TableShardingConfig(sharding_types=(sharding_type,))
+    sharding = ShardingConfig(optimizer=optimizer, default=default)
+    config = config.model_copy(update={"sharding": sharding})
+    parent = Run(config, "20230610-00000001")
+    parent.train(2)
+    make_day(config, LATER, 40)  # the same packages: all keep their rows
+    child = Run(config, "20230611-00000001", LATER)
+    vocabularies = load_vocabularies(child.paths.vocabularies)
+    values = vocabularies[TABLE].values.to_pylist()
+    assert values == load_vocabularies(parent.paths.vocabularies)[TABLE].values.to_pylist()
+    for row in GONE:
+        values[row] = f"new-{row}"
+    values[FREE] = None
+    vocabularies[TABLE] = replace(vocabularies[TABLE], values=pa.array(values))
+
+    state = child.checkpointer.state()
+    fresh = local_rows(state)
+    warm_start(state, parent.paths, vocabularies)
+    child.model.load_state_dict(state["model"])
+    child.optimizer.load_state_dict(state["optim"])
+    warm = local_rows(child.checkpointer.state())
+    stored = read_tensors(newest_checkpoint(parent.paths.checkpoints), list(warm))
+    (weight,) = (name for name in warm if name.startswith("model."))
+    assert len(warm) == 1 + num_states
+    kept = torch.tensor([row not in (*GONE, FREE) for row in range(40)])
+    for name, rows in warm.items():
+        assert torch.equal(rows[kept], stored[name][kept]), name
+        assert torch.equal(rows[~kept], fresh[name][~kept]), name
+        assert stored[name][~kept].any(), name  # there was something to inherit
+        if name != weight:
+            assert not rows[~kept].any(), name
+            assert rows.dim() == (2 if optimizer == "adagrad" else 1)
+    assert child.train(1)["num_steps"] > 0
