@@ -295,7 +295,7 @@ def test_a_damaged_pointer_is_an_error(project: Published) -> None:
 
 
 def test_a_slot_that_was_dropped_and_not_made_anew_comes_back(project: Published) -> None:
-    """As a crash in the middle of emptying a slot leaves it."""
+    """As somebody leaves it who knows Feast alone."""
     publish(project.config, FIRST)
     store = open_store(project.config)
     store.apply([], objects_to_delete=[store.get_feature_view("item_embeddings_c")], partial=False)

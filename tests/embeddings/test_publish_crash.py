@@ -1,123 +1,289 @@
-"""A publisher that is killed (SIGKILL) at each of its steps, in a process of its own."""
+"""Publishers that are killed (SIGKILL) at each step and at any moment, while others read.
 
-import logging
-import multiprocessing
-import os
+The readers of tests/drills.py check each of their reads against the files: all keys, all values,
+one version. Here it is checked which version that was, and that the next publication succeeds.
+"""
+
+import json
+import random
 import signal
-from datetime import date
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import yaml
 
-from longtail.config import Config
-from longtail.embeddings.pointer import read_pointer
+from longtail.embeddings.pointer import Pointer, read_pointer
 from longtail.embeddings.publish import publish, status
+from longtail.embeddings.steps import Step
 from longtail.features.definitions import open_store
-from longtail.serving.client import EmbeddingClient
-from tests.publications import DAYS, Published
+from longtail.features.online import OnlineStore
+from tests.drills import (
+    Readers,
+    kill_after,
+    kill_publisher,
+    reading,
+    run_publisher,
+    start_publisher,
+    wait_until_stopped,
+)
+from tests.integration.conftest import child_environment
+from tests.publications import DAYS, Published, make_version
 
-FIRST, SECOND, THIRD, _ = DAYS
-# What the publisher says at the end of each step, in this order.
-BEFORE_COMMIT = [
-    pytest.param("are valid", marks=pytest.mark.slow),
-    pytest.param("slot c: emptied", marks=pytest.mark.slow),
-    "wrote 50 of 60",
-    pytest.param("read back 60 rows", marks=pytest.mark.slow),
-]
-AFTER_COMMIT = ["is committed", pytest.param("slot b -> slot c", marks=pytest.mark.slow)]
-# Imported once, in the process that every publisher is forked from.
-PRELOADED = [
-    "feast",
-    "feast.repo_operations",
-    "longtail.features.online",
-    "longtail.embeddings.publish",
-]
-
-
-class _Killer(logging.Handler):
-    def __init__(self, line: str) -> None:
-        super().__init__()
-        self.line = line
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self.line in record.getMessage():
-            os.kill(os.getpid(), signal.SIGKILL)
+FIRST, SECOND, THIRD, FOURTH = DAYS
+AFTER_COMMIT = (Step.POINT_SERVICE, Step.RECORD_LEFT, Step.RETAIN_VERSIONS)
+NUM_RANDOM = 15
+COMMAND_SECONDS = 600.0
+"""How long a command may take, its imports included, on a machine that is busy."""
 
 
-def publish_and_die(config: Config, as_of: date, line: str) -> None:
-    """Run a real publication, and die as soon as it has said `line`."""
-    log = logging.getLogger("longtail")
-    log.setLevel(logging.INFO)
-    log.addHandler(_Killer(line))
-    publish(config, as_of)
+FLIP = (Step.RESTORE_SLOTS, Step.VALIDATE, Step.COMMIT, Step.POINT_SERVICE, Step.RECORD_LEFT)
 
 
-def kill_publisher(config: Config, as_of: date, line: str) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    child = context.Process(target=publish_and_die, args=(config, as_of, line))
-    child.start()
-    child.join(timeout=60)
-    assert child.exitcode == -signal.SIGKILL
+@dataclass
+class Drill:
+    """A project whose publications are interrupted.
+
+    Attributes:
+        project: the project.
+        served: every version that was served, in order.
+        drawn: versions made so far.
+    """
+
+    project: Published
+    served: list[str | None] = field(default_factory=list)
+    drawn: int = 0
+
+    def draw(self) -> str:
+        """Make a version of the second day and approve it: none of its values is another's."""
+        self.drawn += 1
+        return make_version(self.project.config, SECOND, f"{100 + self.drawn:08x}")
+
+    def keep_everything(self) -> None:
+        """No version is removed, so that each can be rolled back to."""
+        kept = self.project.config.publication.model_copy(update={"keep_versions": 1000})
+        config = self.project.config.model_copy(update={"publication": kept})
+        self.project = Published(config, self.project.versions)
+
+    def pointer(self) -> Pointer:
+        found = read_pointer(self.project.config)
+        assert found is not None
+        return found
+
+    def publish(self, readers: Readers | None = None) -> None:
+        """Publish a new version, to the end, and let everybody read it."""
+        version = self.draw()
+        run_publisher(self.project.config, SECOND)
+        assert self.pointer().served.version == version
+        self.served.append(version)
+        if readers is not None:
+            readers.wait()
+
+    def check(self, readers: Readers) -> None:
+        """Every served version was read, in order, by who follows at once; and no other."""
+        assert readers.seen["client"] == self.served
+        assert readers.seen["feast"] == self.served
+        late = iter(self.served)
+        assert all(version in late for version in readers.seen["feast_cached"])
 
 
-def assert_whole(project: Published, day: date) -> None:
-    """Client and plain Feast return the day's vectors, all of them."""
-    expected = project.vectors(day)
-    answer = EmbeddingClient(project.config).lookup(list(expected))
-    assert answer["version"] == project.versions[day]
-    store = open_store(project.config)
-    plain = store.get_online_features(
-        features=store.get_feature_service("item_embeddings"),
-        entity_rows=[{"item_id": item} for item in expected],
-    ).to_dict()
-    for row, (item, vector) in enumerate(expected.items()):
-        for found in (answer["embeddings"][item], plain["embedding"][row]):
-            np.testing.assert_array_equal(np.array(found, np.float32), vector)
+@pytest.fixture
+def drill(project: Published) -> Drill:
+    """The first two days are published."""
+    for day in (FIRST, SECOND):
+        publish(project.config, day)
+    return Drill(project, [project.versions[SECOND]])
 
 
-@pytest.mark.parametrize("line", BEFORE_COMMIT)
-def test_before_the_commit_the_old_version_stays(project: Published, line: str) -> None:
-    publish(project.config, FIRST)
-    kill_publisher(project.config, SECOND, line)
-    assert_whole(project, FIRST)
-    assert publish(project.config, SECOND)["slot"] == "c"
-    assert_whole(project, SECOND)
+def kill_at(drill: Drill, step: str, readers: Readers, *, back_to: str | None = None) -> None:
+    """Kill a publication at a step, or a rollback; then a publication must succeed."""
+    version = back_to or drill.draw()
+    kill_publisher(drill.project.config, back_to or SECOND, step)
+    readers.wait()
+    if step in AFTER_COMMIT:
+        drill.served.append(version)
+    assert drill.pointer().served.version == drill.served[-1]
+    drill.publish(readers)
 
 
-@pytest.mark.parametrize("line", AFTER_COMMIT)
-def test_after_the_commit_the_next_command_finishes(project: Published, line: str) -> None:
-    publish(project.config, FIRST)
-    kill_publisher(project.config, SECOND, line)
-    crashed = read_pointer(project.config)
-    assert crashed is not None
-    assert (crashed.served.version, crashed.leaving) == (project.versions[SECOND], "b")
-    assert status(project.config)["version"] == project.versions[SECOND]
-    settled = read_pointer(project.config)
-    assert settled is not None
-    assert settled.leaving is None
-    assert settled.slots["b"].served_until is not None
-    assert_whole(project, SECOND)
-    assert publish(project.config, THIRD)["published"]
-    assert_whole(project, THIRD)
+def test_no_value_of_a_version_is_another_s(project: Published) -> None:
+    """So that a vector made of two versions would be seen."""
+    known = [project.vectors(day) for day in DAYS]
+    for item in set.intersection(*(set(vectors) for vectors in known)):
+        values = np.stack([vectors[item] for vectors in known])
+        for column in values.T:
+            assert len(set(column.tolist())) == len(DAYS)
+
+
+def test_emptying_a_slot_leaves_the_registry_alone(project: Published) -> None:
+    """Who read the registry in between would not know the slot when it is served."""
+
+    def applied() -> dict[str, object]:
+        views = open_store(project.config).list_feature_views()
+        return {view.name: view.last_updated_timestamp for view in views}
+
+    before = applied()
+    OnlineStore(project.config).empty_slot("c")
+    assert applied() == before
+    assert "item_embeddings_c" in before
+
+
+def test_killed_before_and_after_the_commit(drill: Drill) -> None:
+    with reading(drill.project.config) as readers:
+        kill_at(drill, "wrote 50 of 60", readers)
+        kill_at(drill, Step.POINT_SERVICE, readers)
+    drill.check(readers)
 
 
 @pytest.mark.slow
-def test_the_first_publication_may_die_too(project: Published) -> None:
-    """Its half-written slot is none that the service has ever named."""
-    kill_publisher(project.config, FIRST, "wrote 50 of 60")
-    assert status(project.config) == {"version": None}
-    store = open_store(project.config)
-    plain = store.get_online_features(
-        features=store.get_feature_service("item_embeddings"),
-        entity_rows=[{"item_id": item} for item in project.vectors(FIRST)],
-    ).to_dict()
-    assert set(plain["embedding"]) == {None}
-    assert publish(project.config, FIRST)["published"]
-    assert_whole(project, FIRST)
+@pytest.mark.timeout(1200)
+def test_killed_at_every_step(drill: Drill) -> None:
+    with reading(drill.project.config) as readers:
+        for step in (*Step, "are valid", "emptied", "wrote 25 of 60", "wrote 60 of 60"):
+            kill_at(drill, step, readers)
+    drill.check(readers)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_killed_at_any_moment(drill: Drill) -> None:
+    config, chance = drill.project.config, random.Random()
+    with reading(config) as readers:
+        drill.draw()
+        longest = run_publisher(config, SECOND)
+        drill.served.append(drill.pointer().served.version)
+        readers.wait()
+        for _ in range(NUM_RANDOM):
+            version, seconds = drill.draw(), chance.uniform(0, longest)
+            kill_after(config, SECOND, seconds)
+            readers.wait()
+            found = drill.pointer().served.version
+            assert found in (version, drill.served[-1]), f"killed after {seconds:.3f} s"
+            if found == version:
+                drill.served.append(version)
+            drill.publish(readers)
+    drill.check(readers)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_killed_during_rollback(drill: Drill) -> None:
+    """To the version before, which is a flip, and to one that has to be written again."""
+    drill.keep_everything()
+    with reading(drill.project.config) as readers:
+        for _ in range(3):
+            drill.publish(readers)
+        for step in FLIP:
+            kill_at(drill, step, readers, back_to=drill.served[-2])
+        for step in (Step.FORGET_SLOT, Step.EMPTY_SLOT, "wrote 50 of 60", *FLIP[2:4]):
+            held = {slot.version for slot in drill.pointer().slots.values()}
+            back_to = next(version for version in reversed(drill.served) if version not in held)
+            kill_at(drill, step, readers, back_to=back_to)
+    drill.check(readers)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_killed_during_the_very_first_publication(project: Published) -> None:
+    """Nothing is served, by nobody, until it is committed; and every attempt starts anew."""
+    config, steps = project.config, list(Step)
+    with reading(config) as readers:
+        for step in steps[: steps.index(Step.POINT_SERVICE)]:
+            kill_publisher(config, FIRST, step)
+            readers.wait()
+            assert status(config) == {"version": None}
+        kill_publisher(config, FIRST, Step.POINT_SERVICE)
+        readers.wait()
+        assert status(config)["version"] == project.versions[FIRST]
+        run_publisher(config, SECOND)
+        readers.wait()
+    served = [None, project.versions[FIRST], project.versions[SECOND]]
+    assert readers.seen["client"] == readers.seen["feast"] == served
+
+
+@contextmanager
+def command(project: Published, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A real `longtail` command on the project, started, and ended with the block."""
+    file = project.config.home.parent / "longtail.yaml"
+    file.write_text(yaml.safe_dump(project.config.model_dump(mode="json")), "utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-m", "longtail.cli", *arguments, f"--config={file}"],
+        env=child_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def roll_back(project: Published, version: str) -> None:
+    """Let the real command do it."""
+    with command(project, "rollback", version, "--json") as process:
+        document, errors = process.communicate(timeout=COMMAND_SECONDS)
+    assert process.returncode == 0, errors
+    assert json.loads(document)["version"] == version
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_second_publisher_is_refused_and_a_killed_one_leaves_no_lock(drill: Drill) -> None:
+    """The first one stands still (SIGSTOP) with its slot half written, and is killed then."""
+    project, first = drill.project, drill.project.versions[FIRST]
+    with reading(project.config) as readers:
+        drill.draw()
+        stopped = start_publisher(
+            project.config, SECOND, where="wrote 25 of 60", number=signal.SIGSTOP
+        )
+        wait_until_stopped(stopped)
+        with command(project, "rollback", first) as second:
+            _, errors = second.communicate(timeout=COMMAND_SECONDS)
+        assert second.returncode == 1
+        assert f"another publication is running (process {stopped.pid} since" in errors
+        assert "wait until it has finished" in errors
+        readers.wait()
+        stopped.kill()
+        stopped.join()
+        roll_back(project, first)
+        readers.wait()
+        drill.served.append(first)
+    drill.check(readers)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_command_itself_is_killed(drill: Drill) -> None:
+    """`longtail rollback` to a version that must be written, killed when it says how far it is."""
+    drill.keep_everything()
+    for _ in range(2):
+        drill.publish()
+    target = drill.project.versions[FIRST]
+    assert target not in {slot.version for slot in drill.pointer().slots.values()}
+    with reading(drill.project.config) as readers:
+        with command(drill.project, "rollback", target) as running:
+            assert running.stderr is not None
+            said = next((line for line in running.stderr if "wrote 25 of 60" in line), None)
+            running.kill()
+        assert said is not None
+        assert running.returncode == -signal.SIGKILL
+        readers.wait()
+        if drill.pointer().served.version == target:
+            drill.served.append(target)
+        roll_back(drill.project, target)
+        if drill.served[-1] != target:
+            drill.served.append(target)
+        readers.wait()
+    assert readers.seen["client"] == readers.seen["feast"] == drill.served[-2:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_slot_that_was_being_emptied_is_never_rolled_back_to(project: Published) -> None:
     """Its record goes before its rows do."""
     for day in (FIRST, SECOND, THIRD):
@@ -125,8 +291,8 @@ def test_a_slot_that_was_being_emptied_is_never_rolled_back_to(project: Publishe
     before = read_pointer(project.config)
     assert before is not None
     assert before.slot_of(project.versions[FIRST]) == "b"
-    kill_publisher(project.config, DAYS[3], "slot b: emptied")
+    kill_publisher(project.config, FOURTH, "slot b: emptied")
     after = read_pointer(project.config)
     assert after is not None
     assert after.slot_of(project.versions[FIRST]) is None
-    assert_whole(project, THIRD)
+    assert after.served.version == project.versions[THIRD]

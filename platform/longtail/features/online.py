@@ -89,7 +89,7 @@ class OnlineStore:
         self._store.apply([service])
 
     def restore_slots(self, slots: Sequence[str]) -> None:
-        """Register every slot that was never applied, or that a crash in `empty_slot` left out.
+        """Register every slot that was never applied, or that somebody took out of the registry.
 
         Raises:
             InputError: the repository does not define them.
@@ -108,13 +108,16 @@ class OnlineStore:
         self._store.apply([*defined.projects, *defined.entities, *views])
 
     def empty_slot(self, slot: str) -> None:
-        """Drop a slot with all its rows, and make it anew.
+        """Drop a slot's rows in the online store, and make the place for new ones.
 
-        `delete_feature_view` would leave the rows in the store, for the next apply to show again.
+        The registry is left alone. It would take the slot out and in again, and a consumer that
+        read it in between would not know the slot until its cache is refreshed: an error, where
+        the slot is served before that. `delete_feature_view` would leave the rows in the store,
+        for the next apply to show again.
         """
         view = self._view(slot)
-        self._store.apply([], objects_to_delete=[view], partial=False)
-        self._store.apply([view])
+        for delete, keep in (([view], []), ([], [view])):
+            self._provider.update_infra(self._store.project, delete, keep, [], [], partial=True)
 
     def write(
         self, slot: str, items: Sequence[str], vectors: Float32Array, *, version: str
