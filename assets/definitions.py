@@ -11,6 +11,7 @@ from assets import (
     resources,
     schedules,
     sources,
+    table_checks,
     training,
 )
 
@@ -31,7 +32,7 @@ defs = Definitions(
         publication.online_item_embeddings,
         publication.online_query_features,
     ],
-    asset_checks=checks.ALL,
+    asset_checks=[*table_checks.ALL, *checks.ALL],
     jobs=[jobs.refresh, jobs.rollback],
     schedules=[schedules.daily_refresh],
     resources=resources.resources(),

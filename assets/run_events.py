@@ -7,7 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import AssetCheckEvaluation, DagsterEventType, EventLogEntry, JobDefinition
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    DagsterEventType,
+    EventLogEntry,
+    JobDefinition,
+)
 
 # How an exception of ours begins once Pipes has written it down.
 _OWN_ERROR = re.compile(r"^longtail\.errors\.\w+: ")
@@ -39,6 +45,7 @@ class RunReporter:
         self._started: set[str] = set()
         self._send = send
         self._causes: dict[str, str] = {}
+        self._refusals: dict[str, list[str]] = {}
 
     def report(self, entry: EventLogEntry, *_: Any) -> None:
         """Handle one event, in the order in which Dagster stores them."""
@@ -68,6 +75,9 @@ class RunReporter:
         elif kind == DagsterEventType.ASSET_CHECK_EVALUATION:
             evaluation = event.event_specific_data
             if isinstance(evaluation, AssetCheckEvaluation) and not evaluation.passed:
+                if evaluation.blocking and evaluation.severity == AssetCheckSeverity.ERROR:
+                    cause = f"{evaluation.check_name}: {evaluation.description}"
+                    self._refusals.setdefault(step, []).append(cause)
                 self._send(
                     "check",
                     stage=evaluation.asset_key.to_user_string(),
@@ -81,7 +91,10 @@ class RunReporter:
         assert entry.dagster_event is not None
         data = entry.dagster_event.step_failure_data
         failure = data.user_failure_data
-        if failure is not None:
+        if step in self._refusals:
+            # A blocking check is one of the data or the machine: `InputError.exit_code`.
+            found = StageFailure(step, "; ".join(self._refusals[step]), 2)
+        elif failure is not None:
             stated = failure.metadata.get("exit_code")
             exit_code = int(stated.value) if stated is not None else 1  # type: ignore[arg-type]
             found = StageFailure(step, failure.description or failure.label, exit_code)

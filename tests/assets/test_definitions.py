@@ -28,7 +28,28 @@ GRAPH = {
 }
 SOURCES = {"interactions", "items", "queries"}
 RETRIED = {"online_item_embeddings", "online_query_features"}
+OF_ALL_TABLES = {
+    *("table_schema", "empty_tables", "refused_share", "null_keys", "future_timestamps"),
+    "mixed_types",
+}
+OF_EITHER_SIDE = {
+    *("duplicate_rows", "near_unique", "constant_columns", "nearly_empty", "label_leakage"),
+    *("coverage_drift", "cardinality_drift", "distribution_drift"),
+}
+OF_INTERACTIONS = {"bad_weights", "dangling_keys", "mismatched_keys"}
+OF_THE_PROJECT = {
+    *("configuration", "feature_definitions", "packages", "java", "gpu", "online_store"),
+    *("disk_space", "memory"),
+}
+# Those of `longtail check`: an error among them stops the run.
+BLOCKING = {
+    *(("items", name) for name in OF_ALL_TABLES | OF_EITHER_SIDE),
+    *(("queries", name) for name in OF_ALL_TABLES | OF_EITHER_SIDE | {"late_features"}),
+    *(("interactions", name) for name in OF_ALL_TABLES | OF_INTERACTIONS),
+    *(("catalogue", name) for name in OF_THE_PROJECT),
+}
 CHECKS = {
+    *BLOCKING,
     ("catalogue", "catalogue_did_not_shrink"),
     ("training_set", "every_split_has_examples"),
     ("retrieval_evaluation", "better_than_popularity"),
@@ -75,6 +96,14 @@ def test_the_refresh_makes_and_checks_everything() -> None:
         for key in defs.resolve_asset_graph().asset_check_keys
     }
     assert checked == CHECKS
+    graph = defs.resolve_asset_graph()
+    blocking = {key for key in graph.asset_check_keys if graph.get(key).blocking}
+    assert {(key.asset_key.to_user_string(), key.name) for key in blocking} == BLOCKING
+    # The tables themselves are not made, and yet what is checked of them is part of a refresh.
+    assert job.asset_layer.executable_asset_keys.isdisjoint(
+        {key.asset_key for key in blocking} - {dg.AssetKey("catalogue")}
+    )
+    assert {"check_tables", "check_project"} <= {node.name for node in job.nodes}
 
 
 def test_a_day_is_a_partition_from_its_first_moment_on() -> None:

@@ -1,12 +1,10 @@
 """The catalogue of a day against one worked out by hand."""
 
 import json
-import logging
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from longtail.artifacts import RunPaths
 from longtail.config import Config
@@ -96,19 +94,3 @@ def test_fingerprint_follows_the_contents_not_the_order_of_rows(project: Config)
     column = rows.column_names.index("size")
     write_tables(folder, items=rows.set_column(column, "size", pa.array(changed, pa.int64())))
     assert build_catalogue(project, as_of)["fingerprint"] != first
-
-
-def test_interactions_without_features_are_warned_of(
-    unchanged_project: Config, project: Config, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING, "longtail.features"):
-        build_catalogue(unchanged_project, date(2024, 1, 9))
-    assert not caplog.records
-    only_a = item_rows().filter(pa.array([True, False, True, False, True, False]))
-    write_tables(project.feature_repo.parent, items=only_a)
-    with caplog.at_level(logging.WARNING, "longtail.features"):
-        build_catalogue(project, date(2024, 1, 9))
-    assert [record.getMessage() for record in caplog.records] == [
-        "2 of 3 interactions have a `item_id` without features at their time, such as b, c: "
-        "they train on its id alone"
-    ]

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -9,14 +10,22 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from longtail.artifacts import RunPaths, parse_version_day, published_pointer, read_json
+from longtail.artifacts import (
+    RunPaths,
+    parse_version_day,
+    published_pointer,
+    read_json,
+    required_stamp,
+)
 from longtail.config import Config
 from longtail.errors import InputError
 from longtail.features.admission import Admitted, write_quarantine
+from longtail.features.checks.check import Check
 from longtail.features.checks.finding import TABLES, Finding, TableName
 from longtail.features.checks.inspection import Inspection, Served
-from longtail.features.checks.registry import run_checks, unknown_checks
+from longtail.features.checks.registry import CHECKS, run_checks, unknown_checks
 from longtail.features.checks.report import Problem, Report
+from longtail.features.definitions import open_store
 from longtail.features.history import known_history, known_pairs, newest_day
 from longtail.features.schema import Schema
 from longtail.features.sources import describe, source_findings
@@ -34,16 +43,50 @@ def check_project(config: Config, as_of: date | None) -> Report:
         config: the project.
         as_of: the day, or None for the default one.
     """
+    return _report(inspect_project(config, as_of), CHECKS)
+
+
+def check_tables(config: Config, as_of: date) -> Report:
+    """Look at the three tables alone.
+
+    Raises:
+        InputError: they cannot be looked at, since the configuration or the definitions are wrong.
+    """
     inspection = inspect_project(config, as_of)
-    problems = [
-        Problem(check.name, severity, finding)
-        for check, severity, finding in run_checks(inspection)
-        if severity != "ignore"
-    ]
-    refused = {}
-    if inspection.as_of is not None:
-        refused = write_quarantine(config, inspection.as_of, inspection.admitted)
+    if inspection.schema is None:
+        raise InputError("; ".join(finding.message for _, finding in inspection.noted))
+    return _report(inspection, [check for check in CHECKS if check.tables])
+
+
+def check_machine(config: Config, as_of: date) -> Report:
+    """Look at the configuration and the machine, with the day's catalogue as it was made."""
+    folder = RunPaths(config, as_of).catalogue
+    required_stamp(folder, made_by="dataset")
+    names = {"items": "item_history", "queries": "query_history", "interactions": "interactions"}
+    inspection = Inspection(
+        config,
+        as_of,
+        tuple(("configuration", finding) for finding in unknown_checks(config.checks)),
+        Schema.from_json(read_json(folder / "schema.json")),
+        known={table: pq.read_table(folder / f"{names[table]}.parquet") for table in TABLES},
+        online_store=open_store(config).config.online_store,
+    )
+    return _report(inspection, [check for check in CHECKS if not check.tables])
+
+
+def _report(inspection: Inspection, checks: Sequence[Check]) -> Report:
+    try:
+        problems = [
+            Problem(check.name, severity, finding)
+            for check, severity, finding in run_checks(inspection, checks)
+            if severity != "ignore"
+        ]
+    finally:
+        inspection.close()
     problems.sort(key=lambda problem: problem.severity != "error")
+    refused = {}
+    if inspection.as_of is not None and inspection.admitted:
+        refused = write_quarantine(inspection.config, inspection.as_of, inspection.admitted)
     return Report(inspection.as_of, tuple(problems), refused)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from longtail.artifacts import STAMP, RunPaths, file_hash, fingerprint, replaced_folder, write_json
@@ -55,8 +54,6 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
         "read %d interactions, %d item rows and %d query rows up to %s",
         *(interactions.num_rows, item_history.num_rows, query_history.num_rows, as_of),
     )
-    _warn_of_strangers(interactions, "item_id", item_history, schema.item_key)
-    _warn_of_strangers(interactions, "query_id", query_history, schema.query_key)
     items = current_items(item_history, schema.item_key)
     queries = latest_rows(query_history, schema.query_key)
     tables = {
@@ -99,19 +96,3 @@ def current_items(history: pa.Table, key: str) -> pa.Table:
 
 def _fingerprint(folder: Path) -> str:
     return fingerprint({file.name: file_hash(file) for file in sorted(folder.iterdir())})
-
-
-def _warn_of_strangers(interactions: pa.Table, column: str, history: pa.Table, key: str) -> None:
-    """Warn of interactions whose query or item has no row by the time they happen."""
-    born = history.filter(first_of_group(history, [key])).select([key, TIMESTAMP])
-    position = pc.index_in(interactions[column], born[key].combine_chunks())
-    born_at = born[TIMESTAMP].combine_chunks().take(position.combine_chunks())
-    known = pc.fill_null(pc.less_equal(born_at, interactions[TIMESTAMP]), False)
-    strangers = interactions.filter(pc.invert(known))[column]
-    if len(strangers):
-        log.warning(
-            "%d of %d interactions have a `%s` without features at their time, such as %s: "
-            "they train on its id alone",
-            *(len(strangers), interactions.num_rows, column),
-            ", ".join(pc.unique(strangers).slice(0, 3).to_pylist()),
-        )

@@ -117,6 +117,12 @@ class Inspection:
                 connection.register(name, table)
         return connection
 
+    def close(self) -> None:
+        """Drop the engine, which otherwise is reported as leaked when the process ends."""
+        connection = self.__dict__.pop("_connection", None)
+        if connection is not None:
+            connection.close()
+
     @cached_property
     def _answers(self) -> dict[str, list[dict[str, Any]]]:
         return {}

@@ -1,5 +1,7 @@
 """The one list of checks. To add one: write its function, and name it here."""
 
+from collections.abc import Sequence
+
 from longtail.config import ChecksConfig
 from longtail.features.checks import (
     cardinality,
@@ -65,11 +67,13 @@ def unknown_checks(config: ChecksConfig) -> list[Finding]:
     ]
 
 
-def run_checks(inspection: Inspection) -> list[tuple[Check, Severity, Finding]]:
+def run_checks(
+    inspection: Inspection, checks: Sequence[Check] = CHECKS
+) -> list[tuple[Check, Severity, Finding]]:
     """Everything that the checks find, in their order; what is ignored is not looked for."""
     return [
         (check, severity, finding)
-        for check in CHECKS
+        for check in checks
         if (severity := severity_of(check, inspection.config.checks)) != "ignore"
         for finding in check.find(inspection)
     ]
