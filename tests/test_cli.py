@@ -20,7 +20,7 @@ from tests.integration.conftest import child_environment
 from tests.projects import write_tables
 
 COMMANDS = {
-    *("bench", "check"),
+    *("bench", "check", "init"),
     *("run", "mine", "dataset", "train", "evaluate", "export", "publish", "study", "plan"),
     *("status", "versions", "rollback", "lookup", "neighbours", "recommend", "serve"),
 }

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from longtail.cli import bench, check, plan, run, serve, served, stages, study
+from longtail.cli import bench, check, init, plan, run, serve, served, stages, study
 from longtail.cli.output import complain, forget_connections
 from longtail.errors import LongtailError
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command(rich_help_panel="Your data")(init.init)
 for panel, commands in {
     "Your data": (check.check,),
     "The whole flow": (run.run,),

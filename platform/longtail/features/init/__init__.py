@@ -1,0 +1,1 @@
+"""`longtail init`: three tables become a Feast repository and a configuration that run."""

@@ -1,0 +1,50 @@
+"""Python source that reads as if `ruff format` had written it."""
+
+import json
+from collections.abc import Mapping
+
+LINE_LENGTH = 100
+
+
+def text(value: str) -> str:
+    """A string literal."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def call(name: str, arguments: Mapping[str, str], indent: int) -> str:
+    """A call with keyword arguments and a comma behind it, on one line where it fits.
+
+    Args:
+        arguments: source of each value, by keyword.
+        indent: spaces before it.
+    """
+    given = [f"{keyword}={value}" for keyword, value in arguments.items()]
+    line = f"{' ' * indent}{name}({', '.join(given)}),"
+    if len(line) <= LINE_LENGTH:
+        return line
+    inner = " " * (indent + 4)
+    return "\n".join(
+        [
+            f"{' ' * indent}{name}(",
+            *(f"{inner}{argument}," for argument in given),
+            f"{' ' * indent}),",
+        ]
+    )
+
+
+def dictionary(entries: Mapping[str, str]) -> str:
+    """A literal of strings by strings, on one line."""
+    return "{" + ", ".join(f"{text(key)}: {text(value)}" for key, value in entries.items()) + "}"
+
+
+def comment(words: str, indent: int = 0) -> str:
+    """A comment, wrapped."""
+    lines, line = [], ""
+    width = LINE_LENGTH - indent - len("# ")
+    for word in words.split():
+        if line and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    return "\n".join(f"{' ' * indent}# {each}" for each in [*lines, line])
