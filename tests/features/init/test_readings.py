@@ -41,6 +41,8 @@ TAKEN = [
     (cycled([0.5, float("inf")], pa.float16()), "dense", "Float32", [0.5, None]),
     (cycled([Decimal("1.50"), Decimal("2.25")]), "dense", "Float32", [1.5, 2.25]),
     (cycled([[0.5, 1.0], None]), "dense", "Array(Float32)", [[0.5, 1.0], None]),
+    (cycled([[0.5, 1.0], []]), "dense", "Array(Float32)", [[0.5, 1.0], None]),
+    (cycled(["[1, 2]", "[3, 4]"]), "multi", "Array(Int64)", [[1, 2], [3, 4]]),
     (cycled([[0.5, 1.0], [0.5, None]]), "dense", "Array(Float32)", [[0.5, 1.0], None]),
     (
         cycled([[0.5, 1.0], [2.0, 3.0]], pa.list_(pa.float64(), 2)),

@@ -135,8 +135,6 @@ def left_out_reason(column: Column, num_keys: int) -> str:
     profile = column.profile
     if column.left_out or profile is None:
         return column.left_out
-    if column.kind == "dense":
-        return "dense features are not read yet"
     if (
         profile.num_distinct == 1
         and profile.coverage == 1.0

@@ -165,7 +165,7 @@ def _read_text(
         return Reading(name, "string", text)
     if found.is_numeric:
         numbers = f"TRY_CAST({text} AS DOUBLE[])"
-        reading = _read_number_lists(connection, table, name, numbers)
+        reading = _read_number_lists(connection, table, name, numbers, is_text=True)
         if reading.form != "unreadable":
             return Reading(name, reading.form, reading.expression, found.note)
     return Reading(name, "strings", found.expression, found.note)
@@ -227,18 +227,23 @@ def _read_lists(
 
 
 def _read_number_lists(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, name: str, doubles: str
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    name: str,
+    doubles: str,
+    *,
+    is_text: bool = False,
 ) -> Reading:
     known, shortest, longest, whole, values = one_row(
         connection,
-        "SELECT count(v), min(len(v)), max(len(v)), "
+        "SELECT count(v), min(len(v)) FILTER (len(v) > 0), max(len(v)), "
         f"sum(len(list_filter(v, lambda x: x = floor(x) AND abs(x) < {_EXACT}))), "
         "sum(len(list_filter(v, lambda x: x IS NOT NULL))) "
         f"FROM (SELECT {doubles} AS v FROM {table.relation})",
     )
     if not known or not values:
         return _unreadable(name, "it has no value at all")
-    if shortest == longest:
+    if shortest == longest and not (is_text and whole == values):
         usable = f"len(list_filter({doubles}, lambda x: isfinite(x))) = {longest}"
         return Reading(name, "vector", f"CASE WHEN {usable} THEN CAST({doubles} AS FLOAT[]) END")
     if whole == values:
