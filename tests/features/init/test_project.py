@@ -30,7 +30,7 @@ from tests.features.init.tables import (
 from tests.projects import DEMO_REPOSITORY
 
 FILES = [
-    *(".gitignore", "feature_repo/.longtail"),
+    ".gitignore",
     *(f"feature_repo/data/{name}.parquet" for name in ("interactions", "items", "queries")),
     *("feature_repo/entities.py", "feature_repo/feature_store.yaml"),
     *("feature_repo/interactions.py", "feature_repo/item_embeddings.py", "feature_repo/items.py"),

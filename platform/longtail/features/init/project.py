@@ -82,7 +82,7 @@ def _write(staging: Path, folder: Path, request: Request) -> dict[str, Any]:
         connection.execute("SET TimeZone = 'UTC'")
         plan, readings = infer_project(connection, request, folder.name, scratch)
         write_tables(connection, plan, readings, repository / "data")
-    write_repository(plan, repository)
+    write_repository(plan, repository, folder / ".longtail" / "feast")
     (staging / "project" / CONFIGURATION).write_text(render_configuration(plan), encoding="utf-8")
     (staging / "project" / IGNORED).write_text(_GITIGNORE, encoding="utf-8")
     return summarise(plan, folder)

@@ -73,11 +73,11 @@ project: $name
 provider: local
 entity_key_serialization_version: 3
 
-# The folder `.longtail` beside this file is a link to the project's: Feast resolves this path
-# against the working directory, which is the project, or (`feast -c feature_repo`) this folder.
+# Absolute paths, so that Feast finds its stores from every folder: correct them when you move the
+# project. `longtail` itself goes by `home` in longtail.yaml.
 registry:
   registry_type: sql
-  path: sqlite:///.longtail/feast/registry.db
+  path: $registry
   # How long consumers may keep an older registry, so how soon a slot may be written again.
   cache_ttl_seconds: 60
   # Two commands at once wait for each other instead of failing.
@@ -90,7 +90,7 @@ offline_store:
 
 online_store:
   type: sqlite
-  path: .longtail/feast/online_store.db
+  path: $online_store
 """)
 
 _SERVICES = '''\
@@ -103,11 +103,19 @@ from queries import queries
 '''
 
 
-def write_repository(plan: ProjectPlan, folder: Path) -> None:
-    """Write the definitions into an existing folder, beside its `data/`."""
+def write_repository(plan: ProjectPlan, folder: Path, stores: Path) -> None:
+    """Write the definitions into an existing folder, beside its `data/`.
+
+    Args:
+        stores: the absolute path that the folder of the embedded stores will have.
+    """
     template = resources.files("longtail.features.init") / "templates" / "item_embeddings.py.txt"
     files = {
-        "feature_store.yaml": _STORE.substitute(name=plan.name),
+        "feature_store.yaml": _STORE.substitute(
+            name=plan.name,
+            registry=text(f"sqlite:///{stores / 'registry.db'}"),
+            online_store=text(str(stores / "online_store.db")),
+        ),
         "project.py": _PROJECT.substitute(name=plan.name),
         "entities.py": _entities(plan),
         "items.py": _view(plan.items),
@@ -118,7 +126,6 @@ def write_repository(plan: ProjectPlan, folder: Path) -> None:
     }
     for name, content in files.items():
         (folder / name).write_text(content, encoding="utf-8")
-    (folder / ".longtail").symlink_to("../.longtail")
 
 
 def _entities(plan: ProjectPlan) -> str:
