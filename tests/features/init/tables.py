@@ -69,11 +69,10 @@ def feature(document: dict[str, Any], column: str, side: str = "items") -> dict[
 
 
 def files_below(folder: Path) -> list[str]:
-    """All files and links below a folder, the tables that were given left out."""
+    """All files below a folder, the tables that were given left out."""
     given = {"items.parquet", "queries.parquet", "interactions.parquet"}
     return sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if (path.is_symlink() or not path.is_dir())
-        and path.relative_to(folder).as_posix() not in given
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in given
     )
