@@ -16,7 +16,7 @@ from longtail.features.init import project as making
 from longtail.features.init.plan import Request
 from longtail.features.init.project import init_project
 from longtail.features.init.settings import choose_sizes
-from longtail.features.preflight import check_data
+from longtail.features.preflight import check_project
 from longtail.features.store import FeatureRepository
 from tests.features.init.tables import (
     NUM_ITEMS,
@@ -76,7 +76,7 @@ def test_the_schema_is_the_one_that_was_inferred(tmp_path: Path) -> None:
 def test_ids_alone_are_enough(tmp_path: Path) -> None:
     make(tmp_path)
     config = load_config(tmp_path / "project" / "longtail.yaml")
-    check_data(config, None)
+    assert [p for p in check_project(config, None).problems if p.severity == "error"] == []
     assert config.self_supervision.augmentation == "none"
     repository = FeatureRepository(config)
     repository.apply()
