@@ -222,6 +222,20 @@ def test_scores_are_products_of_the_vectors(num_sampled: int) -> None:
     assert loss.item() == pytest.approx(of_scores.item(), rel=1e-12)
 
 
+def test_parts_of_the_rows_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 rows at a time are three parts, the last one short."""
+    case = Case(6, 150, 7, corrected=True)
+    vectors = [vectors.requires_grad_() for vectors in case.vectors]
+    excluded = case.tensors.pop("excluded").nonzero(as_tuple=True)
+    found = []
+    for at_once in (1, 1 << 22):
+        monkeypatch.setattr("longtail.model.losses._LOGITS_AT_ONCE", at_once)
+        loss = batch_softmax(*vectors, excluded=excluded, **case.tensors, temperature=0.3)
+        found.append((loss.item(), *torch.autograd.grad(loss, vectors)))
+    for parts, whole in zip(*found, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("num_sampled", [0, 30])
 def test_gradients_of_low_precision_are_near(num_sampled: int) -> None:
     case = Case(2, 40, num_sampled, corrected=True)

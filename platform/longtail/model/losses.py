@@ -1,9 +1,14 @@
 """The two terms of the loss: batch softmax over candidates, and the contrast of two views."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
+
+# On a CPU, 16 MiB of them: fewer make each matrix product less efficient.
+_LOGITS_AT_ONCE = 1 << 22
 
 
 def batch_softmax(
@@ -35,7 +40,8 @@ def batch_softmax(
         temperature: tau.
         repeats: `[C]`, how often each candidate counts: how often it stands in the batch, times
             the weight of a negative of its kind.
-        excluded: `[E]` int64 examples and `[E]` int64 candidates that are no negatives of theirs.
+        excluded: `[E]` int64 examples, ascending, and `[E]` int64 candidates that are no negatives
+            of theirs.
             The positive's own column stays, whether it is named or not.
         unborn: `[L]` int64 candidates and `[N, L]` bool: where one is no negative of an example
             either.
@@ -68,6 +74,7 @@ def batch_softmax(
         unborn,
         share.to(queries.dtype),
         product_dtype or queries.dtype,
+        torch.is_grad_enabled(),
     )
     return loss
 
@@ -99,6 +106,7 @@ def view_contrast(
         None,
         first.new_full((size,), 1.0 / max(1, size)),
         product_dtype or first.dtype,
+        torch.is_grad_enabled(),
     )
     return loss
 
@@ -106,7 +114,8 @@ def view_contrast(
 class _SoftmaxLoss(torch.autograd.Function):
     """The sum over rows of share times negative log softmax at the positive.
 
-    Written out because `[N, C]` logits are most of the memory that a step goes through.
+    Written out because `[N, C]` logits are most of the memory that a step goes through: they become
+    the gradient in place, and on a CPU there are never more than some rows of them.
     """
 
     @staticmethod
@@ -121,28 +130,49 @@ class _SoftmaxLoss(torch.autograd.Function):
         unborn: tuple[torch.Tensor, torch.Tensor] | None,
         share: torch.Tensor,
         product_dtype: torch.dtype,
+        wants_gradient: bool,
     ) -> torch.Tensor:
-        logits = torch.addmm(bias, rows, columns.T)
-        at = torch.arange(len(rows), device=rows.device), positive
         # Not read back from the logits, where a bias of -inf may stand.
         own = (rows * columns[positive]).sum(dim=1) + positive_bias
-        logits[excluded] = float("-inf")
-        if unborn is not None:
-            late, is_unborn = unborn
-            logits[:, late] = logits[:, late].masked_fill_(is_unborn, float("-inf"))
-        logits[at] = own
-        log_probability = logits.log_softmax(dim=1)
-        ctx.save_for_backward(rows, columns, log_probability, share, positive)
-        ctx.product_dtype = product_dtype
-        return -(log_probability[at] * share).sum()
+        factors = rows.to(product_dtype), columns.to(product_dtype)
+        of_rows, of_columns = torch.empty_like(rows), torch.zeros_like(columns)
+        losses = []
+        for some, pairs in _rows_at_once(rows, columns, excluded[0]):
+            logits = torch.addmm(bias, rows[some], columns.T)
+            at = torch.arange(len(logits), device=rows.device), positive[some]
+            logits[excluded[0][pairs] - some.start, excluded[1][pairs]] = float("-inf")
+            if unborn is not None:
+                late, is_unborn = unborn
+                logits[:, late] = logits[:, late].masked_fill_(is_unborn[some], float("-inf"))
+            logits[at] = own[some]
+            largest = logits.amax(dim=1, keepdim=True)
+            total = logits.sub_(largest).exp_().sum(dim=1)
+            losses.append(total.log() + largest[:, 0] - own[some])
+            if wants_gradient:
+                slope = logits.mul_((share[some] / total)[:, None])
+                slope[at] -= share[some]
+                slope = slope.to(product_dtype)
+                of_rows[some] = slope @ factors[1]
+                of_columns += slope.T @ factors[0][some]
+        ctx.save_for_backward(of_rows, of_columns)
+        return (torch.cat(losses) * share).sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        rows, columns, log_probability, share, positive = ctx.saved_tensors
-        slope = log_probability.exp()
-        slope[torch.arange(len(rows), device=rows.device), positive] -= 1.0
-        slope = slope.mul_((share * gradient)[:, None]).to(ctx.product_dtype)
-        of_rows = (slope @ columns.to(slope.dtype)).to(rows.dtype)
-        of_columns = (slope.T @ rows.to(slope.dtype)).to(columns.dtype)
-        return of_rows, of_columns, None, None, None, None, None, None, None
+        of_rows, of_columns = ctx.saved_tensors
+        return of_rows * gradient, of_columns * gradient, *[None] * 8
+
+
+def _rows_at_once(
+    rows: torch.Tensor, columns: torch.Tensor, excluded_row: torch.Tensor
+) -> Iterator[tuple[slice, slice]]:
+    """The rows in parts, and which of the excluded pairs, in ascending order, belong to a part."""
+    if rows.device.type != "cpu":  # the host would have to wait for the pairs' limits
+        yield slice(0, len(rows)), slice(None)
+        return
+    size = max(64, _LOGITS_AT_ONCE // max(1, len(columns)) // 64 * 64)
+    starts = range(0, len(rows), size)
+    limits = torch.searchsorted(excluded_row, torch.tensor([*starts, len(rows)])).tolist()
+    for start, pairs in zip(starts, itertools.pairwise(limits), strict=True):
+        yield slice(start, start + size), slice(*pairs)
