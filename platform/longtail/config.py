@@ -160,6 +160,11 @@ class LossConfig(Section):
     )
     correct_positive: bool = Field(True, description="apply logQ to the positive's logit too")
     mixed_negatives: bool = Field(True, description="uniform catalogue items as candidates")
+    negatives_across_ranks: bool = Field(
+        False,
+        description="the candidates of all ranks are every example's, as if one rank had the whole "
+        "batch; without it, each rank's own",
+    )
     cold_negative_weight: Fraction = Field(
         0.02,
         description="how much a uniform negative counts that has no training interaction: such "

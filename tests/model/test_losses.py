@@ -52,6 +52,7 @@ class Case:
         self.tensors = {
             "positive": torch.tensor([sorted(set(items)).index(item) for item in items]),
             "weight": double([example.weight for example in self.examples]),
+            "total_weight": double([example.weight for example in self.examples]).sum(),
             "repeats": double(
                 [float(items.count(c.item)) for c in distinct] + [c.weight for c in self.sampled]
             ),

@@ -7,6 +7,7 @@ set by itself.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,9 +82,9 @@ def make_masking(config: Config, never_mask: Sequence[str] = ()) -> Masking:
     return masking(config.self_supervision, names, plan)
 
 
-def make_model(config: Config, masks: Masking) -> TwoTower:
+def make_model(config: Config, masks: Masking, **options: Any) -> TwoTower:
     """A model whose parameters are all random, the defaults and biases as well."""
-    model = TwoTower(SCHEMA, config, DoubleBags(), masks).double()
+    model = TwoTower(SCHEMA, config, DoubleBags(), masks, **options).double()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -10,8 +10,8 @@ import torch
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from longtail.config import Config
+from longtail.dataset.candidates import CandidateFinder, RankExamples, padded
 from longtail.dataset.dropout import drop_features, drop_values
-from longtail.dataset.frequency import ExactFrequency, ItemFrequency, StreamingFrequency
 from longtail.dataset.sampler import (
     CatalogueSampler,
     ExampleSampler,
@@ -20,19 +20,10 @@ from longtail.dataset.sampler import (
 )
 from longtail.dataset.training_set import TrainingSet
 from longtail.features.dense import rows_of_vectors
-from longtail.features.encoding import offsets_of, ranges
+from longtail.features.encoding import offsets_of
 from longtail.features.schema import Side
 
 Int64Array = npt.NDArray[np.int64]
-
-
-# Kernels are generated for each shape of a matrix product, and Q and I differ in every batch.
-_ROWS_MULTIPLE = 64
-
-
-def padded(num_rows: int) -> int:
-    """The rows that a matrix of so many is computed with: one of few shapes."""
-    return -(-num_rows // _ROWS_MULTIPLE) * _ROWS_MULTIPLE
 
 
 class DenseColumn(NamedTuple):
@@ -52,25 +43,29 @@ class Batch:
     """What one rank trains on in one step.
 
     Popularity repeats rows inside a batch: N examples have Q distinct query rows and I distinct
-    item rows, followed by M sampled catalogue items, once or twice. C candidates are the I items
-    and, with mixed negatives, the M sampled ones.
+    item rows, followed by M sampled catalogue items, once or twice. The rank's own candidates are
+    the I items and, with mixed negatives, the M sampled ones. C is their number; with negatives
+    across ranks, it is that of all ranks' candidates, each rank's filled up to as many rows.
 
     Attributes:
         features: keys `query.<name>` then `item.<name>`, stride `padded(max(Q, I + num_copies *
             M))`; a side's rows come first, the rest of its stride is empty. Categorical ones only.
         dense: the dense features, by key; `padded(Q)` rows or `padded(I + num_copies * M)`.
         query: `[N]` int64, position of each example's query among the Q.
-        item: `[N]` int64, position of each example's item among the I.
+        item: `[N]` int64, position of each example's item among the C.
         weight: `[N]` float32, zero for examples that only fill up the batch.
+        total_weight: scalar float32 that the loss divides by: the weights' sum, or with negatives
+            across ranks the mean over ranks of theirs.
         timestamp: `[N]` int64, microseconds.
         candidate_birth: `[C]` int64, microseconds: never a negative of an earlier example.
         late: `[L]` int64, the candidates that were born after the batch's earliest example.
-        candidate_repeats: `[C]` float32, examples of the batch that have this item row; for a
-            sampled one 1, or the weight of cold negatives.
+        candidate_repeats: `[C]` float32, examples of its rank that have this item row; for a
+            sampled one 1, or the weight of cold negatives; 0 where there is no candidate.
         candidate_expected: `[C]` float32, times the item is expected among the candidates.
         excluded_example, excluded_candidate: `[E]` int64, pairs that are accidental hits: the
             candidate is a known training positive of the example's query (its own item included).
         num_queries, num_items, num_sampled: Q, I, M.
+        num_candidates: of this rank.
         num_copies: 2 where each view of the sampled items has its own dropped values.
         step: the global step.
         mask_draw: a random number that chooses this step's mask, the same on every rank.
@@ -81,6 +76,7 @@ class Batch:
     query: torch.Tensor
     item: torch.Tensor
     weight: torch.Tensor
+    total_weight: torch.Tensor
     timestamp: torch.Tensor
     candidate_birth: torch.Tensor
     late: torch.Tensor
@@ -91,6 +87,7 @@ class Batch:
     num_queries: int
     num_items: int
     num_sampled: int
+    num_candidates: int
     num_copies: int
     step: int
     mask_draw: int
@@ -163,21 +160,9 @@ class BatchBuilder:
             self._seed,
             weights=train_count[self._catalogue] if ssl.sampling == "frequency" else None,
         )
-        self._frequency: ItemFrequency = ExactFrequency(train_count, config.training.batch_size)
-        if config.loss.logq == "streaming":
-            self._frequency = StreamingFrequency(
-                training_set.item_of_row[training_set.train.item_row],
-                len(training_set.item_ids),
-                self.examples,
-                config.loss.streaming_rate,
-            )
-        self._negative_weight = np.where(
-            train_count > 0, 1.0, config.loss.cold_negative_weight
-        ).astype(np.float32)
-        self._expected_in_sample = np.zeros(len(train_count), np.float32)
-        if self._mixed:
-            self._expected_in_sample[self._catalogue] = self.catalogue.expected
-        self._positives = _Positives(training_set)
+        self._candidates = CandidateFinder(
+            training_set, config, self.examples, self.catalogue, self._catalogue
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -189,21 +174,32 @@ class BatchBuilder:
         order = self.examples.epoch_order(epoch)
         for step in range(first_step, self.steps_per_epoch):
             positions, counts = self.examples.batch(order, step)
-            yield self.build(positions, counts, step=epoch * self.steps_per_epoch + step)
+            yield self.build(
+                positions,
+                counts,
+                step=epoch * self.steps_per_epoch + step,
+                others=self._candidates.others(order, step),
+            )
 
-    def build(self, examples: Int64Array, counts: npt.NDArray[np.bool_], *, step: int) -> Batch:
+    def build(
+        self,
+        examples: Int64Array,
+        counts: npt.NDArray[np.bool_],
+        *,
+        step: int,
+        others: dict[int, RankExamples] | None = None,
+    ) -> Batch:
         """One batch.
 
         Args:
             examples: `[N]` positions in the training part.
             counts: `[N]` whether each has its weight, or none.
             step: the global step, which seeds the sample, the dropout and the mask.
+            others: the same of the ranks whose items are candidates too, by rank.
         """
         s = self._set
         query_rows, query = np.unique(s.train.query_row[examples], return_inverse=True)
-        item_rows, item, repeats = np.unique(
-            s.train.item_row[examples], return_inverse=True, return_counts=True
-        )
+        item_rows, item = np.unique(s.train.item_row[examples], return_inverse=True)
         sampled = self._catalogue[self.catalogue.draw(step)]
         sampled_rows = np.tile(s.catalogue_row[sampled], self._num_copies)
         all_item_rows = np.concatenate([item_rows, sampled_rows])
@@ -231,31 +227,25 @@ class BatchBuilder:
             stride=stride,
         )
 
-        candidates = s.item_of_row[item_rows].astype(np.int64)
-        repeats = repeats.astype(np.float32)
-        if self._mixed:
-            candidates = np.concatenate([candidates, sampled])
-            repeats = np.concatenate([repeats, self._negative_weight[sampled]])
-        expected = self._frequency.expected(candidates, step) + self._expected_in_sample[candidates]
-        birth, timestamp = s.first_seen[candidates], s.train.timestamp[examples]
-        queries = s.query_of_row[s.train.query_row[examples]]
-        excluded_example, excluded_candidate = self._positives.hits(queries, candidates)
+        found = self._candidates.find(examples, counts, others or {}, step=step)
         return Batch(
             features=features,
             dense=dense,
             query=torch.from_numpy(query.ravel()),
-            item=torch.from_numpy(item.ravel()),
+            item=torch.from_numpy(item.ravel() + found.own),
             weight=torch.from_numpy(s.train.weight[examples] * counts),
-            timestamp=torch.from_numpy(timestamp),
-            candidate_birth=torch.from_numpy(birth),
-            late=torch.from_numpy(np.flatnonzero(birth > timestamp.min())),
-            candidate_repeats=torch.from_numpy(repeats),
-            candidate_expected=torch.from_numpy(expected),
-            excluded_example=torch.from_numpy(excluded_example),
-            excluded_candidate=torch.from_numpy(excluded_candidate),
+            total_weight=torch.tensor(found.total_weight),
+            timestamp=torch.from_numpy(s.train.timestamp[examples]),
+            candidate_birth=torch.from_numpy(found.birth),
+            late=torch.from_numpy(found.late),
+            candidate_repeats=torch.from_numpy(found.repeats),
+            candidate_expected=torch.from_numpy(found.expected),
+            excluded_example=torch.from_numpy(found.excluded_example),
+            excluded_candidate=torch.from_numpy(found.excluded_candidate),
             num_queries=len(query_rows),
             num_items=len(item_rows),
             num_sampled=len(sampled),
+            num_candidates=len(item_rows) + len(sampled) * self._mixed,
             num_copies=self._num_copies,
             step=step,
             mask_draw=int(mask_generator(self._seed, step).integers(2**31)),
@@ -304,41 +294,3 @@ class BatchBuilder:
         return drop_values(
             values, lengths, cells=cells, rate=self._value_dropout, generator=generator
         )
-
-
-class _Positives:
-    """Training positives by query, to find the accidental hits among a batch's candidates."""
-
-    def __init__(self, training_set: TrainingSet) -> None:
-        query = training_set.query_of_row[training_set.train.query_row].astype(np.int64)
-        item = training_set.item_of_row[training_set.train.item_row].astype(np.int64)
-        order = np.argsort(query, kind="stable")
-        self._items = item[order]
-        counts = np.bincount(query, minlength=len(training_set.query_ids))
-        self._offsets = offsets_of(counts)
-        # Where an item's candidates stand in the sorted candidates; filled for each batch.
-        self._first = np.zeros(len(training_set.item_ids), np.int64)
-        self._count = np.zeros(len(training_set.item_ids), np.int64)
-
-    def hits(
-        self, queries: npt.NDArray[np.int32], candidates: Int64Array
-    ) -> tuple[Int64Array, Int64Array]:
-        """Pairs of (example, candidate) where the candidate is a positive of the query.
-
-        Args:
-            queries: `[N]` query of each example.
-            candidates: `[C]` item of each candidate; an item may stand more than once.
-        """
-        by_item = np.argsort(candidates, kind="stable")
-        items, first, count = np.unique(candidates[by_item], return_index=True, return_counts=True)
-        self._first[items], self._count[items] = first, count
-        starts = self._offsets[queries]
-        lengths = self._offsets[queries.astype(np.int64) + 1] - starts
-        example = np.repeat(np.arange(len(queries)), lengths)
-        positive = self._items[ranges(starts, lengths)]
-        there = self._count[positive] > 0
-        example, positive = example[there], positive[there]
-        copies = self._count[positive]
-        candidate = by_item[ranges(self._first[positive], copies)]
-        self._count[items] = 0
-        return np.repeat(example, copies), candidate

@@ -94,8 +94,13 @@ class CatalogueSampler:
             expected = inclusion_probability(self._probability, total)
         self.expected = (expected / world_size).astype(np.float32)
 
-    def draw(self, step: int) -> npt.NDArray[np.int64]:
-        """`[size]` positions in the catalogue, distinct over all ranks of the step."""
+    def draw(self, step: int, *, rank: int | None = None) -> npt.NDArray[np.int64]:
+        """`[size]` positions in the catalogue, distinct over all ranks of the step.
+
+        Args:
+            step: the global step.
+            rank: whose; default: this one's.
+        """
         generator = np.random.default_rng((self._seed, _CATALOGUE_STREAM, step))
         drawn = generator.choice(
             self._num_items, self.size * self._world_size, replace=False, p=self._probability
@@ -103,7 +108,8 @@ class CatalogueSampler:
         if self._probability is not None:
             # Items come in the order drawn, the likely ones first: no rank may get more of them.
             drawn = generator.permuted(drawn)
-        return drawn[self._rank * self.size : (self._rank + 1) * self.size]
+        first = (self._rank if rank is None else rank) * self.size
+        return drawn[first : first + self.size]
 
 
 def inclusion_probability(

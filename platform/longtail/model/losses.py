@@ -17,6 +17,7 @@ def batch_softmax(
     *,
     positive: torch.Tensor,
     weight: torch.Tensor,
+    total_weight: torch.Tensor,
     temperature: float,
     repeats: torch.Tensor,
     excluded: tuple[torch.Tensor, torch.Tensor],
@@ -37,6 +38,7 @@ def batch_softmax(
         candidates: `[C, d]` unit vectors; the score is the cosine of query and candidate.
         positive: `[N]` int64, the candidate that is each example's item.
         weight: `[N]`; where all are zero, so is the loss.
+        total_weight: scalar, what the weighted sum over examples is divided by.
         temperature: tau.
         repeats: `[C]`, how often each candidate counts: how often it stands in the batch, times
             the weight of a negative of its kind.
@@ -53,7 +55,7 @@ def batch_softmax(
         product_dtype: of the backward pass's matrix products; None is that of the vectors.
 
     Returns:
-        The weighted mean over examples, a scalar.
+        The weighted mean over examples, a scalar, if the total is that of these examples.
     """
     negative_bias = repeats.log()  # -inf where a candidate counts for nothing
     positive_bias = torch.zeros_like(negative_bias)
@@ -63,7 +65,7 @@ def batch_softmax(
         negative_bias = negative_bias - correction
         if correct_positive:
             positive_bias = -correction
-    share = weight / weight.sum().clamp_min(1e-12)
+    share = weight / total_weight.clamp_min(1e-12)
     loss: torch.Tensor = _SoftmaxLoss.apply(  # type: ignore[no-untyped-call]
         queries / temperature,
         candidates,

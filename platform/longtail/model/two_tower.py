@@ -1,5 +1,6 @@
 """The two-tower model: one lookup of all features, two towers, and the loss of a batch."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +11,8 @@ from torchrec.modules.embedding_configs import EmbeddingBagConfig, PoolingType
 from torchrec.sparse.jagged_tensor import KeyedTensor
 
 from longtail.config import Config
-from longtail.dataset.batches import Batch, padded
+from longtail.dataset.batches import Batch
+from longtail.dataset.candidates import padded
 from longtail.features.schema import Schema, Side
 from longtail.model.augmentation import Masking
 from longtail.model.losses import batch_softmax, view_contrast
@@ -58,6 +60,8 @@ class TwoTower(nn.Module):
         embedding_bags: maps a KeyedJaggedTensor to a KeyedTensor; TorchRec shards it.
         masking: makes the mask of a step, for the self-supervised task.
         product_dtype: what the towers' matrix products are computed in; None is the weights' own.
+        of_all_ranks: from a rank's candidates, `[padded(its number), output_dim]`, and how many all
+            ranks have together, to those of all ranks. None where each rank has its own alone.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class TwoTower(nn.Module):
         embedding_bags: nn.Module,
         masking: Masking,
         product_dtype: torch.dtype | None = None,
+        of_all_ranks: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.embedding_bags = embedding_bags
@@ -81,6 +86,7 @@ class TwoTower(nn.Module):
         self._ssl = config.self_supervision
         self._masking = masking
         self._product_dtype = product_dtype
+        self._of_all_ranks = of_all_ranks
 
     def forward(self, batch: Batch) -> LossTerms:
         """The loss of a batch."""
@@ -125,7 +131,7 @@ class TwoTower(nn.Module):
 
         Returns:
             Where there are two views, of each `[M, width]`; then of the rows that are looked at
-            unmasked, `[padded(C), width]` or more.
+            unmasked, `[padded(num_candidates), width]` or more.
         """
         tower = self.item_tower
         if not self._ssl.contrasts or self._ssl.augmentation == "spread_out":
@@ -133,7 +139,7 @@ class TwoTower(nn.Module):
         mask = self._masking.mask(batch.mask_draw)
         ends = [batch.num_items + copy * batch.num_sampled for copy in range(3)]
         first, second = slice(*ends[:2]), slice(*ends[batch.num_copies - 1 :][:2])
-        unmasked = slice(padded(len(batch.candidate_repeats)))
+        unmasked = slice(padded(batch.num_candidates))
         if batch.num_copies == 1 and mask.is_complementary:
             return tower.first_of_views(pooled, missing, mask, masked=first, unmasked=unmasked)
         return [
@@ -215,6 +221,8 @@ class TwoTower(nn.Module):
     def _main_loss(
         self, batch: Batch, query_vectors: torch.Tensor, candidates: torch.Tensor
     ) -> torch.Tensor:
+        if self._of_all_ranks is not None:
+            candidates = self._of_all_ranks(candidates, len(batch.candidate_repeats))
         # What is no candidate (padding, a second copy) counts for nothing.
         surplus = (0, len(candidates) - len(batch.candidate_repeats))
         unborn = None
@@ -225,6 +233,7 @@ class TwoTower(nn.Module):
             candidates,
             positive=batch.item,
             weight=batch.weight,
+            total_weight=batch.total_weight,
             temperature=self._loss.temperature,
             repeats=functional.pad(batch.candidate_repeats, surplus),
             excluded=(batch.excluded_example, batch.excluded_candidate),

@@ -22,6 +22,7 @@ from longtail.dataset.training_set import TrainingSet
 from longtail.errors import LongtailError
 from longtail.model.augmentation import masking
 from longtail.model.two_tower import TwoTower
+from longtail.training.candidates import candidates_of_all_ranks
 from longtail.training.cluster import reserved_bytes, this_cluster
 from longtail.training.planner import (
     batch_rows,
@@ -76,7 +77,15 @@ def build_model(
     )
     masks = masking(config.self_supervision, [f.name for f in schema.item], plan)
     torch.manual_seed(config.training.seed)  # the towers start equal on every rank
-    model = TwoTower(schema, config, bags, masks, product_dtype(config, device))
+    across = config.loss.negatives_across_ranks and dist.get_world_size() > 1
+    model = TwoTower(
+        schema,
+        config,
+        bags,
+        masks,
+        product_dtype(config, device),
+        of_all_ranks=candidates_of_all_ranks if across else None,
+    )
     model.query_tower.to(device)
     model.item_tower.to(device)
     model.projections.to(device)

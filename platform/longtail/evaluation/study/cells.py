@@ -111,6 +111,8 @@ class Cell:
             "training": {k: v for k, v in content["training"].items() if k not in _UNREAD},
             "head_fraction": content["evaluation"]["head_fraction"],
         }
+        # Of no effect on one rank, which is what a cell is trained on.
+        del identity["loss"]["negatives_across_ranks"]
         sharding = self.config.sharding
         if sharding.learned != ShardingConfig().learned:
             identity["sharding"] = sharding.learned

@@ -1,0 +1,207 @@
+"""What a batch's examples choose among: the items of one rank, or of all ranks together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.config import Config
+from longtail.dataset.frequency import ExactFrequency, ItemFrequency, StreamingFrequency
+from longtail.dataset.sampler import CatalogueSampler, ExampleSampler
+from longtail.dataset.training_set import TrainingSet
+from longtail.features.encoding import offsets_of, ranges
+
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+# Positions in the training part, and whether each counts: what a rank has of a step.
+RankExamples = tuple[Int64Array, npt.NDArray[np.bool_]]
+
+# Kernels are generated for each shape of a matrix product, and Q and I differ in every batch.
+_ROWS_MULTIPLE = 64
+
+
+def padded(num_rows: int) -> int:
+    """The rows that a matrix of so many is computed with: one of few shapes."""
+    return -(-num_rows // _ROWS_MULTIPLE) * _ROWS_MULTIPLE
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The C candidates of a rank's N examples; `Batch` says what the arrays are.
+
+    Attributes:
+        own: position of the rank's own first candidate.
+    """
+
+    own: int
+    total_weight: np.float32
+    birth: Int64Array
+    late: Int64Array
+    repeats: Float32Array
+    expected: Float32Array
+    excluded_example: Int64Array
+    excluded_candidate: Int64Array
+
+
+class CandidateFinder:
+    """Finds the candidates of a step, those of other ranks included, from the training set alone.
+
+    What other ranks train on follows from the seed, so that of their candidates only the vectors
+    have to be sent around.
+
+    Args:
+        training_set: what to train on.
+        config: dataset, loss, self-supervision and training sections are read.
+        examples: which examples this rank has of a step.
+        catalogue: which items of `in_catalogue` it draws.
+        in_catalogue: the catalogue's items.
+    """
+
+    def __init__(
+        self,
+        training_set: TrainingSet,
+        config: Config,
+        examples: ExampleSampler,
+        catalogue: CatalogueSampler,
+        in_catalogue: Int64Array,
+    ) -> None:
+        self._set, self._catalogue, self._in_catalogue = training_set, catalogue, in_catalogue
+        self._mixed = config.loss.mixed_negatives
+        everywhere = config.loss.negatives_across_ranks and examples.world_size > 1
+        ranks = range(examples.world_size) if everywhere else (examples.rank,)
+        self._ranks = {rank: replace(examples, rank=rank) for rank in ranks}
+        self._rank = examples.rank
+        train_count = training_set.train_count
+        self._frequency: ItemFrequency = ExactFrequency(train_count, config.training.batch_size)
+        if config.loss.logq == "streaming":
+            self._frequency = StreamingFrequency(
+                training_set.item_of_row[training_set.train.item_row],
+                len(training_set.item_ids),
+                examples,
+                config.loss.streaming_rate,
+            )
+        self._negative_weight = np.where(
+            train_count > 0, 1.0, config.loss.cold_negative_weight
+        ).astype(np.float32)
+        self._expected_in_sample = np.zeros(len(train_count), np.float32)
+        if self._mixed:
+            self._expected_in_sample[in_catalogue] = catalogue.expected
+        self._positives = _Positives(training_set)
+
+    def others(self, order: Int64Array, step_in_epoch: int) -> dict[int, RankExamples]:
+        """The examples of the other ranks whose candidates count, by rank."""
+        return {
+            rank: examples.batch(order, step_in_epoch)
+            for rank, examples in self._ranks.items()
+            if rank != self._rank
+        }
+
+    def find(
+        self,
+        examples: Int64Array,
+        counts: npt.NDArray[np.bool_],
+        others: dict[int, RankExamples],
+        *,
+        step: int,
+    ) -> Candidates:
+        """The candidates of a step.
+
+        Args:
+            examples, counts: of this rank.
+            others: of the other ranks.
+            step: the global step.
+        """
+        s = self._set
+        by_rank = dict(sorted({**others, self._rank: (examples, counts)}.items()))
+        parts = [self._of_rank(rank, rows, step) for rank, (rows, _) in by_rank.items()]
+        items, repeats = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        place, size = _places([len(part) for part, _ in parts])
+        timestamp = s.train.timestamp[examples]
+        queries = s.query_of_row[s.train.query_row[examples]]
+        excluded_example, excluded = self._positives.hits(queries, items)
+        expected = self._frequency.expected(items, step) + self._expected_in_sample[items]
+        birth = s.first_seen[items]
+        weights = [s.train.weight[rows] * counted for rows, counted in by_rank.values()]
+        return Candidates(
+            own=int(place[sum(len(part) for part, _ in parts[: [*by_rank].index(self._rank)])]),
+            total_weight=np.float32(np.sum(weights) / len(by_rank)),
+            birth=_placed(birth, place, size),
+            late=place[birth > timestamp.min()],
+            repeats=_placed(repeats, place, size),
+            expected=_placed(expected * np.float32(len(by_rank)), place, size),
+            excluded_example=excluded_example,
+            excluded_candidate=place[excluded],
+        )
+
+    def _of_rank(
+        self, rank: int, examples: Int64Array, step: int
+    ) -> tuple[Int64Array, Float32Array]:
+        """Items and repeats of a rank's own candidates."""
+        rows, repeats = np.unique(self._set.train.item_row[examples], return_counts=True)
+        items = self._set.item_of_row[rows].astype(np.int64)
+        if not self._mixed:
+            return items, repeats.astype(np.float32)
+        sampled = self._in_catalogue[self._catalogue.draw(step, rank=rank)]
+        return (
+            np.concatenate([items, sampled]),
+            np.concatenate([repeats, self._negative_weight[sampled]]).astype(np.float32),
+        )
+
+
+def _places(lengths: Sequence[int]) -> tuple[Int64Array, int]:
+    """Where each rank's candidates stand, and how many places there are.
+
+    What ranks exchange has to be of one size: each has as many places as the one with the most
+    candidates, rounded up. One rank has just its own.
+    """
+    if len(lengths) == 1:
+        return np.arange(lengths[0]), lengths[0]
+    size = padded(max(lengths))
+    firsts = np.repeat(size * np.arange(len(lengths)), lengths)
+    return firsts + ranges(np.zeros(len(lengths), np.int64), np.array(lengths)), size * len(lengths)
+
+
+def _placed(values: npt.NDArray[Any], place: Int64Array, size: int) -> npt.NDArray[Any]:
+    placed = np.zeros(size, values.dtype)
+    placed[place] = values
+    return placed
+
+
+class _Positives:
+    """Training positives by query, to find the accidental hits among a batch's candidates."""
+
+    def __init__(self, training_set: TrainingSet) -> None:
+        query = training_set.query_of_row[training_set.train.query_row].astype(np.int64)
+        item = training_set.item_of_row[training_set.train.item_row].astype(np.int64)
+        order = np.argsort(query, kind="stable")
+        self._items = item[order]
+        counts = np.bincount(query, minlength=len(training_set.query_ids))
+        self._offsets = offsets_of(counts)
+        # Where an item's candidates stand in the sorted candidates; filled for each batch.
+        self._first = np.zeros(len(training_set.item_ids), np.int64)
+        self._count = np.zeros(len(training_set.item_ids), np.int64)
+
+    def hits(
+        self, queries: npt.NDArray[np.int32], candidates: Int64Array
+    ) -> tuple[Int64Array, Int64Array]:
+        """Pairs of (example, candidate) where the candidate is a positive of the query.
+
+        Args:
+            queries: `[N]` query of each example.
+            candidates: `[C]` item of each candidate; an item may stand more than once.
+        """
+        by_item = np.argsort(candidates, kind="stable")
+        items, first, count = np.unique(candidates[by_item], return_index=True, return_counts=True)
+        self._first[items], self._count[items] = first, count
+        starts = self._offsets[queries]
+        lengths = self._offsets[queries.astype(np.int64) + 1] - starts
+        example = np.repeat(np.arange(len(queries)), lengths)
+        positive = self._items[ranges(starts, lengths)]
+        there = self._count[positive] > 0
+        example, positive = example[there], positive[there]
+        copies = self._count[positive]
+        candidate = by_item[ranges(self._first[positive], copies)]
+        self._count[items] = 0
+        return np.repeat(example, copies), candidate
