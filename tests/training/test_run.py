@@ -79,7 +79,7 @@ def test_a_warm_start_copies_rows_by_value(config: Config) -> None:
     fresh = read_state(child, "package").clone()
     state = child.checkpointer.state()
     new = load_vocabularies(child.paths.vocabularies)
-    assert warm_start(state, parent.paths, new) > 0
+    assert warm_start(state, parent.paths, new, child.training_set.schema) > 0
     child.model.load_state_dict(state["model"])
     child.optimizer.load_state_dict(state["optim"])
     old = load_vocabularies(parent.paths.vocabularies)

@@ -10,6 +10,7 @@ import torch
 from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torch.distributed.checkpoint._nested_dict import flatten_state_dict
 
+from longtail.artifacts import write_json
 from longtail.config import Config, ShardingConfig, TableShardingConfig
 from longtail.features.vocabulary import load_vocabularies
 from longtail.training.checkpoint_files import newest_checkpoint, read_tensors
@@ -66,7 +67,7 @@ def test_a_freed_row_starts_afresh(
 
     state = child.checkpointer.state()
     fresh = local_rows(state)
-    warm_start(state, parent.paths, vocabularies)
+    warm_start(state, parent.paths, vocabularies, child.training_set.schema)
     child.model.load_state_dict(state["model"])
     child.optimizer.load_state_dict(state["optim"])
     warm = local_rows(child.checkpointer.state())
@@ -82,3 +83,38 @@ def test_a_freed_row_starts_afresh(
             assert not rows[~kept].any(), name
             assert rows.dim() == (2 if optimizer == "adagrad" else 1)
     assert child.train(1)["num_steps"] > 0
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_a_feature_keeps_what_a_tower_makes_of_it_wherever_it_stands(config: Config) -> None:
+    """As if the day before had had the item's features in another order, and one less."""
+    parent = Run(config, "20230610-00000001")
+    parent.train(1)
+    child = Run(config, "20230611-00000001")
+    item_id, section, tags = child.training_set.schema.item
+    dim = item_id.dim
+    document = child.training_set.schema.to_json()
+    renamed = {**document["item"][1], "name": "something_else"}
+    document["item"] = [renamed, document["item"][2], document["item"][0]]
+    write_json(parent.paths.schema, document)
+    assert [f.name for f in (item_id, section, tags)] == ["item_id", "section", "tags"]
+
+    state = child.checkpointer.state()
+    flat, _ = flatten_state_dict(state)
+    names = [
+        name
+        for name, value in flat.items()
+        if ("item_tower.default" in name or "item_tower.input_layer.weight" in name)
+        and isinstance(value, torch.Tensor)
+        and value.dim()
+    ]
+    assert len(names) == 4  # each with its sum of squares
+    fresh = {name: flat[name].detach().clone() for name in names}
+    vocabularies = load_vocabularies(child.paths.vocabularies)
+    warm_start(state, parent.paths, vocabularies, child.training_set.schema)
+    stored = read_tensors(newest_checkpoint(parent.paths.checkpoints), names)
+    for name in names:
+        warm = flat[name].detach()
+        assert torch.equal(warm[..., :dim], stored[name][..., 2 * dim :])
+        assert torch.equal(warm[..., dim : 2 * dim], fresh[name][..., dim : 2 * dim])
+        assert torch.equal(warm[..., 2 * dim :], stored[name][..., dim : 2 * dim])

@@ -1,6 +1,7 @@
 """Warm start: a refresh begins with what an earlier version has learned, value by value."""
 
 import logging
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import torch
 from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torch.distributed.checkpoint._nested_dict import flatten_state_dict
 
-from longtail.artifacts import VersionPaths, parse_version_day
+from longtail.artifacts import VersionPaths, parse_version_day, read_json
 from longtail.config import Config
+from longtail.features.schema import Feature, Schema, Side
 from longtail.features.vocabulary import Vocabulary, load_vocabularies
 from longtail.training.checkpoint_files import newest_checkpoint, read_tensors, stored_tensors
 
@@ -38,18 +40,23 @@ def warm_start_parent(config: Config, as_of: date) -> str | None:
 
 
 def warm_start(
-    state: dict[str, Any], parent: VersionPaths, vocabularies: dict[str, Vocabulary]
+    state: dict[str, Any],
+    parent: VersionPaths,
+    vocabularies: dict[str, Vocabulary],
+    schema: Schema,
 ) -> int:
     """Copy weights and optimizer state of an earlier version into a freshly made model.
 
     A row of a table, and what an optimizer keeps of it, is copied by the value that it stands for:
     the row of a new value stays fresh, also where it was another value's before. So do rows that
-    are free, and tensors whose shapes changed.
+    are free, and tensors whose shapes changed. What a tower's first layer makes of a feature is
+    copied by the feature's name: a feature may come, go, or stand elsewhere.
 
     Args:
         state: the live state of the new model, as `Checkpointer.state` gives it; filled in place.
         parent: the earlier version.
         vocabularies: the new ones, by table.
+        schema: the new one.
 
     Returns:
         How many tensors were filled.
@@ -62,18 +69,27 @@ def warm_start(
         for table, vocabulary in vocabularies.items()
         if table in old_vocabularies
     }
+    old_schema = Schema.from_json(read_json(parent.schema))
+    old_columns = {
+        side: old_column_of_new(schema.side(side), old_schema.side(side))
+        for side in ("query", "item")
+    }
     num_filled = 0
     live, _ = flatten_state_dict(state)
     for name, tensor in live.items():
-        if name not in stored:
+        if name not in stored or not isinstance(tensor, torch.Tensor):
             continue
-        table = _table_of(name, old_rows)
-        if table is not None and isinstance(tensor, torch.Tensor) and len(tensor.size()):
+        table = _table_of(name, old_rows) if len(tensor.size()) else None
+        side = _input_of(name) if len(tensor.size()) else None
+        if side is not None and stored[name][:-1] == tuple(tensor.shape)[:-1]:
+            _copy_columns(tensor, read_tensors(checkpoint, [name])[name], old_columns[side])
+            num_filled += 1
+        elif table is not None:
             if stored[name][1:] != tuple(tensor.size())[1:]:
                 continue
             _copy_rows(tensor, checkpoint, name, old_rows[table])
             num_filled += 1
-        elif isinstance(tensor, torch.Tensor) and stored[name] == tuple(tensor.shape):
+        elif side is None and stored[name] == tuple(tensor.shape):
             with torch.no_grad():
                 tensor.copy_(read_tensors(checkpoint, [name])[name])
             num_filled += 1
@@ -92,6 +108,35 @@ def old_row_of_new(new: Vocabulary, old: Vocabulary) -> npt.NDArray[np.int64]:
         found = pc.fill_null(found, -1)
         rows[: len(new.values)] = found.to_numpy(zero_copy_only=False)
     return rows
+
+
+def old_column_of_new(new: Sequence[Feature], old: Sequence[Feature]) -> npt.NDArray[np.int64]:
+    """For every number of a tower's input the old number of the same feature, or -1."""
+    place, columns = 0, {}
+    for feature in old:
+        columns[feature.name, feature.dim, feature.is_dense] = np.arange(place, place + feature.dim)
+        place += feature.dim
+    nothing = {feature.name: np.full(feature.dim, -1) for feature in new}
+    return np.concatenate(
+        [columns.get((f.name, f.dim, f.is_dense), nothing[f.name]) for f in new], dtype=np.int64
+    )
+
+
+def _input_of(name: str) -> Side | None:
+    """The tower of whose input features a state name speaks, number by number."""
+    for side in ("query", "item"):
+        if f"{side}_tower.default" in name or f"{side}_tower.input_layer.weight" in name:
+            return "query" if side == "query" else "item"
+    return None
+
+
+def _copy_columns(
+    tensor: torch.Tensor, old: torch.Tensor, old_columns: npt.NDArray[np.int64]
+) -> None:
+    source = torch.from_numpy(old_columns)
+    known = source >= 0
+    with torch.no_grad():
+        tensor[..., known.to(tensor.device)] = old[..., source[known]].to(tensor)
 
 
 def _table_of(name: str, tables: dict[str, npt.NDArray[np.int64]]) -> str | None:

@@ -89,7 +89,12 @@ def _train(
     )
     if parent is not None and not checkpoints(paths.checkpoints):
         state = checkpointer.state()
-        warm_start(state, VersionPaths(config, parent), load_vocabularies(paths.vocabularies))
+        warm_start(
+            state,
+            VersionPaths(config, parent),
+            load_vocabularies(paths.vocabularies),
+            training_set.schema,
+        )
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optim"])
     builder = BatchBuilder(training_set, config, world_size=world_size, rank=rank)
