@@ -2,13 +2,17 @@
 
 import itertools
 import re
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from longtail.artifacts import RunPaths, read_json
 from longtail.errors import InputError
 from longtail.features.dense import (
     MOST_DEVIATIONS,
@@ -18,8 +22,10 @@ from longtail.features.dense import (
     measure_scale,
 )
 from longtail.features.encoding import concatenated, encode_table
-from longtail.features.schema import Feature, Scale
-from longtail.features.vocabulary import Vocabulary
+from longtail.features.schema import Feature, Scale, Schema
+from longtail.features.vocabulary import Vocabulary, build_vocabularies, load_vocabularies
+from tests.features.conftest import interaction_rows, item_rows, query_rows
+from tests.projects import write_project, write_tables
 
 VECTORS = pa.list_(pa.float32())
 NAN, INFINITE = float("nan"), float("inf")
@@ -148,3 +154,28 @@ def test_tables_encoded_in_parts_are_the_table_encoded_whole() -> None:
         assert joined.offsets.tolist() == whole.offsets.tolist()
         for position in (1, 2):
             assert joined.vectors[position].tolist() == whole.vectors[position].tolist()
+
+
+def test_a_table_with_a_broken_vector_is_one_error_and_nothing_is_written(tmp_path: Path) -> None:
+    """Through Feast's own reading of the file."""
+    from longtail.config import load_config
+    from longtail.features.snapshot import build_catalogue
+
+    texts: list[object] = [[1.0, 2.0], None, [], [3.0, NAN], [1.0, 1.0], [0.0, 5.0]]
+    items = item_rows().append_column("text", pa.array(texts, VECTORS))
+    config = load_config(write_project(tmp_path, items, query_rows(), interaction_rows()))
+    message = r"`text` of .*items\.parquet has a number .* row 3 .*`item_id` = 'c'.*: write null"
+    with pytest.raises(InputError, match=message):
+        build_catalogue(config, date(2024, 1, 9))
+    assert not (config.home / "runs").exists()
+    texts[3] = [4.0, 3.0]
+    fixed = items.set_column(items.column_names.index("text"), "text", pa.array(texts, VECTORS))
+    write_tables(tmp_path, items=fixed)
+    build_catalogue(config, date(2024, 1, 9))
+    build_vocabularies(config, date(2024, 1, 9))
+    paths = RunPaths(config, date(2024, 1, 9))
+    schema = Schema.from_json(read_json(paths.vocabularies / "schema.json"))
+    latest = pq.read_table(paths.catalogue / "items.parquet")
+    assert latest["item_id"].to_pylist() == ["a", "c"]
+    rows = encode_table(latest, schema.item, load_vocabularies(paths.vocabularies))
+    np.testing.assert_allclose(rows.vectors[len(schema.item) - 1], [[0.5**0.5] * 2, [0.8, 0.6]])

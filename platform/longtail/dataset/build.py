@@ -100,6 +100,7 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
         validation=examples(VALIDATION),
         test=examples(TEST),
     )
+    untrained = untrained_shares(training_set, vocabularies)
     with replaced_folder(paths.training_set) as folder:
         write_training_set(folder, training_set)
         stamp = {
@@ -111,7 +112,7 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
             "num_queries": len(query.ids),
             "num_item_rows": item.rows.num_rows,
             "num_query_rows": query.rows.num_rows,
-            "untrained_shares": untrained_shares(training_set, vocabularies),
+            "untrained_shares": untrained,
         }
         write_json(folder / STAMP, stamp)
     log.info(
@@ -121,6 +122,8 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
         stamp["num_test"],
         stamp["num_item_rows"],
     )
+    shares = ", ".join(f"{table} {share:.0%}" for table, share in untrained.items())
+    log.info("values that no training example has: %s", shares)
     return stamp
 
 

@@ -6,7 +6,7 @@ a vector of zeros, which has no direction.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from longtail.features.checks.finding import MAX_EXAMPLES, Finding, TableName
 from longtail.features.schema import Feature, Scale
 
 Float32Array = npt.NDArray[np.float32]
+Values: TypeAlias = pa.Array | pa.ChunkedArray
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 
@@ -42,7 +43,7 @@ def dense_findings(
     """
     findings = []
     for column in columns:
-        for bad, what, cure in _bad_values(rows[column].combine_chunks()):
+        for bad, what, cure in _bad_values(rows[column]):
             places = np.flatnonzero(bad)
             if not len(places):
                 continue
@@ -63,7 +64,7 @@ def dense_findings(
     return findings
 
 
-def _bad_values(values: pa.Array) -> Iterator[tuple[npt.NDArray[np.bool_], str, str]]:
+def _bad_values(values: pa.ChunkedArray) -> Iterator[tuple[npt.NDArray[np.bool_], str, str]]:
     """Which rows are wrong, how, and the cure."""
     unknown = "write null where a value is not known"
     if not pa.types.is_list(values.type):
@@ -84,12 +85,12 @@ def _bad_values(values: pa.Array) -> Iterator[tuple[npt.NDArray[np.bool_], str, 
     )
 
 
-def _not_finite(values: pa.Array) -> npt.NDArray[np.bool_]:
+def _not_finite(values: Values) -> npt.NDArray[np.bool_]:
     finite = pc.fill_null(pc.is_finite(values), True)
     return ~np.asarray(finite.to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _is_null(values: pa.Array) -> npt.NDArray[np.bool_]:
+def _is_null(values: Values) -> npt.NDArray[np.bool_]:
     return np.asarray(pc.is_null(values).to_numpy(zero_copy_only=False), np.bool_)
 
 
@@ -131,9 +132,7 @@ def measure_scale(
     return Scale(lengths[0])
 
 
-def encode_dense(
-    column: pa.ChunkedArray | pa.Array, feature: Feature
-) -> tuple[Int32Array, Float32Array]:
+def encode_dense(column: Values, feature: Feature) -> tuple[Int32Array, Float32Array]:
     """Normalise the values of a dense feature, each distinct one once.
 
     Args:
@@ -147,31 +146,32 @@ def encode_dense(
     Raises:
         InputError: a value is not finite, or a vector has another length.
     """
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    values, present = _numbers(array, feature)
-    if not np.isfinite(values).all():
-        wrong = np.flatnonzero(present)[~np.isfinite(values).all(axis=1)][0]
+    values, present = _numbers(column, feature)
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        wrong = np.flatnonzero(present)[~finite][0]
         raise InputError(
             f"feature {feature.name} has a number that is not finite in row {wrong} (counted from "
             "0): give null where it is not known"
         )
-    scaled, directed = _normalised(values, feature)
-    present[present] = directed
-    codes = np.full(len(array), -1, np.int32)
-    first, code = distinct_vectors(scaled[directed])
-    codes[present] = code
-    return codes, scaled[directed][first]
+    if feature.dtype == "number":
+        scaled = _standardised(values, feature.scale)
+    else:
+        scaled, directed = _unit_vectors(values.astype(np.float32, copy=False))
+        present[present] = directed
+    codes = np.full(len(column), -1, np.int32)
+    first, codes[present] = distinct_vectors(scaled)
+    return codes, scaled[first] if len(first) < len(scaled) else scaled
 
 
 def _numbers(
-    array: pa.Array, feature: Feature
-) -> tuple[npt.NDArray[np.float64] | Float32Array, npt.NDArray[np.bool_]]:
+    column: Values, feature: Feature
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]:
     """The values that are there, `[k, length]`, and in which of the rows they are, `[n]`."""
     if feature.dtype == "number":
-        present = ~_is_null(array)
-        known = array.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
-        return known[:, None], present
-    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+        known = column.drop_null().to_numpy(zero_copy_only=False)
+        return known.astype(np.float64)[:, None], ~_is_null(column)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     present = np.asarray(lengths > 0)
     wrong = np.flatnonzero(present & (lengths != feature.length))
     if len(wrong):
@@ -179,28 +179,32 @@ def _numbers(
             f"feature {feature.name} has {lengths[wrong[0]]} numbers in row {wrong[0]} (counted "
             f"from 0): its vectors have {feature.length}"
         )
-    flat = pc.list_flatten(array).to_numpy(zero_copy_only=False)
-    return flat.astype(np.float32, copy=False).reshape(-1, feature.length), present
+    # Not combined first: the offsets of one list array end at 2^31 numbers.
+    flat = pc.list_flatten(column).to_numpy(zero_copy_only=False)
+    return flat.astype(np.float32).reshape(-1, feature.length), present
 
 
-def _normalised(
-    values: npt.NDArray[Any], feature: Feature
-) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
-    """Finite values as the model sees them, and which of them say anything."""
-    scale = feature.scale
+def _standardised(values: npt.NDArray[np.floating], scale: Scale | None) -> Float32Array:
+    """Numbers in deviations from the mean."""
     assert scale is not None
-    if feature.dtype == "number":
-        with np.errstate(over="ignore"):
-            deviations = (values - scale.mean) / scale.deviation
-        scaled = deviations.clip(-MOST_DEVIATIONS, MOST_DEVIATIONS).astype(np.float32)
-        return scaled + np.float32(0.0), np.ones(len(values), np.bool_)  # no negative zero
+    with np.errstate(over="ignore"):
+        deviations = (values - scale.mean) / scale.deviation
+    scaled = deviations.clip(-MOST_DEVIATIONS, MOST_DEVIATIONS).astype(np.float32)
+    scaled += np.float32(0.0)  # a negative zero is no other number
+    return scaled
+
+
+def _unit_vectors(values: Float32Array) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
+    """Finite vectors, changed in place, at unit length; and which had a direction: others go."""
     # The largest number first: squares of float32 numbers may be too large, or too small, for one.
-    largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)
-    directed = largest[:, 0] > 0.0
-    shrunk = values / np.where(largest > 0.0, largest, np.float32(1.0))
-    norms = np.linalg.norm(shrunk, axis=1, keepdims=True)
-    unit = shrunk / np.where(norms > 0.0, norms, np.float32(1.0)) + np.float32(0.0)
-    return unit.astype(np.float32, copy=False), directed
+    largest = np.maximum(values.max(axis=1, initial=0.0), -values.min(axis=1, initial=0.0))
+    directed = largest > 0.0
+    if not directed.all():
+        values, largest = values[directed], largest[directed]
+    values /= largest[:, None]
+    values /= np.sqrt(np.einsum("rn,rn->r", values, values))[:, None]
+    values += np.float32(0.0)  # a negative zero is no other number
+    return values, directed
 
 
 def distinct_vectors(vectors: Float32Array) -> tuple[Int64Array, Int64Array]:
