@@ -44,7 +44,7 @@ def check_tables(
     with stage(context) as as_of:
         config = project.load()
         report = look(config, as_of)
-        for line in report.notices():
+        for line in report.left_out():
             context.log.warning(line)
         yield from _results(OF_TABLES, report.problems)
 

@@ -33,7 +33,8 @@ OF_ALL_TABLES = {
     "mixed_types",
 }
 OF_EITHER_SIDE = {
-    *("duplicate_rows", "near_unique", "constant_columns", "nearly_empty", "label_leakage"),
+    *("duplicate_rows", "contradicting_rows", "label_leakage"),
+    *("near_unique", "constant_columns", "nearly_empty"),
     *("coverage_drift", "cardinality_drift", "distribution_drift"),
 }
 OF_INTERACTIONS = {"bad_weights", "dangling_keys", "mismatched_keys"}

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets.definitions import defs
+from assets.table_checks import OF_TABLES, OF_THE_PROJECT
 from longtail.artifacts import RunPaths, VersionPaths, published_pointer, read_json
 from longtail.config import Config, load_config
 from tests.blocks import NUM_ITEMS, NUM_QUERIES, fashionable_choices, write_blocks
@@ -83,7 +84,7 @@ def test_a_day_goes_from_tables_to_served_embeddings(refreshed: Refreshed) -> No
     assert served["num_items"] == NUM_ITEMS
     assert served["version"] == refreshed.metadata("two_tower_model")["version"]
     evaluations = refreshed.result.get_asset_check_evaluations()
-    assert len(evaluations) == 7
+    assert len(evaluations) == 7 + len(OF_TABLES) + len(OF_THE_PROJECT)
     assert [each.check_name for each in evaluations if not each.passed] == []
 
 

@@ -112,6 +112,22 @@ CASES = {
         "keep one row a key and timestamp",
         lambda: {"items": pa.concat_tables([clean_items(), clean_items().slice(17, 1)])},
     ),
+    "contradiction": Case(
+        *("contradicting_rows", "items", "item_id", 1),
+        ({"item_id": "item-017", "section": "elsewhere", "words": ["word-3", "word-6"]},),
+        r"1 repeated rows of items\.parquet contradict the first .* such as that of 'item-017'",
+        "keep the one that is true",
+        lambda: {
+            "items": pa.concat_tables(
+                [
+                    clean_items(),
+                    with_values(clean_items().slice(17, 1), "section", {0: "elsewhere"}),
+                    clean_items().slice(18, 1),
+                ]
+            )
+        },
+        also={"duplicate_rows"},
+    ),
     "future": Case(
         *("future_timestamps", "interactions", TIMESTAMP, 1),
         ({"row": 5, TIMESTAMP: "2999-01-01T00:00:00+00:00"},),

@@ -52,7 +52,7 @@ def projects(draw: st.DrawFn) -> dict[str, pa.Table]:
     return {"items": items, "queries": queries, "interactions": pa.table(interactions)}
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(projects(), projects(), st.booleans())
 def test_clean_tables_give_no_error_and_every_finding_is_whole(
     tables: dict[str, pa.Table], served: dict[str, pa.Table], shared_ids: bool

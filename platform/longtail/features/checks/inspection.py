@@ -42,7 +42,9 @@ class Inspection:
 
     In SQL (`rows`) the tables are `item_rows` and `query_rows` (all rows up to the day), `items`
     and `queries` (the latest row of each active item, of each query), `interactions` (each pair
-    once), and of the served version `served_items` and `served_queries`.
+    once), and of the served version `served_items` and `served_queries`. What a row is refused
+    from is in `admitted_items` and `admitted_queries`, and they themselves in `refused_items` and
+    `refused_queries`.
 
     Attributes:
         config: the project's configuration.
@@ -112,6 +114,9 @@ class Inspection:
             "served_items": self.served and self.served.items,
             "served_queries": self.served and self.served.queries,
         }
+        for side in self.admitted:
+            tables[f"admitted_{side}"] = self.admitted[side].rows
+            tables[f"refused_{side}"] = self.admitted[side].refused
         for name, table in tables.items():
             if table is not None:
                 connection.register(name, table)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from longtail.features.admission import Admitted
+from longtail.features.admission import COLUMN, DUPLICATE, REASON, ROW, TIMESTAMP, Admitted
 from longtail.features.checks.check import check
-from longtail.features.checks.finding import Finding
-from longtail.features.checks.inspection import Inspection
+from longtail.features.checks.finding import MAX_EXAMPLES, Finding
+from longtail.features.checks.inspection import TABLE_OF, Inspection, quoted
 from longtail.features.validation import (
     duplicate_findings,
     future_findings,
+    json_value,
     null_findings,
     over_limit_findings,
     weight_findings,
@@ -53,6 +54,39 @@ def duplicate_rows(inspection: Inspection) -> Iterator[Finding]:
     A repeated interaction is none: each pair counts once, at its earliest.
     """
     return _refused(inspection, duplicate_findings)
+
+
+@check("warning", "items", "queries")
+def contradicting_rows(inspection: Inspection) -> Iterator[Finding]:
+    """Repeated rows that say something else than the first of their key and timestamp.
+
+    The catalogue has the first. Feast's point-in-time join reads the source itself, where nothing
+    says which of the two holds: a training row may have either.
+    """
+    for side in inspection.sides:
+        table, key = TABLE_OF[side], quoted(inspection.key(side))
+        admitted = inspection.admitted.get(table)
+        if admitted is None or not admitted.refused_for(DUPLICATE).num_rows:
+            continue
+        columns = [name for name in admitted.rows.column_names if name != TIMESTAMP]
+        differs = " OR ".join(f"r.{quoted(c)} IS DISTINCT FROM a.{quoted(c)}" for c in columns)
+        pairs = (
+            f"FROM refused_{table} r JOIN admitted_{table} a ON r.{key} = a.{key} AND "
+            f"r.{TIMESTAMP} = a.{TIMESTAMP} WHERE r.{REASON} = '{DUPLICATE}' AND ({differs})"
+        )
+        num_rows = inspection.row(f"SELECT count(*) AS num {pairs}")["num"]
+        if num_rows:
+            rows = inspection.rows(
+                f"SELECT r.* EXCLUDE ({REASON}, {COLUMN}, {ROW}) {pairs} "
+                f"ORDER BY r.{ROW} LIMIT {MAX_EXAMPLES}"
+            )
+            examples = [{name: json_value(v) for name, v in row.items()} for row in rows]
+            yield Finding(
+                f"{num_rows} repeated rows of {admitted.source} contradict the first one of their "
+                f"key and timestamp, such as that of {examples[0][inspection.key(side)]!r}",
+                "keep the one that is true: training may see either",
+                *(admitted.source, table, inspection.key(side), num_rows, tuple(examples)),
+            )
 
 
 @check("warning", "items", "queries", "interactions")

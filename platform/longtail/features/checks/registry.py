@@ -31,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     refused.refused_share,
     refused.null_keys,
     refused.duplicate_rows,
+    refused.contradicting_rows,
     refused.future_timestamps,
     refused.bad_weights,
     keys.mismatched_keys,

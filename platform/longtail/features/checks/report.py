@@ -77,11 +77,14 @@ class Report:
 
     def notices(self) -> list[str]:
         """What a run that goes on has to say: its warnings, and which rows it leaves out."""
-        lines = [f"{each.check}: {each.finding.message}" for each in self.warnings]
-        lines += [
+        warnings = [f"{each.check}: {each.finding.message}" for each in self.warnings]
+        return [*warnings, *self.left_out()]
+
+    def left_out(self) -> list[str]:
+        """Which rows are refused, table by table, and where they are written down."""
+        return [
             f"{facts['num_refused']} of {facts['num_rows']} rows of {table} are refused, and left "
             f"out: {facts['file']}"
             for table, facts in self.refused.items()
             if facts["num_refused"]
         ]
-        return lines
