@@ -393,6 +393,28 @@ def test_every_check_of_data_has_a_case() -> None:
     } - read
 
 
+def test_a_leak_is_found_where_chance_is_high_too_and_naming_everything_is_none() -> None:
+    """A third of all pairs of ten queries interact: nothing could be ten times as likely."""
+    rng = np.random.default_rng(2)
+    pairs = np.flatnonzero(rng.random(10 * NUM_ITEMS) < 1 / 3)
+    queries, items = pairs // NUM_ITEMS, pairs % NUM_ITEMS
+    interactions = pa.table(
+        {
+            "query_id": [f"query-{n:03}" for n in queries],
+            "item_id": [f"item-{n:03}" for n in items],
+            TIMESTAMP: moments(len(pairs), CHOSEN),
+        }
+    )
+    chosen = [[f"item-{n:03}" for n in items[queries == query]] for query in range(10)]
+    everything = [clean_items()["item_id"].to_pylist()] * 10
+    asking = clean_queries().slice(0, 10)
+    for named, expected in ((chosen, [("label_leakage", len(pairs))]), (everything, [])):
+        found = run_checks(
+            inspect_tables(queries=with_feature(asking, "basket", named), interactions=interactions)
+        )
+        assert [(check.name, finding.num_rows) for check, _, finding in found] == expected
+
+
 def test_a_history_that_is_right_at_each_moment_is_no_leak() -> None:
     """What a query chose before is a fair feature: it names a pair only once it has happened."""
     histories = [chosen_by()[query] for query in clean_queries()["query_id"].to_pylist()]

@@ -19,10 +19,10 @@ def label_leakage(inspection: Inspection) -> Iterator[Finding]:
     A row names a pair from its timestamp on; the pair is foretold where it interacts then or later
     (a history that is right at each moment names a pair only afterwards, and foretells nothing).
     All of these must hold: at least `checks.leakage_share` of the feature's values are ids of the
-    other side; 20 pairs or more are foretold, and 10 times as many as chance has it, which is the
-    product of both sides' counts of interactions over all interactions; and at least
-    `checks.leakage_share` of the pairs named are foretold, or of all interactions. Where both
-    sides share their ids, a row that names itself does not count.
+    other side; 20 pairs or more are foretold; and these are at least `checks.leakage_share` of the
+    pairs named, chance taken off both, or of all interactions and 10 times what chance has. Chance
+    is the product of both sides' counts of interactions over all interactions, summed over the
+    pairs named. Where both sides share their ids, a row that names itself does not count.
     """
     if len(inspection.sides) < 2 or "interactions" not in inspection.known:
         return
@@ -52,13 +52,10 @@ def _leak(inspection: Inspection, side: Side, other: Side, feature: Feature) -> 
         f"{values} WHERE value IN (SELECT id FROM {ids}) {not_itself} GROUP BY ALL)"
     )
     facts = _foretold(inspection, side, other, named)
-    num_foretold = facts["num_foretold"]
-    share = max(num_foretold / max(1, facts["num_named"]), num_foretold / facts["num_pairs"])
-    if (
-        num_foretold < MIN_FORETOLD
-        or num_foretold < TIMES_CHANCE * facts["by_chance"]
-        or share < limit
-    ):
+    foretold, named_pairs, chance = (facts[k] for k in ("num_foretold", "num_named", "by_chance"))
+    is_precise = foretold - chance >= limit * max(1.0, named_pairs - chance)
+    is_broad = foretold >= max(limit * facts["num_pairs"], TIMES_CHANCE * chance)
+    if foretold < MIN_FORETOLD or not (is_precise or is_broad):
         return
     examples = inspection.rows(
         f"SELECT query_id, item_id FROM interactions i JOIN {named} n ON i.{side}_id = n.key AND "
@@ -68,12 +65,11 @@ def _leak(inspection: Inspection, side: Side, other: Side, feature: Feature) -> 
     source, table = inspection.sources[TABLE_OF[side]], TABLE_OF[side]
     yield Finding(
         f"column `{feature.name}` of {source} names {TABLE_OF[other]}, and tells which ones "
-        f"interact: {num_foretold} of the {facts['num_named']} pairs that it names do, where "
-        f"chance has {facts['by_chance']:.3g}; that is {num_foretold / facts['num_pairs']:.0%} of "
-        "all interactions",
+        f"interact: {foretold} of the {named_pairs} pairs that it names do, where chance has "
+        f"{chance:.3g}; that is {foretold / facts['num_pairs']:.0%} of all interactions",
         "leave it out of the FeatureService unless it is known before the interactions; if it is, "
         "stamp its rows with that moment, or set `checks.severity: {label_leakage: ignore}`",
-        *(source, table, feature.name, num_foretold, tuple(examples)),
+        *(source, table, feature.name, foretold, tuple(examples)),
     )
 
 
