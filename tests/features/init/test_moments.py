@@ -103,6 +103,7 @@ def test_a_history_keeps_its_times(tmp_path: Path) -> None:
     ("column", "wanted", "message"),
     [
         (pa.array([NOON] * 199 + [None]), None, r"`time` of .* is missing in 1 of 200 rows"),
+        (pa.array(["soon"] * 200), "tiem", r"no table has the column `tiem`: correct --timestamp"),
         (pa.array(["soon"] * 200), "time", r"`time` of .* holds no timestamps: give --timestamp"),
     ],
 )

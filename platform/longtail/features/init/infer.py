@@ -46,6 +46,9 @@ def infer_project(
         queries = _open(connection, "queries", request.queries, request, scratch, query_key)
     alone = (None, query_key[1] or query_key[0])
     interactions = _open(connection, "interactions", request.interactions, request, scratch, alone)
+    sides = [items, interactions] + ([queries] if queries is not None else [])
+    if request.timestamp and not any(request.timestamp in side.table.names for side in sides):
+        raise InputError(f"no table has the column `{request.timestamp}`: correct --timestamp")
     of_items, of_queries = find_keys(connection, items, queries, interactions)
     for key in (of_items, of_queries):
         soundness.check_complete(connection, interactions, key.interactions_column)
@@ -72,7 +75,6 @@ def infer_project(
             request.weight,
         ),
     )
-    sides = [items, interactions] + ([queries] if queries is not None else [])
     return plan, {
         side.table.role: {reading.name: reading for reading in side.readings} for side in sides
     }
