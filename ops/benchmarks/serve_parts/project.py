@@ -23,8 +23,6 @@ def publish_project(folder: Path, num_items: int) -> Config:
 
     Everything but training is done by the stages themselves: the weights are random.
     """
-    from longtail.embeddings.export import export_catalogue
-    from longtail.embeddings.index import build_index
     from longtail.embeddings.publish import publish, publish_query_features
     from longtail.features.snapshot import build_catalogue
     from longtail.features.vocabulary import build_vocabularies
@@ -35,21 +33,40 @@ def publish_project(folder: Path, num_items: int) -> Config:
     config = Config(feature_repo=repository, home=folder / "home")
     build_catalogue(config, DAY)
     build_vocabularies(config, DAY)
-    _write_version(config)
-    export_catalogue(config, DAY)
-    build_index(config, DAY)
+    add_version(config, VERSION)
     publish_query_features(config, DAY)
     publish(config, DAY)
     return config
 
 
+def add_version(config: Config, version: str) -> None:
+    """Draw a version of the day, approve it, export it, index it and commit it."""
+    from longtail.embeddings.export import export_catalogue
+    from longtail.embeddings.index import build_index
+
+    _write_version(config, version)
+    approve(config, version)
+    export_catalogue(config, DAY)
+    build_index(config, DAY)
+
+
+def approve(config: Config, version: str) -> None:
+    """Say what the next publication of the day serves."""
+    document = {"version": version, "as_of": DAY.isoformat(), "reasons": []}
+    write_json(RunPaths(config, DAY).approved, document)
+
+
 def query_rows(config: Config, count: int) -> list[dict[str, object]]:
     """Feature values of queries, as a caller that encodes them has them."""
+    rows: list[dict[str, object]] = query_table(config).slice(0, count).to_pylist()
+    return rows
+
+
+def query_table(config: Config) -> pa.Table:
+    """The features of all queries."""
     file = RunPaths(config, DAY).catalogue / "queries.parquet"
     with pq.ParquetFile(file) as parquet:
-        table = parquet.read(columns=["query_id", *_SINGLE, *_MULTI])
-    rows: list[dict[str, object]] = table.slice(0, count).to_pylist()
-    return rows
+        return parquet.read(columns=["query_id", *_SINGLE, *_MULTI])
 
 
 def _write_tables(data: Path, num_items: int) -> None:
@@ -93,7 +110,7 @@ def _features(random: np.random.Generator, size: int) -> dict[str, pa.Array]:
     return columns
 
 
-def _write_version(config: Config) -> None:
+def _write_version(config: Config, version: str) -> None:
     import safetensors.torch
     import torch
 
@@ -101,15 +118,14 @@ def _write_version(config: Config) -> None:
     from longtail.features.vocabulary import load_vocabularies
     from longtail.training.bundle import Encoder
 
-    paths, run = VersionPaths(config, VERSION), RunPaths(config, DAY)
+    paths, run = VersionPaths(config, version), RunPaths(config, DAY)
     paths.folder.mkdir(parents=True)
     shutil.copy(run.catalogue / "schema.json", paths.schema)
     shutil.copytree(run.vocabularies, paths.vocabularies)
     write_json(paths.config, config.model_dump(mode="json"))
-    write_json(paths.training, {"version": VERSION, "parent": None})
-    write_json(run.approved, {"version": VERSION, "as_of": DAY.isoformat(), "reasons": []})
+    write_json(paths.training, {"version": version, "parent": None})
     schema = Schema.from_json(read_json(paths.schema))
-    torch.manual_seed(0)
+    torch.manual_seed(int(version.split("-")[1], 16))
     tables = {
         f"embedding_bags.embedding_bags.{name}.weight": torch.randn(
             vocabulary.num_rows, schema.tables[name][0].dim

@@ -1,0 +1,146 @@
+"""Minutes of mixed load on one serving process, while versions are published and rolled back.
+
+Threads look up, search, recommend, filter and encode, and compare every answer with the files of
+the version that it names. Meanwhile other processes publish three versions and roll one back. What
+is counted: errors, answers that are not of one version, and the growth of the process's memory.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from report import Report, run_benchmark
+from serve_parts.project import VERSION, add_version, approve, publish_project
+from serve_parts.truth import write_truth
+
+VERSIONS = [VERSION, *(f"20240110-{number:08x}" for number in (2, 3, 4))]
+EVENTS = ["publish", "publish", "rollback", "publish"]
+SERVED = [VERSIONS[0], VERSIONS[1], VERSIONS[2], VERSIONS[1], VERSIONS[3]]
+CACHE_TTL_SECONDS = 5
+"""Of the registry: a publication must not wait for the next event."""
+
+_PARTS = Path(__file__).parent / "serve_parts"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The sizes; the defaults are those of the bounds."""
+    parser.add_argument("--minutes", type=float, default=10.0, help="of load, beside the events")
+    parser.add_argument("--num-items", type=int, default=20_000, help="published items")
+    parser.add_argument("--num-threads", type=int, default=8, help="that read all the while")
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Make the versions, start the load, let the events come, and read what the load found."""
+    phase = 60 * options.minutes / (len(EVENTS) + 1)
+    with tempfile.TemporaryDirectory() as folder:
+        _say(f"making {len(VERSIONS)} versions of {options.num_items} items")
+        config = publish_project(Path(folder), options.num_items)
+        settings = config.feature_repo / "feature_store.yaml"
+        text, changed = re.subn(
+            r"cache_ttl_seconds: \d+",
+            f"cache_ttl_seconds: {CACHE_TTL_SECONDS}",
+            settings.read_text(),
+        )
+        assert changed == 1
+        settings.write_text(text)
+        for version in VERSIONS[1:]:
+            add_version(config, version)
+        truth = Path(folder) / "truth.npz"
+        write_truth(config, VERSIONS, truth)
+        where = [str(config.home), str(config.feature_repo)]
+        arguments = [*where, str(truth), str(options.num_threads)]
+        load = subprocess.Popen(
+            [sys.executable, str(_PARTS / "load.py"), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert load.stdout is not None
+            if load.stdout.readline() != "ready\n":
+                raise RuntimeError("the load did not start: its error stands above")
+            warm, published, end = _events(config, where, phase)
+            found: dict[str, Any] = json.loads(load.communicate()[0])
+        finally:
+            load.kill()
+            load.wait()
+    followed = found["served"] == SERVED
+    warm_mb, end_mb = _rss(found, warm), _rss(found, end)
+    return Report(
+        name="soak",
+        ratios={
+            "num_errors": found["num_errors"] + (0 if followed else 1),
+            "num_mixed_versions": found["num_mixed_versions"],
+            "memory_growth": end_mb / warm_mb,
+            "reads_per_second": sum(found["num_reads"].values()) / found["seconds"],
+        },
+        settings={
+            "minutes": options.minutes,
+            "num_items": options.num_items,
+            "num_threads": options.num_threads,
+            "events": EVENTS,
+            "cache_ttl_seconds": CACHE_TTL_SECONDS,
+        },
+        measured={
+            "rss_warm_mb": warm_mb,
+            "rss_end_mb": end_mb,
+            "rss_peak_mb": max(of for _, of in found["rss_mb"]),
+            "publisher_seconds": published,
+            "every_version_was_followed": followed,
+            **{name: found[name] for name in ("served", "num_reads", "num_encode_again")},
+            **{name: found[name] for name in ("p50_ms", "p99_ms", "messages")},
+        },
+    )
+
+
+Moments = tuple[float, float]
+
+
+def _events(config: Any, where: list[str], phase: float) -> tuple[Moments, list[float], Moments]:
+    """Let a phase pass, then an event, each in a process of its own, and so on.
+
+    Returns:
+        When the memory is warm: the second half of the first phase; how long each event took, in
+        seconds; and when it is the end: the second half of the last phase.
+    """
+    took, coming = [], iter(VERSIONS[1:])
+    phases = [_wait(phase)]
+    for event in EVENTS:
+        _say(event)
+        if event == "publish":
+            approve(config, next(coming))
+        began = time.monotonic()
+        command = [sys.executable, str(_PARTS / "publisher.py"), event, *where]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        if not json.loads(done.stdout)["published"]:
+            raise RuntimeError(f"nothing was published: {done.stdout}")
+        took.append(time.monotonic() - began)
+        phases.append(_wait(phase))
+    return phases[0], took, phases[-1]
+
+
+def _wait(seconds: float) -> Moments:
+    """Wait; when the second half of it began and ended, by a clock that all processes share."""
+    time.sleep(seconds)
+    now = time.monotonic()
+    return now - seconds / 2, now
+
+
+def _rss(found: dict[str, Any], when: Moments) -> float:
+    """The median of the memory between two moments."""
+    return float(statistics.median(mb for at, mb in found["rss_mb"] if when[0] <= at <= when[1]))
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    run_benchmark(measure, add_options, about="mixed load while versions come and go")
