@@ -6,6 +6,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from longtail.config import Config
 from longtail.embeddings.pointer import publication_lock
 from longtail.embeddings.publish import publish, rollback
 from longtail.errors import InputError, LongtailError
@@ -95,11 +96,32 @@ def test_a_lookup_does_not_wait_forever_for_a_publisher(
     """The publisher that holds the lock would repair the service; this one never does."""
     publish(project.config, FIRST)
     OnlineStore(project.config).point_service("a")
-    monkeypatch.setattr(client_module, "SETTLE_SECONDS", 0.2)
     client = EmbeddingClient(project.config)
-    with (
-        publication_lock(project.config),
-        pytest.raises(LongtailError, match="the service names slot a, published is slot b"),
-    ):
-        client.lookup(["item-000"])
+    with monkeypatch.context() as patch, publication_lock(project.config):
+        patch.setattr(client_module, "SETTLE_SECONDS", 0.2)
+        with pytest.raises(LongtailError, match="the service names slot a, published is slot b"):
+            client.lookup(["item-000"])
     assert client.lookup(["item-000"])["embeddings"]["item-000"] is not None
+
+
+def test_a_publisher_that_is_done_between_refresh_and_repair(
+    project: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing left to repair then, but the client's registry is older than that."""
+    publish(project.config, FIRST)
+    publish(project.config, SECOND)
+    OnlineStore(project.config).point_service("b")
+    repairs = []
+
+    def repair(config: Config, online: OnlineStore) -> bool:
+        repairs.append(online.service_slot())
+        OnlineStore(config).point_service("c")
+        return True
+
+    monkeypatch.setattr(client_module, "repair", repair)
+    answer = EmbeddingClient(project.config).lookup([NEW])
+    assert answer["version"] == project.versions[SECOND]
+    np.testing.assert_array_equal(
+        np.array(answer["embeddings"][NEW], np.float32), project.vectors(SECOND)[NEW]
+    )
+    assert repairs == ["b"]

@@ -14,6 +14,9 @@ from longtail.serving.keys import check_keys
 SETTLE_SECONDS = 10.0
 """How long a lookup waits for a publisher that is between its commit and the service."""
 
+MAX_REPAIRS = 2
+"""Nothing is wrong with the store after the first one, if another publication came in between."""
+
 
 class EmbeddingClient:
     """Embeddings of the served version, through Feast.
@@ -44,27 +47,27 @@ class EmbeddingClient:
         """
         check_keys(items, "item")
         deadline = time.monotonic() + SETTLE_SECONDS
-        refreshed, repaired = False, None
+        refreshed, num_repairs = False, 0
         while True:
             version, problem, vectors = self._read(items)
             if problem is None:
                 embeddings = dict(zip(items, vectors, strict=True))
                 missing = [item for item, vector in embeddings.items() if vector is None]
                 return {"version": version, "embeddings": embeddings, "missing": missing}
-            if repaired == version or time.monotonic() > deadline:
+            if num_repairs == MAX_REPAIRS or time.monotonic() > deadline:
                 raise LongtailError(
                     f"the online store does not hold the published version {version}: {problem}; "
                     "run `longtail publish` again"
                 )
             # Our registry is older than the pointer; or a publication was interrupted between its
             # commit and the service; or one is there right now, and will be done in a moment.
-            self._online.refresh()
-            if not refreshed:
-                refreshed = True
-            elif repair(self._config, self._online):
-                repaired = version
-            else:
+            if refreshed and repair(self._config, self._online):
+                num_repairs += 1
+            elif refreshed:
                 time.sleep(0.05)
+            # After the repair: what another process did just before it is not in our registry yet.
+            self._online.refresh()
+            refreshed = True
 
     def _read(self, items: Sequence[str]) -> tuple[str, str | None, list[list[float] | None]]:
         """One read: the published version, what is wrong with the read, and the vectors."""
