@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -95,6 +96,16 @@ def test_duckdb_and_pyarrow_read_the_same(file: Path) -> None:
     table = pq.read_table(file)
     assert table["embedding"].type == pa.list_(pa.float32(), DIM)
     np.testing.assert_array_equal(np.array(table["embedding"].to_pylist(), np.float32), VECTORS)
+
+
+def test_polars_reads_the_same_and_shares_its_memory_with_numpy(file: Path) -> None:
+    frame = polars.read_parquet(file).rechunk()
+    assert frame.schema["embedding"] == polars.Array(polars.Float32, DIM)
+    assert frame["item_id"].to_list() == make_table()["item_id"].to_pylist()
+    matrix = frame["embedding"].to_numpy(allow_copy=False)  # raises where it would have to copy
+    np.testing.assert_array_equal(matrix, VECTORS)
+    # Through Arrow, as our own matrix looks at it: the same memory.
+    assert address(embedding_matrix(frame.to_arrow())) == address(matrix)
 
 
 def test_what_is_no_matrix(file: Path, tmp_path: Path) -> None:
