@@ -72,7 +72,9 @@ def measure(options: argparse.Namespace) -> Report:
             load.kill()
             load.wait()
     followed = found["served"] == SERVED
-    warm_mb, end_mb = _rss(found, warm), _rss(found, end)
+    (warm_mb, warm_anonymous_mb), (end_mb, end_anonymous_mb) = (
+        _memory(found, when) for when in (warm, end)
+    )
     return Report(
         name="soak",
         ratios={
@@ -91,7 +93,9 @@ def measure(options: argparse.Namespace) -> Report:
         measured={
             "rss_warm_mb": warm_mb,
             "rss_end_mb": end_mb,
-            "rss_peak_mb": max(of for _, of in found["rss_mb"]),
+            "anonymous_warm_mb": warm_anonymous_mb,
+            "anonymous_end_mb": end_anonymous_mb,
+            "rss_peak_mb": max(of for _, of, _ in found["memory_mb"]),
             "publisher_seconds": published,
             "every_version_was_followed": followed,
             **{name: found[name] for name in ("served", "num_reads", "num_encode_again")},
@@ -133,9 +137,11 @@ def _wait(seconds: float) -> Moments:
     return now - seconds / 2, now
 
 
-def _rss(found: dict[str, Any], when: Moments) -> float:
-    """The median of the memory between two moments."""
-    return float(statistics.median(mb for at, mb in found["rss_mb"] if when[0] <= at <= when[1]))
+def _memory(found: dict[str, Any], when: Moments) -> tuple[float, float]:
+    """The median between two moments, in MB: all that is resident, and what of it is no file's."""
+    samples = [of for at, *of in found["memory_mb"] if when[0] <= at <= when[1]]
+    resident, anonymous = (statistics.median(column) for column in zip(*samples, strict=True))
+    return float(resident), float(anonymous)
 
 
 def _say(what: str) -> None:

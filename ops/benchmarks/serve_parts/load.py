@@ -171,9 +171,10 @@ def main() -> None:
 
     def watch() -> None:
         while not stop.wait(0.2):
-            samples.append((time.monotonic(), memory()["rss_mb"]))
+            held = memory()
+            samples.append((time.monotonic(), held["rss_mb"], held["anonymous_mb"]))
 
-    samples: list[tuple[float, float]] = []
+    samples: list[tuple[float, float, float]] = []
     threads = [threading.Thread(target=loop, args=(each,)) for each in range(int(num_threads))]
     threads.append(threading.Thread(target=watch))
     start = time.monotonic()
@@ -184,7 +185,7 @@ def main() -> None:
     for thread in threads:
         thread.join()
     took = time.monotonic() - start
-    print(json.dumps({**load.report(), "seconds": took, "rss_mb": samples}), flush=True)
+    print(json.dumps({**load.report(), "seconds": took, "memory_mb": samples}), flush=True)
 
 
 if __name__ == "__main__":

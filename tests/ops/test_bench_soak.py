@@ -1,0 +1,34 @@
+"""The soak, a minute of it: no error, no mixed version, and memory that stays."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_minute_of_mixed_load() -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, str(ROOT / "ops" / "benchmarks" / "soak.py"), "--json"),
+            *("--minutes", "1", "--num-items", "2000"),
+        ],
+        env={"PYTHONPATH": str(ROOT / "platform"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    ratios, measured = document["ratios"], document["measured"]
+    assert measured["messages"] == []
+    assert ratios["num_errors"] == ratios["num_mixed_versions"] == 0
+    assert len(measured["served"]) == 5
+    assert min(measured["num_reads"].values()) > 20
+    # A minute is short: what is loaded with the first publication counts as growth here.
+    assert 0 < ratios["memory_growth"] < 1.25
