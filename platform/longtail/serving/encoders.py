@@ -99,13 +99,15 @@ class _Encoder:
         Args:
             rows: a dict of values by feature name, a list of such dicts, or an Arrow table with a
                 column a feature, which is the quickest way for more than some hundred rows. Values
-                are strings or integers, lists of them where a feature is multi-valued.
+                are strings or integers, lists of them where a feature is multi-valued, and a
+                number or a list of numbers where it is dense.
 
         Returns:
             The `[n, dim]` unit vectors, and the version that made them.
 
         Raises:
-            InputError: there is no row, a name is no feature, or a value is of another type.
+            InputError: there is no row, a name is no feature, a value is of another type, or of
+                a dense feature not finite or of another length.
             LongtailError: nothing is published, or the version is damaged.
         """
         return self._following.current().encode(self._side, rows)
