@@ -1,12 +1,11 @@
 """Vectors of 384 numbers from tables to vectors for cold items, with nothing else to go by."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,12 +13,13 @@ import pytest
 from longtail.artifacts import RunPaths, VersionPaths, read_json
 from longtail.config import Config, load_config
 from longtail.features.schema import Schema
-from tests.projects import write_project
+from tests.content import LENGTH, NUM_CLUSTERS, moments, texts
+from tests.projects import write_project, write_tables
 
 pytestmark = pytest.mark.slow
 
-NUM_CLUSTERS, LENGTH = 6, 384
 WARM, COLD, QUERIES = 180, 60, 120
+LATE_CLUSTERS = np.arange(NUM_CLUSTERS).repeat(5)
 LAST = date(2024, 1, 6)
 SETTINGS: dict[str, Any] = {
     "features": {"default_dim": 16},
@@ -46,19 +46,6 @@ class Trained:
     @property
     def paths(self) -> VersionPaths:
         return VersionPaths(self.config, self.version)
-
-
-def texts(seed: int, clusters: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Vectors around the centre of their cluster; two of one cluster have a cosine of about 1/2."""
-    centres = np.random.default_rng(0).normal(size=(NUM_CLUSTERS, LENGTH))
-    noise = np.random.default_rng(seed).normal(size=(len(clusters), LENGTH))
-    return (centres[clusters] + noise).astype(np.float32)
-
-
-def moments(days: npt.NDArray[np.int64] | list[int]) -> pa.Array:
-    return pa.array(
-        [datetime(2024, 1, int(day), 12, tzinfo=UTC) for day in days], pa.timestamp("us", "UTC")
-    )
 
 
 def make_project(folder: Path, *, with_text: bool) -> Path:
@@ -105,7 +92,19 @@ def make_project(folder: Path, *, with_text: bool) -> Path:
     return write_project(folder, *tables, SETTINGS)
 
 
-def train_project(file: Path) -> Trained:
+def late_items() -> pa.Table:
+    """Five items of each cluster, of which nothing but the vector is known."""
+    vectors = texts(9, LATE_CLUSTERS).tolist()
+    return pa.table(
+        {
+            "item_id": [f"late-{number:02}" for number in range(len(vectors))],
+            "text": pa.array(vectors, pa.list_(pa.float32())),
+            "event_timestamp": moments([6] * len(vectors)),
+        }
+    )
+
+
+def train_project(file: Path, *, num_ranks: int) -> Trained:
     from longtail.correlation.mine import mine_correlations
     from longtail.dataset.build import build_training_set
     from longtail.evaluation.evaluate import evaluate_version
@@ -118,7 +117,7 @@ def train_project(file: Path) -> Trained:
     mine_correlations(config, LAST)
     build_vocabularies(config, LAST)
     build_training_set(config, LAST)
-    version = train(file, LAST)["version"]
+    version = train(file, LAST, num_ranks=num_ranks)["version"]
     return Trained(config, version, evaluate_version(config, version)["metrics"])
 
 
@@ -129,9 +128,15 @@ def trained(
     from longtail.embeddings.export import export_catalogue
     from longtail.embeddings.index import build_index
     from longtail.evaluation.gate import approve
+    from longtail.features.snapshot import build_catalogue
 
-    done = train_project(make_project(tmp_path_factory.mktemp("text"), with_text=True))
+    folder = tmp_path_factory.mktemp("text")
+    done = train_project(make_project(folder, with_text=True), num_ranks=2)
     approve(done.config, LAST)
+    # Items that arrive between training and export: their ids are in no vocabulary.
+    known = pq.read_table(folder / "feature_repo" / "data" / "items.parquet")
+    write_tables(folder, items=pa.concat_tables([known, late_items()], promote_options="default"))
+    build_catalogue(done.config, LAST)
     export_catalogue(done.config, LAST)
     build_index(done.config, LAST)
     return done
@@ -141,9 +146,11 @@ def test_cold_items_are_found_by_their_vector_alone(
     trained: Trained, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A chosen cold item is one of 240: by chance the first ten hold it in 4 of 100 cases."""
-    without = train_project(make_project(tmp_path_factory.mktemp("plain"), with_text=False))
+    without = train_project(
+        make_project(tmp_path_factory.mktemp("plain"), with_text=False), num_ranks=1
+    )
     found, blind = trained.metrics["cold"], without.metrics["cold"]
-    assert found["num_pairs"] == blind["num_pairs"] == 3 * QUERIES
+    assert found["num_pairs"] == blind["num_pairs"] >= 3 * QUERIES
     assert blind["recall@50"] < 0.4
     assert found["recall@50"] > 0.8
     assert found["recall@10"] > 3 * blind["recall@10"]
@@ -158,7 +165,8 @@ def test_dense_features_are_mined_masked_and_scaled(trained: Trained) -> None:
     scales = {feature.name: feature.scale for feature in schema.features if feature.is_dense}
     assert scales["text"] is not None
     assert (scales["text"].length, scales["mood"].length) == (LENGTH, 4)  # type: ignore[union-attr]
-    price = pq.read_table(run.catalogue / "items.parquet")["price"].drop_null().to_numpy()
+    price = pq.read_table(run.catalogue / "items.parquet")["price"][: WARM + COLD]
+    price = price.drop_null().to_numpy()
     assert scales["price"].mean == pytest.approx(price.mean())  # type: ignore[union-attr]
     assert scales["price"].deviation == pytest.approx(price.std())  # type: ignore[union-attr]
     vectors = pa.ipc.open_file(pa.memory_map(str(run.training_set / "item_vectors_3.arrow")))
@@ -183,18 +191,21 @@ def test_the_numpy_encoder_gives_the_exported_vectors(trained: Trained) -> None:
 
 
 def test_an_item_never_seen_is_near_its_twins(trained: Trained) -> None:
+    """Exported, and given to the encoder of serving, with its id and without."""
     from longtail.serving.encoders import load_version_encoder
 
     encoder = load_version_encoder(trained.config, trained.version)
-    exported = np.array(pq.read_table(trained.paths.embeddings)["embedding"].to_pylist())
-    clusters = np.arange(NUM_CLUSTERS).repeat(5)
-    new = [
-        {"item_id": f"new-{n}", "text": text} for n, text in enumerate(texts(9, clusters).tolist())
-    ]
-    vectors = encoder.encode("item", new).vectors
-    assert np.isfinite(vectors).all()
-    nearest = np.argsort(-(vectors @ exported.T), axis=1)[:, :10]
-    assert (nearest % NUM_CLUSTERS == clusters[:, None]).mean() > 0.8
+    table = pq.read_table(trained.paths.embeddings)
+    exported = np.array(table["embedding"].to_pylist())
+    known, late = exported[: WARM + COLD], exported[WARM + COLD :]
+    assert table["item_id"][WARM + COLD].as_py() == "late-00"
+    assert np.isfinite(late).all()
+    nearest = np.argsort(-(late @ known.T), axis=1)[:, :10]
+    assert (nearest % NUM_CLUSTERS == LATE_CLUSTERS[:, None]).mean() > 0.8
+    rows = late_items().select(["item_id", "text"]).to_pylist()
+    without_id = [{"text": row["text"]} for row in rows]
+    for given in (rows, without_id):
+        np.testing.assert_allclose(encoder.encode("item", given).vectors, late, atol=1e-5)
 
 
 def test_queries_have_their_dense_features_online(trained: Trained) -> None:
