@@ -21,7 +21,8 @@ def pairs(count: int) -> tuple[pa.Array, pa.Array]:
 
 def split(config: DatasetConfig, count: int = 20_000) -> np.ndarray:
     queries, items = pairs(count)
-    return split_examples(queries, items, np.zeros(count, np.int64), config, unordered=False)
+    place = pair_position(queries, items, unordered=False)
+    return split_examples(place, np.zeros(count, np.int64), config)
 
 
 def test_shares_of_the_hash_split() -> None:
@@ -64,12 +65,11 @@ def test_the_time_split_tests_on_the_last_days() -> None:
     days = np.array([0, 1, 2, 3, 4, 5])
     config = DatasetConfig(split="time", test_days=2, validation_days=1)
     queries, items = pairs(6)
-    part = split_examples(queries, items, days * DAY_US, config, unordered=False)
+    part = split_examples(pair_position(queries, items, unordered=False), days * DAY_US, config)
     assert part.tolist() == [TRAIN, TRAIN, TRAIN, VALIDATION, TEST, TEST]
 
 
 def test_nothing_left_for_training_is_an_error() -> None:
-    queries, items = pairs(3)
     config = DatasetConfig(split="time")
     with pytest.raises(InputError, match="no interaction is left for training"):
-        split_examples(queries, items, np.zeros(3, np.int64), config, unordered=False)
+        split_examples(np.zeros(3), np.zeros(3, np.int64), config)

@@ -33,12 +33,7 @@ def pair_position(
 
 
 def split_examples(
-    query_ids: pa.Array,
-    item_ids: pa.Array,
-    timestamps: npt.NDArray[np.int64],
-    config: DatasetConfig,
-    *,
-    unordered: bool,
+    place: npt.NDArray[np.float64], timestamps: npt.NDArray[np.int64], config: DatasetConfig
 ) -> npt.NDArray[np.int8]:
     """Assign every interaction to a part.
 
@@ -46,11 +41,9 @@ def split_examples(
     validation. `training_fraction` keeps a nested, hash-chosen share of the training part.
 
     Args:
-        query_ids: `[n]` strings.
-        item_ids: `[n]` strings.
+        place: `[n]` places of the pairs, see `pair_position`.
         timestamps: `[n]` microseconds since 1970-01-01 UTC.
         config: the dataset section.
-        unordered: whether queries and items share ids.
 
     Returns:
         `[n]` of TRAIN, VALIDATION, TEST or UNUSED.
@@ -58,7 +51,6 @@ def split_examples(
     Raises:
         InputError: nothing is left to train on.
     """
-    place = pair_position(query_ids, item_ids, unordered=unordered)
     if config.split == "hash":
         train_share = 1.0 - config.validation_fraction - config.test_fraction
         part = np.where(

@@ -16,6 +16,9 @@ Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
+# Rows that are copied together: the positions of their values are held twice, as 64-bit numbers.
+TAKE_BLOCK = 1 << 18
+
 
 @dataclass(frozen=True)
 class EncodedRows:
@@ -46,12 +49,19 @@ class EncodedRows:
 
     def take(self, rows: npt.NDArray[np.integer]) -> "EncodedRows":
         """The given rows, in the given order."""
-        cells = np.asarray(rows, np.int64)[:, None] * self.num_features
-        cells = (cells + np.arange(self.num_features)).ravel()
-        starts = self.offsets[cells]
-        lengths = self.offsets[cells + 1] - starts
-        values = self.values[ranges(starts, lengths)]
-        return EncodedRows(self.num_features, offsets_of(lengths), values, self.vectors)
+        rows = np.asarray(rows, np.int64)
+        starts = self.offsets[rows * self.num_features]
+        sizes = self.offsets[(rows + 1) * self.num_features] - starts
+        ends = offsets_of(sizes)
+        lengths = np.empty((len(rows), self.num_features), np.int64)
+        values = np.empty(ends[-1], self.values.dtype)
+        for first in range(0, len(rows), TAKE_BLOCK):
+            block = slice(first, first + TAKE_BLOCK)
+            cells = rows[block, None] * self.num_features + np.arange(self.num_features + 1)
+            lengths[block] = np.diff(self.offsets[cells])
+            taken = self.values[ranges(starts[block], sizes[block])]
+            values[ends[first] : ends[first] + len(taken)] = taken
+        return EncodedRows(self.num_features, offsets_of(lengths.ravel()), values, self.vectors)
 
     def without(self, feature: int) -> "EncodedRows":
         """All rows with one feature left empty, as if nobody knew its values.

@@ -5,7 +5,8 @@ Everything above sees Arrow tables with normalised columns: ids are `string`, si
 timestamp's column is called `event_timestamp`. Missing is null.
 """
 
-from datetime import UTC, date, datetime
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -217,7 +218,15 @@ class FeatureRepository:
         history = self.history(side, as_of)
         return latest_rows(history, history.column_names[0])
 
+    def time_to_live(self, side: Side) -> timedelta | None:
+        """How long a row of a side holds where no other follows; None: for good."""
+        return self._view(side).ttl or None
+
     def point_in_time(self, side: Side, keys: pa.Table) -> pa.Table:
+        """All of `point_in_time_chunks` in one table."""
+        return pa.concat_tables(self.point_in_time_chunks(side, keys))
+
+    def point_in_time_chunks(self, side: Side, keys: pa.Table) -> Iterator[pa.Table]:
         """The features of each key as they were at its moment, through Feast's own join.
 
         A row that is valid from exactly that moment on counts.
@@ -226,9 +235,10 @@ class FeatureRepository:
             keys: columns: the side's key (string) and `event_timestamp` (UTC), [num_rows]. Pass
                 distinct rows: the join costs by row.
 
-        Returns:
-            the key, `event_timestamp` and the features, [num_rows], in the order of `keys`;
-            features are null where the key has no row by then.
+        Yields:
+            the key, `event_timestamp` and the features, of the first `POINT_IN_TIME_CHUNK` rows of
+            `keys`, then of the next ones, in the order of `keys`; at least one table, which is
+            empty where `keys` is. Features are null where the key has no row by then.
 
         Raises:
             LongtailError: Feast lost or repeated rows.
@@ -238,12 +248,11 @@ class FeatureRepository:
         key = features[0].name
         service = self.store.get_feature_service(self._service(side))
         columns = [feature_column(feature) for feature in features]
-        chunks = [
-            pa.schema(
+        if not keys.num_rows:
+            yield pa.schema(
                 [(key, pa.string()), (TIMESTAMP, ARROW_TYPES["timestamp"])]
                 + [(column.name, ARROW_TYPES[column.form]) for column in columns[1:]]
             ).empty_table()
-        ]
         for start in range(0, keys.num_rows, POINT_IN_TIME_CHUNK):
             chunk = keys.select([key, TIMESTAMP]).slice(start, POINT_IN_TIME_CHUNK)
             numbered = chunk.append_column(ROW, pa.array(np.arange(chunk.num_rows)))
@@ -259,9 +268,9 @@ class FeatureRepository:
                     "store (`offline_store: {type: duckdb}` in feature_store.yaml)"
                 )
             values = joined.select([feature.name for feature in features[1:]]).take(pa.array(order))
+            del joined
             values = values.add_column(0, TIMESTAMP, chunk[TIMESTAMP])
-            chunks.append(normalised(values.add_column(0, key, chunk[key]), columns))
-        return pa.concat_tables(chunks)
+            yield normalised(values.add_column(0, key, chunk[key]), columns)
 
     def _service(self, side: Side) -> str:
         features = self.config.features

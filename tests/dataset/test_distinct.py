@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longtail.dataset.build import distinct_rows
+from longtail.dataset.distinct import distinct_rows
 from longtail.features.encoding import EncodedRows, offsets_of
 
 

@@ -1,0 +1,64 @@
+"""Equal rows of one entity stand once in the training set."""
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.features.encoding import EncodedRows
+
+Int64Array = npt.NDArray[np.int64]
+UInt64Array = npt.NDArray[np.uint64]
+
+# Rows that are hashed together: their values, as 64-bit numbers, are held several times.
+BLOCK = 1 << 18
+
+
+def distinct_rows(
+    rows: EncodedRows, entities: npt.NDArray[np.integer]
+) -> tuple[Int64Array, Int64Array]:
+    """Find equal rows of equal entities.
+
+    Args:
+        rows: `[n]` encoded rows; the order of values inside a feature does not count.
+        entities: `[n]` whose row each is.
+
+    Returns:
+        `[m]` positions of the rows to keep, in order, and `[n]` position of each row's equal
+        among the kept ones.
+    """
+    content = _content_hash(rows)
+    order = np.lexsort([content, entities])  # stable: of equals, the first row comes first
+    new = np.ones(len(order), np.bool_)
+    new[1:] = np.diff(entities[order]) != 0
+    new[1:] |= np.diff(content[order]) != 0
+    first = order[new]
+    by_row = np.argsort(first)
+    rank = np.empty(len(first), np.int64)
+    rank[by_row] = np.arange(len(first))
+    place = np.empty(len(order), np.int64)
+    place[order] = rank[np.cumsum(new) - 1]
+    return first[by_row], place
+
+
+def _content_hash(rows: EncodedRows) -> UInt64Array:
+    """64 bits a row, equal where each feature has the same values: `[n]`."""
+    content = np.empty(rows.num_rows, np.uint64)
+    for start in range(0, rows.num_rows, BLOCK):
+        stop = min(start + BLOCK, rows.num_rows)
+        offsets = rows.offsets[start * rows.num_features : stop * rows.num_features + 1]
+        values = rows.values[offsets[0] : offsets[-1]]
+        feature = np.tile(np.arange(rows.num_features, dtype=np.uint64), stop - start)
+        cells: UInt64Array = np.repeat(feature << np.uint64(32), np.diff(offsets))
+        cells |= values.astype(np.uint64)
+        running = np.zeros(len(values) + 1, np.uint64)
+        np.cumsum(_mix64(cells), out=running[1:])
+        of_row = running[offsets[:: rows.num_features] - offsets[0]]
+        content[start:stop] = np.diff(of_row)  # wraps around, as it should
+    return content
+
+
+def _mix64(values: UInt64Array) -> UInt64Array:
+    """SplitMix64's finalizer: a bijection of 64-bit numbers that spreads every bit."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
