@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import ibis
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset
 from feast import FeatureStore, FileSource
 from feast.data_source import DataSource
@@ -150,7 +151,20 @@ def normalised(rows: pa.Table, columns: Sequence[Column]) -> pa.Table:
         # and passes them on in words.
         precise = rows[TIMESTAMP].cast(pa.timestamp("ns", "UTC"))
         rows = rows.set_column(rows.column_names.index(TIMESTAMP), TIMESTAMP, precise)
+    if rows[TIMESTAMP].type == pa.timestamp("ns", rows[TIMESTAMP].type.tz):
+        nearest = _to_the_nearest_microsecond(rows[TIMESTAMP])
+        rows = rows.set_column(rows.column_names.index(TIMESTAMP), TIMESTAMP, nearest)
     return pa.table({name: _cast(rows[name], name, types[name]) for name in rows.column_names})
+
+
+def _to_the_nearest_microsecond(moments: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Nanoseconds as DuckDB casts them in Feast's join: halves go away from zero.
+
+    Cut instead, an interaction would come before the features that were written with it.
+    """
+    nanoseconds = moments.cast(pa.int64())
+    half = pc.if_else(pc.less(nanoseconds, 0), -500, 500)
+    return pc.divide(pc.add(nanoseconds, half), 1000).cast(pa.timestamp("us", "UTC"))
 
 
 _ROUNDED = (ARROW_TYPES["decimal"], ARROW_TYPES["vector"])
@@ -158,7 +172,7 @@ _ROUNDED = (ARROW_TYPES["decimal"], ARROW_TYPES["vector"])
 
 def _cast(values: pa.ChunkedArray, name: str, to: pa.DataType) -> pa.ChunkedArray:
     try:
-        # Not safe: nanoseconds are cut to microseconds, large integers become the nearest float.
+        # Not safe: finer timestamps lose digits, large integers become the nearest float.
         return values.cast(to, safe=name != TIMESTAMP and to not in _ROUNDED)
     except pa.ArrowInvalid as error:
         raise InputError(
