@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -72,11 +73,37 @@ def known_pairs(rows: pa.Table, as_of: date, source: str) -> pa.Table:
         weight = pc.fill_null(known[WEIGHT], 1.0)
     else:
         weight = pa.array(np.ones(known.num_rows, dtype=np.float32))
-    columns = ["query_id", "item_id", "event_timestamp"]
-    known = known.select(columns).append_column(WEIGHT, weight)
-    order = [(name, "ascending") for name in columns]
-    known = known.sort_by([*order, (WEIGHT, "descending")])
-    return known.filter(first_of_group(known, ["query_id", "item_id"]))
+    (query_ids, query), (item_ids, item) = ranked(known["query_id"]), ranked(known["item_id"])
+    moments = known["event_timestamp"].cast(pa.int64()).to_numpy()
+    pair = query * len(item_ids) + item
+    order = np.lexsort([-weight.to_numpy(), moments, pair])
+    first = np.append(True, np.diff(pair[order]) != 0)
+    order = order[first]
+    return pa.table(
+        {
+            "query_id": query_ids.take(pa.array(query[order])),
+            "item_id": item_ids.take(pa.array(item[order])),
+            "event_timestamp": pa.array(moments[order]).cast(pa.timestamp("us", "UTC")),
+            WEIGHT: pa.array(weight.to_numpy()[order]),
+        }
+    )
+
+
+def ranked(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """The distinct values of a column, sorted, and the place of each row's among them.
+
+    Numbers sort ten times faster than texts do.
+
+    Args:
+        column: `[num_rows]` without nulls, at least one row.
+    """
+    encoded = pc.dictionary_encode(column).unify_dictionaries()
+    values = encoded.chunk(0).dictionary
+    order = pc.sort_indices(values).to_numpy()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
+    return values.take(pa.array(order)), rank[codes]
 
 
 def known_history(rows: pa.Table, as_of: date, source: str) -> pa.Table:
