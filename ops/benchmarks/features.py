@@ -1,0 +1,116 @@
+"""What a training set costs: against Feast's data frame in pandas, and from 1 to 10 million rows.
+
+    longtail bench features --json
+    longtail bench features --rows 1000000 --large-rows 2000000    # smaller
+
+Tables with 20 features, see features_parts/project.py; ten times the interactions have ten times
+the queries and items. Both contenders start from the Parquet tables and end with the examples of
+one epoch, shuffled, in batches of encoded features. Ours is all of `longtail dataset`: it also
+checks every row, keeps each pair once, splits, and writes. Theirs is Feast's
+`get_historical_features(...).to_df()` of all interactions, `factorize` of each column, and a
+permutation. Each run is a process of its own, so that its peak memory is its own. Ratios:
+
+    vs_feast_pandas         seconds of theirs by ours, at --rows; above 1 we are faster
+    vs_feast_pandas_catalogue_ready     the same without our stage `catalogue`, which reads,
+                            checks and sorts; what is left retrieves, encodes and shuffles
+    rate_10m_vs_1m          interactions a second at --large-rows by those at --rows
+    peak_gib                most memory of any run of ours
+    feast_pandas_peak_gib   most memory of theirs, at --rows
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from features_parts.project import feature_names, write_project
+from report import Report, median_ratio, run_benchmark
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The sizes; the defaults are those of the bounds."""
+    parser.add_argument("--rows", type=int, default=1_000_000, help="interactions of both")
+    parser.add_argument("--large-rows", type=int, default=10_000_000, help="interactions of ours")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each at --rows")
+
+
+def measure(options: argparse.Namespace) -> Report:
+    """Measure both at one size, in turns, then ours at the large one."""
+    ours: list[dict[str, Any]] = []
+    theirs: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        small, large = Path(temporary) / "small", Path(temporary) / "large"
+        _say(f"tables of {options.rows} interactions")
+        write_project(small, options.rows)
+        for turn in range(options.rounds):
+            _say(f"round {turn + 1} of {options.rounds}")
+            ours.append(_run("ours", small))
+            theirs.append(_run("feast_pandas", small))
+        shutil.rmtree(small)
+        _say(f"tables of {options.large_rows} interactions")
+        write_project(large, options.large_rows)
+        at_large = _run("ours", large)
+    seconds, reference = _seconds(ours), _seconds(theirs)
+    later = [run["seconds"] - run["stages"]["catalogue"] for run in ours]
+    rate = statistics.median(run["num_rows"] / run["seconds"] for run in ours)
+    return Report(
+        "features",
+        ratios={
+            "vs_feast_pandas": median_ratio(reference, seconds),
+            "vs_feast_pandas_catalogue_ready": median_ratio(reference, later),
+            "rate_10m_vs_1m": at_large["num_rows"] / at_large["seconds"] / rate,
+            "peak_gib": max(run["peak_gib"] for run in [*ours, at_large]),
+            "feast_pandas_peak_gib": max(run["peak_gib"] for run in theirs),
+        },
+        settings={
+            "rows": options.rows,
+            "large_rows": options.large_rows,
+            "rounds": options.rounds,
+            "features": len(feature_names("query") + feature_names("item")),
+        },
+        measured={
+            "ours_seconds": seconds,
+            "feast_pandas_seconds": reference,
+            "ours_large_seconds": at_large["seconds"],
+            "ours_stages": ours[-1]["stages"],
+            "feast_pandas_stages": theirs[-1]["stages"],
+            "ours_large_stages": at_large["stages"],
+            "ours_cpu_seconds": ours[-1]["cpu_seconds"],
+            "feast_pandas_cpu_seconds": theirs[-1]["cpu_seconds"],
+            "ours_large_cpu_seconds": at_large["cpu_seconds"],
+            "ours_peak_gib": max(run["peak_gib"] for run in ours),
+            "ours_large_peak_gib": at_large["peak_gib"],
+        },
+    )
+
+
+def _run(contender: str, project: Path) -> dict[str, Any]:
+    shutil.rmtree(project / "home", ignore_errors=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "features_parts.contenders", contender, str(project)],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    document: dict[str, Any] = json.loads(done.stdout)
+    _say(f"{contender}: {document['num_rows']} rows in {document['seconds']:.1f} s")
+    return document
+
+
+def _seconds(runs: list[dict[str, Any]]) -> list[float]:
+    return [run["seconds"] for run in runs]
+
+
+def _say(message: str) -> None:
+    """Progress, where it does not mix with the document."""
+    print(f"features: {message}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    run_benchmark(measure, add_options, about=(__doc__ or "").split("\n")[0])

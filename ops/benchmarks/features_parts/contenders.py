@@ -1,0 +1,135 @@
+"""One contender in one process: `python -m features_parts.contenders ours|feast_pandas FOLDER`.
+
+Both start from the Parquet tables of a project and end with the examples of one epoch, shuffled, in
+batches of encoded features. Imports, `feast apply` and a first retrieval of one row, for which
+ibis loads its parts, are not counted for either.
+"""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from features_parts.project import AS_OF, FIRST_DAY, SIDES, feature_names, project_config, view_name
+
+from longtail.artifacts import RunPaths
+from longtail.dataset.build import build_training_set
+from longtail.dataset.sampler import ExampleSampler
+from longtail.dataset.training_set import load_training_set
+from longtail.features.snapshot import build_catalogue
+from longtail.features.store import FeatureRepository
+from longtail.features.vocabulary import build_vocabularies
+
+BATCH_SIZE = 4096
+
+
+def warmed_up(folder: Path) -> FeatureRepository:
+    """The project's repository, applied, and asked for one row."""
+    repository = FeatureRepository(project_config(folder))
+    repository.apply()
+    moment = pa.array([FIRST_DAY], pa.timestamp("us", "UTC"))
+    repository.point_in_time("item", pa.table({"item_id": ["nobody"], "event_timestamp": moment}))
+    return repository
+
+
+class Clock:
+    """Seconds by stage: of the clock, and of all cores."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.cpu_seconds: dict[str, float] = {}
+        self._last = time.perf_counter(), time.process_time()
+
+    def lap(self, stage: str) -> None:
+        """End a stage."""
+        now = time.perf_counter(), time.process_time()
+        self.seconds[stage] = now[0] - self._last[0]
+        self.cpu_seconds[stage] = now[1] - self._last[1]
+        self._last = now
+
+
+def ours(folder: Path) -> tuple[int, Clock]:
+    """The stages of `longtail dataset`, then one epoch's batches."""
+    config = warmed_up(folder).config
+    clock = Clock()
+    build_catalogue(config, AS_OF)
+    clock.lap("catalogue")
+    build_vocabularies(config, AS_OF)
+    clock.lap("vocabularies")
+    stamp = build_training_set(config, AS_OF)
+    clock.lap("training_set")
+    training_set = load_training_set(RunPaths(config, AS_OF).training_set)
+    train = training_set.train
+    sampler = ExampleSampler(len(train), BATCH_SIZE, world_size=1, rank=0, seed=0)
+    order = sampler.epoch_order(0)
+    for step in range(sampler.steps_per_epoch):
+        positions, _ = sampler.batch(order, step)
+        training_set.query_rows.columns(train.query_row[positions])
+        training_set.item_rows.columns(train.item_row[positions])
+    clock.lap("shuffled_epoch")
+    return stamp["num_train"] + stamp["num_validation"] + stamp["num_test"], clock
+
+
+def feast_pandas(folder: Path) -> tuple[int, Clock]:
+    """Feast's data frame of all interactions, each column made codes by pandas, rows permuted."""
+    import pandas as pd
+
+    from longtail.features.sources import duckdb_session
+
+    repository = warmed_up(folder)
+    clock = Clock()
+    rows = pd.read_parquet(repository.config.feature_repo / "data" / "interactions.parquet")
+    references = [f"{view_name(s)}:{name}" for s in SIDES for name in feature_names(s)]
+    with duckdb_session():
+        frame = repository.store.get_historical_features(
+            entity_df=rows, features=references
+        ).to_df()
+    assert len(frame) == len(rows)
+    clock.lap("retrieved")
+    codes: dict[str, Any] = {}
+    for name in [f"{side}_id" for side in SIDES] + [n for s in SIDES for n in feature_names(s)]:
+        column = frame.pop(name)
+        if name.endswith(("topics", "words")):
+            flat = column.explode()
+            values = pd.factorize(flat)[0].astype(np.int32)
+            lengths = np.bincount(flat.index[values >= 0], minlength=len(column))
+            codes[name] = (values[values >= 0], np.concatenate([[0], np.cumsum(lengths)]))
+        else:
+            codes[name] = pd.factorize(column)[0].astype(np.int32)
+    clock.lap("encoded")
+    order = np.random.default_rng(0).permutation(len(rows))
+    for start in range(0, len(order), BATCH_SIZE):
+        positions = order[start : start + BATCH_SIZE]
+        for encoded in codes.values():
+            if isinstance(encoded, tuple):
+                values, offsets = encoded
+                starts = offsets[positions]
+                lengths = offsets[positions + 1] - starts
+                within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+                values[np.repeat(starts, lengths) + within]
+            else:
+                encoded[positions]
+    clock.lap("shuffled_epoch")
+    return len(rows), clock
+
+
+def main() -> None:
+    contender, folder = sys.argv[1], Path(sys.argv[2])
+    num_rows, clock = {"ours": ours, "feast_pandas": feast_pandas}[contender](folder)
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    document = {
+        "num_rows": num_rows,
+        "seconds": sum(clock.seconds.values()),
+        "peak_gib": sum(usage.ru_maxrss for usage in used) / 2**20,
+        "stages": clock.seconds,
+        "cpu_seconds": clock.cpu_seconds,
+    }
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+if __name__ == "__main__":
+    main()
