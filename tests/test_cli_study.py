@@ -39,7 +39,7 @@ def study(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "message"),
     [
         (("--variants", "baseline,cfm"), "no such variant: cfm; there are baseline, correlated"),
-        (("--preset", "papr"), "no such preset: papr; there are paper, default, quick"),
+        (("--preset", "papr"), "no such preset: papr; there are paper, default, masks, quick"),
         (("--fractions", "1,half"), "no list of numbers"),
         (("--fractions", "2"), "2 is no fraction of the data"),
     ],

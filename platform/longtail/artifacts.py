@@ -4,6 +4,7 @@
                         quarantine/       rows that were refused, each with its reason
                         vocabularies/     one Arrow file a table, schema.json
                         correlations/     matrix and masking plan
+                        correlations_<measure>/  of another measure, to compare
                         training_set/     encoded rows and examples
                         model.json        the version trained for this day
                         approved.json     written by the gate, read by export and publication
@@ -38,6 +39,7 @@ class RunPaths:
 
     def __init__(self, config: Config, as_of: date) -> None:
         self.folder = config.home / "runs" / as_of.isoformat()
+        self._measure = config.correlation.measure
         self.catalogue = self.folder / "catalogue"
         self.quarantine = self.folder / "quarantine"
         self.vocabularies = self.folder / "vocabularies"
@@ -45,6 +47,11 @@ class RunPaths:
         self.training_set = self.folder / "training_set"
         self.model = self.folder / "model.json"
         self.approved = self.folder / "approved.json"
+
+    def correlations_by(self, measure: str) -> Path:
+        """The correlations by a measure: those that training follows, or others beside them."""
+        configured = measure == self._measure
+        return self.correlations if configured else self.folder / f"correlations_{measure}"
 
 
 class VersionPaths:

@@ -69,11 +69,18 @@ def test_is_done_once_for_the_same_catalogue(config: Config) -> None:
     assert (folder / "correlations.json").stat().st_mtime_ns != written
 
 
-def test_another_measure_is_shown_but_training_keeps_the_configured_one(config: Config) -> None:
+def test_another_measure_stands_beside_the_one_that_training_follows(config: Config) -> None:
     shown = mine_correlations(config, DAY, measure="normalized")
     assert shown["measure"] == "normalized"
     assert shown["matrix"][0][1] == pytest.approx(1.0)
-    assert not RunPaths(config, DAY).correlations.exists()
+    paths = RunPaths(config, DAY)
+    assert not paths.correlations.exists()
+    beside = paths.correlations_by("normalized") / "correlations.json"
+    written = beside.stat().st_mtime_ns
+    assert mine_correlations(config, DAY, measure="normalized") == shown
+    assert beside.stat().st_mtime_ns == written
+    assert mine_correlations(config, DAY)["measure"] == config.correlation.measure
+    assert beside.stat().st_mtime_ns == written
 
 
 def test_says_what_to_run_first(config: Config) -> None:

@@ -37,11 +37,11 @@ PresetOption = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        metavar="paper|default|quick",
+        metavar="paper|default|masks|quick",
         help="A study with a name; the options below change it. paper: every variant of the "
         "paper, tuned, whole and at 10% of the data, without logQ and mixed negatives (hours; it "
-        "can be stopped and goes on). default: the configuration against logQ alone. quick: a few "
-        "minutes.",
+        "can be stopped and goes on). default: the configuration against logQ alone. masks: none, "
+        "random ones, and correlated ones by each measure. quick: a few minutes.",
         show_default=False,
     ),
 ]
@@ -132,7 +132,8 @@ def study(
         plan.check()
         day = make_catalogue(project, as_of)
         make_training_set(project, day)
-        make_correlations(project, day)
+        for measure in sorted({project.correlation.measure, *plan.measures(project)}):
+            make_correlations(project, day, measure)
 
         from longtail.cli import study_tables
         from longtail.cli.study_progress import StudyProgress

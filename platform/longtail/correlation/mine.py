@@ -41,8 +41,8 @@ def mine_correlations(
     Args:
         config: reads the section `correlation`.
         as_of: the day whose catalogue is measured.
-        measure: another measure than the configured one, to look at: its figures are returned,
-            and nothing is written, since training follows the configuration.
+        measure: another measure than the configured one, to compare. Its figures stand in a
+            folder of their own: training follows the configuration.
 
     Returns:
         {"measure", "features": [name, ...], "matrix": [[float]], "plan": {seed: [masked, ...]},
@@ -56,19 +56,18 @@ def mine_correlations(
     paths = RunPaths(config, as_of)
     catalogue = required_stamp(paths.catalogue, made_by="run")
     chosen = measure or config.correlation.measure
-    if chosen != config.correlation.measure:
-        return _mine(config, as_of, chosen)
+    place = paths.correlations_by(chosen)
     stage = fingerprint(
         catalogue["fingerprint"],
-        config.correlation.model_dump(mode="json"),
+        {**config.correlation.model_dump(mode="json"), "measure": chosen},
         source_hash("correlation"),
     )
-    if is_current(paths.correlations, stage):
+    if is_current(place, stage):
         log.info("feature correlations of %s are up to date", as_of)
-        document: dict[str, Any] = read_json(paths.correlations / CORRELATIONS)
+        document: dict[str, Any] = read_json(place / CORRELATIONS)
         return document
     document = _mine(config, as_of, chosen)
-    with replaced_folder(paths.correlations) as folder:
+    with replaced_folder(place) as folder:
         _draw(document, folder / HEAT_MAP, as_of)
         write_json(folder / CORRELATIONS, document)
         write_json(folder / STAMP, {"fingerprint": stage, "as_of": as_of.isoformat()})

@@ -75,16 +75,34 @@ def test_data_made_again_with_the_same_content_are_the_same(tmp_path: Path) -> N
     run = RunPaths(config, AS_OF)
     first = StudyData.of_day(config, AS_OF)
     write_json(run.training_set / "stamp.json", {"fingerprint": "made by other code"})
-    assert StudyData.of_day(config, AS_OF).fingerprint == first.fingerprint
+    assert StudyData.of_day(config, AS_OF).fingerprints == first.fingerprints
     content = (run.training_set / "train.arrow").read_bytes()
     (run.training_set / "train.arrow").write_bytes(content + b"\0")
-    assert StudyData.of_day(config, AS_OF).fingerprint != first.fingerprint
+    assert StudyData.of_day(config, AS_OF).fingerprints != first.fingerprints
     (run.training_set / "train.arrow").write_bytes(content)
     write_json(run.correlations / "correlations.json", {"plan": {"section": ["section"]}})
-    assert StudyData.of_day(config, AS_OF).fingerprint != first.fingerprint
+    assert StudyData.of_day(config, AS_OF).fingerprints != first.fingerprints
     (run.correlations / "stamp.json").unlink()
     with pytest.raises(LongtailError, match="run `longtail mine` first"):
         StudyData.of_day(config, AS_OF)
+
+
+def test_each_measure_has_its_plan(tmp_path: Path) -> None:
+    config = make_project(tmp_path)
+    alone = StudyData.of_day(config, AS_OF)
+    assert list(alone.plans) == ["normalized"]
+    with pytest.raises(LongtailError, match="run `longtail mine` first"):
+        StudyData.of_day(config, AS_OF, ["adjusted"])
+    folder = RunPaths(config, AS_OF).correlations_by("adjusted")
+    folder.mkdir()
+    write_json(folder / "correlations.json", {"plan": {"section": ["section"]}})
+    write_json(folder / "stamp.json", {"fingerprint": "adjusted"})
+    both = StudyData.of_day(config, AS_OF, ["adjusted"])
+    assert both.plans["adjusted"] == {"section": ["section"]}
+    assert both.plans["normalized"] == alone.plans["normalized"]
+    # What was measured with the configured measure stays valid beside another one.
+    assert both.fingerprints["normalized"] == alone.fingerprints["normalized"]
+    assert both.fingerprints["adjusted"] != both.fingerprints["normalized"]
 
 
 def test_figures_are_kept_with_what_they_are_figures_of(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def cell(config: Config, **changes: object) -> Cell:
 def recall_by_loops(training_set: TrainingSet, data: StudyData, trained: Cell, k: int) -> float:
     """Recall@k of the test part, one query after the other."""
     s = training_set.fraction(trained.fraction) if trained.fraction < 1 else training_set
-    plan = dict(data.plan)
+    plan = data.plans[trained.config.correlation.measure]
     encoder = train_in_process(
         s, trained.config, num_rows=data.num_rows, plan=plan, num_epochs=trained.num_epochs
     )

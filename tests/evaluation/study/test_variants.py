@@ -40,6 +40,21 @@ def test_the_other_variants() -> None:
     assert logq.loss.temperature == 0.2
 
 
+@pytest.mark.parametrize("measure", ["mutual_information", "normalized", "adjusted"])
+def test_masks_by_measure(measure: str) -> None:
+    changed = VARIANTS[f"correlated_masking_{measure}"](CONFIG)
+    assert changed.correlation.measure == measure
+    assert changed.self_supervision.augmentation == "correlated_masking"
+    correlation = CONFIG.correlation
+    assert changed.model_copy(update={"correlation": correlation}) == VARIANTS[
+        "correlated_masking"
+    ](CONFIG)
+    assert Plan("", (f"correlated_masking_{measure}", "baseline")).measures(CONFIG) == {
+        measure,
+        CONFIG.correlation.measure,
+    }
+
+
 def test_names_are_checked() -> None:
     check_variants(VARIANTS)
     with pytest.raises(InputError, match=r"no such variant: cfm, rfm; there are baseline, corr"):

@@ -1,6 +1,6 @@
 """Cells: one model each, its identity, and the file that keeps its figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -37,31 +37,42 @@ class StudyData:
     Attributes:
         training_set: its folder.
         num_rows: rows of each embedding table.
-        plan: the masking plan, by seed feature.
-        fingerprint: of the content of all three. A training set that was made again, and came out
-            the same, is the same.
+        plans: by measure of correlation the masking plan, by seed feature.
+        fingerprints: by measure, of the content of all three. A training set that was made again,
+            and came out the same, is the same.
     """
 
     training_set: Path
     num_rows: dict[str, int]
-    plan: dict[str, Sequence[str]]
-    fingerprint: str
+    plans: Mapping[str, dict[str, Sequence[str]]]
+    fingerprints: Mapping[str, str]
 
     @classmethod
-    def of_day(cls, config: Config, as_of: date) -> Self:
+    def of_day(cls, config: Config, as_of: date, measures: Iterable[str] = ()) -> Self:
         """What the stages of a day have made.
 
+        Args:
+            config: the project; its own measure is always there.
+            as_of: the day.
+            measures: others that were mined, too.
+
         Raises:
-            LongtailError: one of them has not finished.
+            LongtailError: a stage has not finished.
         """
         run = RunPaths(config, as_of)
         required_stamp(run.training_set, made_by="dataset")
         num_rows = required_stamp(run.vocabularies, made_by="dataset")["num_rows"]
-        required_stamp(run.correlations, made_by="mine")
-        plan = read_json(run.correlations / "correlations.json")["plan"]
         files = sorted(file for file in run.training_set.iterdir() if file.name != STAMP)
         hashes = {file.name: file_hash(file) for file in files}
-        return cls(run.training_set, num_rows, plan, fingerprint(hashes, num_rows, plan))
+        plans = {}
+        for measure in sorted({config.correlation.measure, *measures}):
+            folder = run.correlations_by(measure)
+            required_stamp(folder, made_by="mine")
+            plans[measure] = read_json(folder / "correlations.json")["plan"]
+        fingerprints = {
+            measure: fingerprint(hashes, num_rows, plan) for measure, plan in plans.items()
+        }
+        return cls(run.training_set, num_rows, plans, fingerprints)
 
 
 @dataclass(frozen=True)

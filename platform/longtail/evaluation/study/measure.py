@@ -62,7 +62,7 @@ def train_and_measure(data: StudyData, cell: Cell) -> Document:
             training_set,
             cell.config,
             num_rows=data.num_rows,
-            plan=data.plan,
+            plan=data.plans[cell.config.correlation.measure],
             num_epochs=cell.num_epochs,
             after_epoch=after_epoch,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from longtail.config import Config
 from longtail.errors import InputError
-from longtail.evaluation.study.variants import BASELINE, check_variants
+from longtail.evaluation.study.variants import BASELINE, VARIANTS, check_variants
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,10 @@ class Plan:
             values = getattr(self, name)
             if len(set(values)) != len(values) or not values:
                 raise InputError(f"{name}: each once, and at least one")
+
+    def measures(self, config: Config) -> set[str]:
+        """The measures of correlation that its variants mask by."""
+        return {VARIANTS[variant](config).correlation.measure for variant in self.variants}
 
     def epochs(self, config: Config, fraction: float) -> int:
         """Epochs of a cell at a fraction, at most where trials choose the number."""

@@ -37,6 +37,14 @@ PRESETS = {
         num_epochs=5,
         reference="logq_only_own_start",
     ),
+    "masks": Plan(
+        "The configuration without self-supervision, with random masks, and with masks by measure",
+        variants=(
+            *(BASELINE, "random_masking", "correlated_masking_mutual_information"),
+            *("correlated_masking_normalized", "correlated_masking_adjusted"),
+        ),
+        num_epochs=5,
+    ),
     "quick": Plan(
         "The paper's comparison in a few minutes, untuned",
         variants=(BASELINE, "correlated_masking"),

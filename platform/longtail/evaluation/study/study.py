@@ -21,7 +21,7 @@ from longtail.evaluation.study.report import write_html, write_markdown
 from longtail.evaluation.study.runner import Event, Line, Runner
 from longtail.evaluation.study.summary import summarize
 from longtail.evaluation.study.tuning import Choice, Search, Steps
-from longtail.evaluation.study.variants import BASELINE, with_settings
+from longtail.evaluation.study.variants import BASELINE, VARIANTS, with_settings
 from longtail.evaluation.study.workers import Pool
 
 log = logging.getLogger("longtail.evaluation")
@@ -59,7 +59,7 @@ class Study:
         self.plan = plan
         self.folder = folder
         self.base = with_settings(config, plan.settings)
-        self.data = StudyData.of_day(config, as_of)
+        self.data = StudyData.of_day(config, as_of, plan.measures(self.base))
         self._as_of = as_of
         self.on_event = on_event
         self._command = command or shlex.join(["longtail", *sys.argv[1:]])
@@ -154,7 +154,8 @@ class Study:
         part: Part,
         settings: dict[str, Any],
     ) -> Cell:
-        data = self.data.fingerprint
+        measure = VARIANTS[variant](self.base).correlation.measure
+        data = self.data.fingerprints[measure]
         return Cell(variant, fraction, seed, num_epochs, part, settings, self.base, data)
 
     def _see(self, event: Event) -> None:
@@ -196,7 +197,7 @@ class Study:
             "command": self._command,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "as_of": self._as_of.isoformat(),
-            "data": self.data.fingerprint,
+            "data": self.data.fingerprints[self.base.correlation.measure],
             "plan": asdict(self.plan),
             "num_cells": self.num_cells,
             "config": settings,

@@ -1,11 +1,12 @@
 """What is compared: a variant is a change to the configuration, with a name."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from longtail.config import Config
+from longtail.correlation.measures import Measure
 from longtail.errors import InputError
 
 Variant = Callable[[Config], Config]
@@ -62,6 +63,13 @@ VARIANTS: dict[str, Variant] = {
     "correlated_masking_no_dropout": _fixed(
         self_supervision__augmentation="correlated_masking", self_supervision__value_dropout=0.0
     ),
+    # Which features correlate, said by one measure or another.
+    **{
+        f"correlated_masking_{measure}": _fixed(
+            self_supervision__augmentation="correlated_masking", correlation__measure=measure
+        )
+        for measure in get_args(Measure)
+    },
     "dropout_only": _fixed(self_supervision__augmentation="dropout_only"),
     # The common correction alone: exact, whole, and nothing else.
     "logq_only": _fixed(**_LOGQ_ALONE, model__start_alike=False),
