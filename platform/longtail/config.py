@@ -454,6 +454,14 @@ class PublicationConfig(Section):
     """The write of a version into its Feast slot."""
 
     batch_rows: PositiveInt = Field(5_000, description="rows a write and a read-back batch")
+    num_threads: PositiveInt = Field(
+        2, description="batches on their way at once; an embedded SQLite file takes one at a time"
+    )
+    max_lost_share: Fraction = Field(
+        0.5,
+        description="share of the served version's items that a new version may lack; of more it "
+        "is not published",
+    )
     keep_versions: Annotated[int, Field(ge=2)] = Field(
         5, description="versions kept on disk; the served and the previous one always stay"
     )
@@ -473,6 +481,11 @@ class Config(Section):
     """The whole configuration of one project."""
 
     feature_repo: Path = Field(description="folder with feature_store.yaml")
+    feature_store: Path | None = Field(
+        None,
+        description="Feast's settings, where they are not feature_store.yaml in `feature_repo`; "
+        "FEAST_FS_YAML_FILE_PATH wins",
+    )
     home: Path = Field(Path(".longtail"), description="where runs are kept; LONGTAIL_HOME wins")
     features: FeaturesConfig = FeaturesConfig()
     checks: ChecksConfig = ChecksConfig()
@@ -552,6 +565,8 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     return config.model_copy(
         update={
             "feature_repo": (file.parent / config.feature_repo).resolve(),
+            "feature_store": config.feature_store
+            and (file.parent / config.feature_store).resolve(),
             "home": (
                 Path(home).absolute() if os.environ.get("LONGTAIL_HOME") else file.parent / home
             ).resolve(),

@@ -1,5 +1,6 @@
 """What is refused before any slot is touched."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from longtail.embeddings.validation import embedding_batches, validate_embeddings
+from longtail.embeddings.sorted_keys import Keys, absent
+from longtail.embeddings.validation import (
+    Content,
+    check_lost,
+    embedding_batches,
+    validate_embeddings,
+)
 from longtail.errors import LongtailError
 from tests.publications import write_embeddings
 
@@ -21,15 +30,26 @@ def manifest(**changes: Any) -> dict[str, Any]:
     return {"version": VERSION, "embedding_dim": 4, "num_items": 7} | changes
 
 
-def check(file: Path, **changes: Any) -> int:
-    catalogue = pa.chunked_array([ITEMS])
+def keys(file: Path, items: list[str]) -> Keys:
+    """A catalogue file beside the embeddings."""
+    catalogue = file.with_name("items.parquet")
+    pq.write_table(pa.table({"key": items}), catalogue)
+    return Keys(catalogue, "key")
+
+
+def check(file: Path, **changes: Any) -> Content:
+    catalogue = keys(file, ITEMS)
     return validate_embeddings(file, manifest(**changes), batch_rows=3, catalogue=catalogue)
 
 
 def test_a_right_file_is_right_in_batches_of_any_size(tmp_path: Path) -> None:
     file = tmp_path / "item_embeddings.parquet"
     write_embeddings(file, ITEMS, VECTORS, VERSION)
-    assert check(file) == 7
+    rows = [
+        len(item).to_bytes(4, "little") + item.encode() + vector.tobytes()
+        for item, vector in zip(ITEMS, VECTORS, strict=True)
+    ]
+    assert check(file) == Content(7, hashlib.sha256(b"".join(rows)).hexdigest())
     batches = list(embedding_batches(file, 3))
     assert [len(items) for items, _ in batches] == [3, 3, 1]
     np.testing.assert_array_equal(np.concatenate([vectors for _, vectors in batches]), VECTORS)
@@ -74,8 +94,40 @@ def test_an_item_that_the_catalogue_does_not_have(tmp_path: Path) -> None:
     file = tmp_path / "item_embeddings.parquet"
     write_embeddings(file, ITEMS, VECTORS, VERSION)
     with pytest.raises(LongtailError, match="1 items are not in the catalogue, such as 'item-6'"):
-        validate_embeddings(file, manifest(), batch_rows=3, catalogue=pa.chunked_array([ITEMS[:6]]))
-    assert validate_embeddings(file, manifest(), batch_rows=3, catalogue=None) == 7
+        validate_embeddings(file, manifest(), batch_rows=3, catalogue=keys(file, ITEMS[:6]))
+    assert validate_embeddings(file, manifest(), batch_rows=3, catalogue=None).num_rows == 7
+
+
+def test_a_version_that_lost_too_many_items(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.parquet", tmp_path / "new.parquet"
+    write_embeddings(old, ITEMS, VECTORS, VERSION)
+    write_embeddings(new, [*ITEMS[1:5], "item-9"], VECTORS[:5], "20240111-00000000")
+    check_lost(new, old, version=VERSION, limit=3 / 7, batch_rows=2)
+    with pytest.raises(
+        LongtailError,
+        match=rf"lacks 3 of the 7 items that version {VERSION} serves, such as 'item-0'.*"
+        r"publication\.max_lost_share",
+    ):
+        check_lost(new, old, version=VERSION, limit=0.4, batch_rows=2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    keys=st.sets(st.text(max_size=3)),
+    others=st.sets(st.text(max_size=3)),
+    sizes=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+)
+def test_absent_keys_are_a_difference_of_sets(
+    keys: set[str], others: set[str], sizes: tuple[int, int]
+) -> None:
+    def batches(of: set[str], size: int) -> list[pa.Array]:
+        ordered = sorted(of)
+        parts = range(0, len(ordered), size)
+        return [pa.array(ordered[start : start + size], pa.string()) for start in parts]
+
+    found = absent(batches(keys, sizes[0]), batches(others, sizes[1]))
+    expected = sorted(keys - others)
+    assert found == (len(expected), expected[0] if expected else None, len(keys))
 
 
 @pytest.mark.parametrize(

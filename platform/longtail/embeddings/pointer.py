@@ -53,10 +53,13 @@ class Slot:
         version: the version whose rows it holds, whole; None while that is not sure.
         served_until: when the FeatureService last left it, UTC, ISO 8601; None if never, or if
             it is served now.
+        sha256: of the rows of that version, as they were read back; equal wherever the same
+            version is published. See `embeddings.validation.Content`.
     """
 
     version: str | None = None
     served_until: str | None = None
+    sha256: str | None = None
 
     def free_in(self, cache_ttl: timedelta, now: datetime) -> timedelta:
         """How long a consumer with a cached registry may still read it; zero if none can."""

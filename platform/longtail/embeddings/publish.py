@@ -3,10 +3,8 @@
 import logging
 from dataclasses import asdict
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json
 from longtail.config import Config
@@ -22,8 +20,9 @@ from longtail.embeddings.pointer import (
 )
 from longtail.embeddings.query_features import publish_query_features
 from longtail.embeddings.slots import choose_slot, difference, fill_slot, flip, settle
+from longtail.embeddings.sorted_keys import Keys
 from longtail.embeddings.steps import Step, enter
-from longtail.embeddings.validation import validate_embeddings
+from longtail.embeddings.validation import check_lost, validate_embeddings
 from longtail.embeddings.versions import list_versions, retain_versions, verify_version
 from longtail.errors import LongtailError
 from longtail.features.schema import Schema
@@ -145,33 +144,49 @@ def _serve(
     pointer: Pointer | None,
     version: str,
     *,
-    catalogue: pa.ChunkedArray | None,
+    catalogue: Keys | None,
 ) -> Pointer:
     """Validate a version, have a slot that holds it, and flip to that slot."""
     enter(Step.VALIDATE)
     manifest = verify_version(config, version)
     file = VersionPaths(config, version).embeddings
-    num_rows = validate_embeddings(
-        file, manifest, batch_rows=config.publication.batch_rows, catalogue=catalogue
-    )
-    log.info("version %s: %d embeddings are valid", version, num_rows)
+    batch_rows = config.publication.batch_rows
+    content = validate_embeddings(file, manifest, batch_rows=batch_rows, catalogue=catalogue)
+    if catalogue is not None and pointer is not None:
+        _check_lost(config, file, pointer)
+    log.info("version %s: %d embeddings are valid", version, content.num_rows)
     slot = pointer.slot_of(version) if pointer and pointer.served.version != version else None
     if slot is not None:
-        problem = difference(config, online, slot=slot, file=file, version=version)
+        problem = difference(config, online, slot=slot, file=file, version=version, content=content)
         log.info("slot %s: %s", slot, problem or f"still holds version {version}, whole")
         slot = slot if problem is None else None
     if slot is None:
         enter(Step.CHOOSE_SLOT)
         slot = choose_slot(online, pointer)
-        fill_slot(config, online, pointer, slot=slot, file=file, version=version, num_rows=num_rows)
+        fill_slot(config, online, pointer, slot=slot, file=file, version=version, content=content)
     served = Publication(
         version=version,
         as_of=manifest["as_of"],
         published_at=timestamp(),
-        num_items=num_rows,
+        num_items=content.num_rows,
         slot=slot,
     )
-    return flip(config, online, pointer, served)
+    return flip(config, online, pointer, served, sha256=content.sha256)
+
+
+def _check_lost(config: Config, file: Path, pointer: Pointer) -> None:
+    version = pointer.served.version
+    served = VersionPaths(config, version).embeddings
+    if not served.is_file():
+        log.warning("%s does not exist: nobody can say which items are lost", served)
+        return
+    check_lost(
+        file,
+        served,
+        version=version,
+        limit=config.publication.max_lost_share,
+        batch_rows=config.publication.batch_rows,
+    )
 
 
 def _still_there(config: Config, online: "OnlineStore", pointer: Pointer) -> bool:
@@ -183,15 +198,15 @@ def _still_there(config: Config, online: "OnlineStore", pointer: Pointer) -> boo
         slot=pointer.served.slot,
         file=file,
         version=pointer.served.version,
-        first_batch_only=True,
+        content=None,
     )
 
 
-def _catalogue(config: Config, as_of: date) -> pa.ChunkedArray:
-    """The keys of all items of a day's catalogue."""
+def _catalogue(config: Config, as_of: date) -> Keys:
+    """All items of a day's catalogue."""
     folder = RunPaths(config, as_of).catalogue
     key = Schema.from_json(read_json(folder / "schema.json")).item_key
-    return pq.read_table(folder / "items.parquet", columns=[key])[key]
+    return Keys(folder / "items.parquet", key)
 
 
 def _document(pointer: Pointer) -> dict[str, Any]:

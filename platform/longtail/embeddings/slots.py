@@ -5,15 +5,13 @@ away before its rows are, the pointer is flipped only after every row was read b
 service follows the pointer, now or when the next command settles it.
 """
 
+import hashlib
 import logging
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
 
 from longtail.config import Config
 from longtail.embeddings.pointer import (
@@ -25,11 +23,13 @@ from longtail.embeddings.pointer import (
     write_pointer,
 )
 from longtail.embeddings.steps import Step, enter
-from longtail.embeddings.validation import embedding_batches
+from longtail.embeddings.threads import in_order
+from longtail.embeddings.validation import Batch, Content, embedding_batches
 from longtail.errors import LongtailError
 
 if TYPE_CHECKING:  # it imports Feast, which takes seconds
     from longtail.features.online import OnlineStore
+    from longtail.features.online_slot import ReadBack
 
 log = logging.getLogger("longtail.embeddings")
 
@@ -108,42 +108,73 @@ def fill_slot(
     slot: str,
     file: Path,
     version: str,
-    num_rows: int,
+    content: Content,
 ) -> None:
     """Empty a slot, write a version's embeddings into it, and read every row back.
+
+    Args:
+        config: the project.
+        online: the open store.
+        pointer: what is served; its record of this slot is taken away first.
+        slot: the slot's name; it is neither served nor previous.
+        file: the version's `item_embeddings.parquet`.
+        version: the version's name.
+        content: what the file holds, as `validate_embeddings` found it.
 
     Raises:
         LongtailError: the slot does not hold exactly what was written. It is not served.
     """
     enter(Step.FORGET_SLOT)
     if pointer is not None and slot in pointer.slots:
-        write_pointer(config, pointer.with_slot(slot, replace(pointer.slots[slot], version=None)))
+        write_pointer(
+            config, pointer.with_slot(slot, replace(pointer.slots[slot], version=None, sha256=None))
+        )
     enter(Step.EMPTY_SLOT)
+    started = time.monotonic()
     online.empty_slot(slot)
-    log.info("slot %s: emptied", slot)
+    log.info("slot %s: emptied in %.1f s", slot, time.monotonic() - started)
     enter(Step.WRITE)
-    started, written = time.monotonic(), 0
-    for items, vectors in embedding_batches(file, config.publication.batch_rows):
-        if written == 0 and any(found is not None for found in online.read(slot, items).vectors):
-            raise LongtailError(f"slot {slot} still has rows after it was emptied: publish again")
-        online.write(slot, items, vectors, version=version)
-        if 10 * (written + len(items)) // num_rows > 10 * written // num_rows:
-            log.info("slot %s: wrote %d of %d rows", slot, written + len(items), num_rows)
-        written += len(items)
+    started = time.monotonic()
+    _write(config, online, slot, file, version, content.num_rows)
     wrote = time.monotonic()
     enter(Step.READ_BACK)
-    problem = difference(config, online, slot=slot, file=file, version=version)
+    problem = difference(config, online, slot=slot, file=file, version=version, content=content)
     if problem is not None:
         raise LongtailError(
             f"slot {slot} was not published: {problem}; what is served stays. Publish again"
         )
     log.info(
-        "slot %s: read back %d rows, all equal (write %.1f s, read %.1f s)",
+        "slot %s: read back %d rows, all equal, sha256 %s (write %.1f s, read %.1f s)",
         slot,
-        written,
+        content.num_rows,
+        content.sha256[:12],
         wrote - started,
         time.monotonic() - wrote,
     )
+
+
+def _write(
+    config: Config, online: "OnlineStore", slot: str, file: Path, version: str, num_rows: int
+) -> None:
+    rows, written = online.slot(slot), 0
+
+    def write(batch: Batch) -> int:
+        items, vectors = batch
+        rows.write(items, vectors, version=version)
+        return len(items)
+
+    for count in in_order(
+        write,
+        embedding_batches(file, config.publication.batch_rows),
+        num_threads=_num_threads(config, online, slot),
+    ):
+        if 10 * (written + count) // num_rows > 10 * written // num_rows:
+            log.info("slot %s: wrote %d of %d rows", slot, written + count, num_rows)
+        written += count
+
+
+def _num_threads(config: Config, online: "OnlineStore", slot: str) -> int:
+    return config.publication.num_threads if online.slot(slot).parallel else 1
 
 
 def difference(
@@ -153,41 +184,54 @@ def difference(
     slot: str,
     file: Path,
     version: str,
-    first_batch_only: bool = False,
+    content: Content | None,
 ) -> str | None:
-    """Compare a slot with a version's embeddings, bit by bit.
+    """Read a slot back, and compare it with a version's embeddings.
+
+    Args:
+        config: the project.
+        online: the open store.
+        slot: the slot's name.
+        file: the version's `item_embeddings.parquet`.
+        version: the version that every row must carry.
+        content: what the slot must hold, all of it and nothing else; None to look only whether
+            the first batch is there.
 
     Returns:
-        None where every row is equal, else what differs first.
+        None where nothing differs, else what differs first.
     """
-    for items, vectors in embedding_batches(file, config.publication.batch_rows):
-        rows = online.read(slot, items)
-        lengths = np.array([-1 if found is None else len(found) for found in rows.vectors])
-        if (wrong := _first(lengths != vectors.shape[1])) is not None:
-            what = "has no row" if lengths[wrong] < 0 else f"has {lengths[wrong]} values"
-            return f"item {items[wrong]!r} {what}"
-        bits = np.array(rows.vectors, np.float32).view(np.uint32)
-        if (wrong := _first((bits != vectors.view(np.uint32)).any(axis=1))) is not None:
-            return f"item {items[wrong]!r} has another vector"
-        other = np.array([found != version for found in rows.versions])
-        if (wrong := _first(other)) is not None:
-            return f"item {items[wrong]!r} carries version {rows.versions[wrong]!r}"
-        if first_batch_only:
-            break
+    rows, digest = online.slot(slot), hashlib.sha256()
+
+    def read_back(batch: Batch) -> "ReadBack":
+        items, vectors = batch
+        return rows.read_back(items, vectors, version=version)
+
+    batches = embedding_batches(file, config.publication.batch_rows)
+    if content is None:
+        return next((read_back(batch).problem for batch in batches), None)
+    for found in in_order(read_back, batches, num_threads=_num_threads(config, online, slot)):
+        if found.problem is not None:
+            return found.problem
+        digest.update(found.content)
+    if digest.hexdigest() != content.sha256:
+        return f"its rows have sha256 {digest.hexdigest()}, not {content.sha256}"
+    num_rows = rows.num_rows()
+    if num_rows not in (None, content.num_rows):
+        return f"it holds {num_rows} rows, not {content.num_rows}"
     return None
 
 
-def _first(flags: npt.NDArray[np.bool_]) -> int | None:
-    found = np.flatnonzero(flags)
-    return int(found[0]) if len(found) else None
-
-
 def flip(
-    config: Config, online: "OnlineStore", pointer: Pointer | None, served: Publication
+    config: Config,
+    online: "OnlineStore",
+    pointer: Pointer | None,
+    served: Publication,
+    *,
+    sha256: str,
 ) -> Pointer:
     """Serve another slot: replace the pointer file, which commits, then the service follows."""
     slots = dict(pointer.slots) if pointer else {}
-    slots[served.slot] = Slot(version=served.version)
+    slots[served.slot] = Slot(version=served.version, sha256=sha256)
     if pointer is None:
         previous, leaving = None, online.service_slot()
     else:

@@ -1,6 +1,9 @@
 """What a version's embeddings must show before any slot is touched."""
 
+import hashlib
+import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from longtail.embeddings.sorted_keys import Keys, absent
 from longtail.errors import LongtailError
 
 COLUMNS = ("item_id", "embedding", "model_version")
@@ -17,9 +21,25 @@ NORM_TOLERANCE = 1e-3
 """How far a norm may be from 1: far above float32 rounding, far below any wrong export."""
 
 
-def embedding_batches(
-    file: Path, batch_rows: int
-) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+Batch = tuple[list[str], npt.NDArray[np.float32]]
+"""`[n]` item ids and `[n, dim]` vectors."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a version's embeddings are, whatever file or store holds them.
+
+    Attributes:
+        num_rows: how many.
+        sha256: of every row in order: the item's length in bytes (4 bytes, little-endian), the item
+            in UTF-8, the vector's floats (little-endian).
+    """
+
+    num_rows: int
+    sha256: str
+
+
+def embedding_batches(file: Path, batch_rows: int) -> Iterator[Batch]:
     """Read `item_embeddings.parquet` in batches: `[n]` item ids and `[n, dim]` vectors."""
     with pq.ParquetFile(file) as parquet:
         for batch in parquet.iter_batches(batch_size=batch_rows, columns=list(COLUMNS[:2])):
@@ -27,18 +47,15 @@ def embedding_batches(
 
 
 def validate_embeddings(
-    file: Path, manifest: dict[str, Any], *, batch_rows: int, catalogue: pa.ChunkedArray | None
-) -> int:
+    file: Path, manifest: dict[str, Any], *, batch_rows: int, catalogue: Keys | None
+) -> Content:
     """Check columns, dimension, values, norms, order, duplicates, and completeness.
 
     Args:
         file: a version's `item_embeddings.parquet`.
         manifest: the version's manifest.
         batch_rows: rows held in memory at once.
-        catalogue: keys of all items that must be there, no other; None where it is not known.
-
-    Returns:
-        The number of rows.
+        catalogue: all items that must be there, no other; None where they are not known.
 
     Raises:
         LongtailError: what is wrong, and in which row.
@@ -46,18 +63,42 @@ def validate_embeddings(
     try:
         with pq.ParquetFile(file) as parquet:
             _check_columns(file, parquet.schema_arrow, manifest["embedding_dim"])
-            num_rows = 0
-            last = None
+            num_rows, last, digest = 0, None, hashlib.sha256()
             for batch in parquet.iter_batches(batch_size=batch_rows, columns=list(COLUMNS)):
                 last = _check_batch(file, batch, num_rows, last, manifest["version"])
+                digest.update(_content(batch))
                 num_rows += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise _invalid(file, f"it cannot be read: {error}") from error
     if num_rows != manifest["num_items"]:
         raise _invalid(file, f"it has {num_rows} rows, its manifest says {manifest['num_items']}")
     if catalogue is not None:
-        _check_complete(file, catalogue)
-    return num_rows
+        _check_complete(file, catalogue, batch_rows)
+    return Content(num_rows, digest.hexdigest())
+
+
+def check_lost(file: Path, served: Path, *, version: str, limit: float, batch_rows: int) -> None:
+    """Refuse a version that lacks too many of the items that are served now.
+
+    Args:
+        file: the new version's `item_embeddings.parquet`.
+        served: the served version's.
+        version: the served version's name.
+        limit: the share of its items that may be gone, 0 to 1.
+        batch_rows: rows held in memory at once.
+
+    Raises:
+        LongtailError: more are gone.
+    """
+    new, old = Keys(file), Keys(served)
+    lost = absent(old.batches(batch_rows), new.batches(batch_rows))
+    if lost.num_absent > limit * lost.num_keys:
+        raise LongtailError(
+            f"{file} is not published: it lacks {lost.num_absent} of the {lost.num_keys} items "
+            f"that version {version} serves, such as {lost.first!r}, more than the share "
+            f"{limit:g} that `publication.max_lost_share` allows; what is served stays. See "
+            "whether the items table is whole; where they are meant to go, raise the limit"
+        )
 
 
 def _check_columns(file: Path, schema: pa.Schema, dim: int) -> None:
@@ -108,18 +149,28 @@ def _check_batch(
     return str(ids[-1].as_py()) if len(ids) else last
 
 
-def _check_complete(file: Path, catalogue: pa.ChunkedArray) -> None:
-    ids = pq.read_table(file, columns=["item_id"])["item_id"]
-    wanted = pc.cast(catalogue, pa.string())
-    missing = wanted.filter(pc.invert(pc.is_in(wanted, value_set=ids)))
-    if len(missing):
+def _content(batch: pa.RecordBatch) -> bytes:
+    """The rows as `Content` describes them."""
+    matrix = _matrix(batch["embedding"])
+    vectors, size = matrix.astype("<f4", copy=False).tobytes(), 4 * matrix.shape[1]
+    items = map(str.encode, batch["item_id"].to_pylist())
+    return b"".join(
+        struct.pack("<I", len(item)) + item + vectors[row * size : (row + 1) * size]
+        for row, item in enumerate(items)
+    )
+
+
+def _check_complete(file: Path, catalogue: Keys, batch_rows: int) -> None:
+    own = Keys(file)
+    missing = absent(catalogue.batches(batch_rows), own.batches(batch_rows))
+    if missing.num_absent:
         raise _invalid(
-            file, f"{len(missing)} catalogue items are missing, such as {missing[0].as_py()!r}"
+            file, f"{missing.num_absent} catalogue items are missing, such as {missing.first!r}"
         )
-    foreign = ids.filter(pc.invert(pc.is_in(ids, value_set=wanted)))
-    if len(foreign):
+    foreign = absent(own.batches(batch_rows), catalogue.batches(batch_rows))
+    if foreign.num_absent:
         raise _invalid(
-            file, f"{len(foreign)} items are not in the catalogue, such as {foreign[0].as_py()!r}"
+            file, f"{foreign.num_absent} items are not in the catalogue, such as {foreign.first!r}"
         )
 
 

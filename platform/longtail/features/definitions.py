@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from longtail.config import Config
 from longtail.errors import InputError
 
 SQLITE_URL = "sqlite:///"
+# As Feast expands them; a comment may speak of one.
+_VARIABLE = re.compile(r"^[^#\n]*?\$\{(\w+)\}", re.MULTILINE)
 
 _import_lock = threading.Lock()
 
@@ -36,19 +39,30 @@ def open_store(config: Config) -> FeatureStore:
     folder `feature_store.yaml` names; every other store is left as it is configured.
 
     Raises:
-        InputError: `feature_store.yaml` is missing or wrong.
+        InputError: `feature_store.yaml` is missing or wrong, or names a variable that is not set.
     """
-    file = Path(get_default_yaml_file_path(config.feature_repo))
+    file = _settings_file(config)
     if not file.is_file():
         raise InputError(f"{file} does not exist: `feature_repo` must name a Feast repository")
+    text = os.path.expandvars(file.read_text(encoding="utf-8"))
+    if unset := sorted(set(_VARIABLE.findall(text))):
+        raise InputError(
+            f"{file} needs {', '.join(unset)} in the environment: set it, and try again"
+        )
     try:
-        settings: Any = yaml.safe_load(os.path.expandvars(file.read_text(encoding="utf-8")))
+        settings: Any = yaml.safe_load(text)
         if not isinstance(settings, dict):
             raise InputError(f"{file} must be a mapping")
         _embed(settings, config.home / "feast")
         return FeatureStore(config=RepoConfig(repo_path=config.feature_repo, **settings))
     except (FeastError, ValueError, TypeError, yaml.YAMLError) as error:
         raise InputError(f"{file} is not a valid Feast configuration: {error}") from error
+
+
+def _settings_file(config: Config) -> Path:
+    if config.feature_store is not None and "FEAST_FS_YAML_FILE_PATH" not in os.environ:
+        return config.feature_store
+    return Path(get_default_yaml_file_path(config.feature_repo))
 
 
 def _embed(settings: dict[str, Any], folder: Path) -> None:

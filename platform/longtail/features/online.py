@@ -1,47 +1,29 @@
-"""The online half of the one adapter around Feast: slots of embeddings, and their service.
-
-Rows go in as protos and come out as protos, batch by batch; nothing passes through pandas.
-"""
+"""The online half of the one adapter around Feast: slots of embeddings, and their service."""
 
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-import numpy as np
-import numpy.typing as npt
 from feast import FeatureService, FeatureStore, FeatureView
 from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException
 from feast.infra.online_stores.sqlite import SqliteOnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import FloatList, Value
+from feast.protos.feast.types.Value_pb2 import Value
 
 from longtail.config import Config
 from longtail.errors import InputError, LongtailError
 from longtail.features.definitions import load_definitions, open_store
+from longtail.features.feast_format import Float32Array
+from longtail.features.online_slot import EmbeddingRows, OnlineSlot, store_failures
 
-Float32Array = npt.NDArray[np.float32]
 OnlineRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 SERVICE = "item_embeddings"
-FEATURES = ["embedding", "model_version"]
 READ_ROWS = 10_000
-"""Keys in one read: below the number of variables that SQLite takes in a statement."""
+"""Keys in one lookup: below the number of variables that SQLite takes in a statement."""
 
 SQLITE_WAIT_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class EmbeddingRows:
-    """Embeddings as an online store returned them, one row a key asked for.
-
-    Attributes:
-        vectors: `[n]` lists of `dim` floats; None where the store has no row.
-        versions: `[n]` the row's `model_version`; None where the store has no row.
-    """
-
-    vectors: list[list[float] | None]
-    versions: list[str | None]
 
 
 @dataclass(frozen=True)
@@ -62,6 +44,7 @@ class OnlineStore:
         self._provider = self._store._get_provider()
         self._served: _ServedSlot | None = None
         self._refreshing = threading.Lock()
+        self._slots: dict[str, OnlineSlot] = {}
 
     @property
     def cache_ttl(self) -> timedelta:
@@ -110,60 +93,31 @@ class OnlineStore:
             )
         self._store.apply([*defined.projects, *defined.entities, *views])
 
+    def slot(self, slot: str) -> OnlineSlot:
+        """The rows of a slot, straight in the online store, past service and cache."""
+        if slot not in self._slots:
+            store = self._provider.online_store
+            self._slots[slot] = OnlineSlot(store, self._store.config, self._view(slot))
+        return self._slots[slot]
+
     def empty_slot(self, slot: str) -> None:
-        """Drop a slot's rows in the online store, and make the place for new ones.
+        """Remove every row of a slot from the online store.
 
         The registry is left alone. It would take the slot out and in again, and a consumer that
         read it in between would not know the slot until its cache is refreshed: an error, where
-        the slot is served before that. `delete_feature_view` would leave the rows in the store,
-        for the next apply to show again.
+        the slot is served before that.
         """
-        view = self._view(slot)
-        for delete, keep in (([view], []), ([], [view])):
-            self._provider.update_infra(self._store.project, delete, keep, [], [], partial=True)
+        self.slot(slot).empty()
 
     def write(
         self, slot: str, items: Sequence[str], vectors: Float32Array, *, version: str
     ) -> None:
-        """Write one batch into a slot.
-
-        Args:
-            slot: the slot's name.
-            items: `[n]` keys.
-            vectors: `[n, dim]`.
-            version: the model version that every row carries.
-        """
-        view, now = self._view(slot), datetime.now(UTC)
-        model_version = Value(string_val=version)
-        rows: list[OnlineRow] = [
-            (
-                key,
-                {
-                    "embedding": Value(float_list_val=FloatList(val=vector)),
-                    "model_version": model_version,
-                },
-                now,
-                None,
-            )
-            for key, vector in zip(entity_keys(view, items), vectors.tolist(), strict=True)
-        ]
-        self._provider.online_write_batch(self._store.config, view, rows, None)
+        """Write rows into a slot; see `OnlineSlot.write`."""
+        self.slot(slot).write(items, vectors, version=version)
 
     def read(self, slot: str, items: Sequence[str]) -> EmbeddingRows:
-        """Read one batch of a slot straight from the online store, past service and cache.
-
-        Args:
-            slot: the slot's name.
-            items: `[n]` keys, at most `READ_ROWS`.
-        """
-        view = self._view(slot)
-        found = self._provider.online_read(
-            self._store.config, view, entity_keys(view, items), FEATURES
-        )
-        return EmbeddingRows(
-            vectors=[row["embedding"].float_list_val.val if row else None for _, row in found],
-            versions=[row["model_version"].string_val if row else None for _, row in found],
-        )
+        """Read rows of a slot; see `OnlineSlot.read`."""
+        return self.slot(slot).read(items)
 
     def lookup(self, items: Sequence[str]) -> tuple[str, EmbeddingRows]:
         """Read embeddings as every Feast consumer does: through the service, registry cached.
@@ -175,7 +129,7 @@ class OnlineStore:
             The slot that the service named, and the rows.
 
         Raises:
-            LongtailError: the service is not applied.
+            LongtailError: the service is not applied, or the store cannot be read.
         """
         served = self._served
         if served is None:
@@ -185,9 +139,10 @@ class OnlineStore:
         versions: list[str | None] = []
         for start in range(0, len(items), READ_ROWS):
             keys = list(items[start : start + READ_ROWS])
-            response = self._store.get_online_features(
-                features=served.service, entity_rows={served.join_key: keys}
-            )
+            with store_failures():
+                response = self._store.get_online_features(
+                    features=served.service, entity_rows={served.join_key: keys}
+                )
             # What `to_dict` returns, in a seventh of its time.
             names = response.proto.metadata.feature_names.val
             columns = dict(zip(names, response.proto.results, strict=True))

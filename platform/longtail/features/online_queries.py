@@ -1,14 +1,16 @@
 """The online features of queries: written for all of them, read for the ones that ask."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
+from feast import FeatureView
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.type_map import python_values_to_proto_values
 
 from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.features.online import OnlineRow, entity_keys, open_online, required_service
+from longtail.features.online_slot import store_failures
 from longtail.features.schema import Feature, arrow_type
 
 
@@ -29,6 +31,28 @@ class OnlineQueries:
         Raises:
             LongtailError: what was read back is not what was written.
         """
+        for view, rows in self._rows(table):
+            with store_failures():
+                self._provider.online_write_batch(self._store.config, view, rows, None)
+            if (wrong := self._first_difference(view, rows)) is not None:
+                raise LongtailError(
+                    f"the online store returned other features of {view.name} than were "
+                    f"written for {rows[wrong][0].entity_values[0]}: publish them again"
+                )
+
+    def holds(self, table: pa.Table) -> bool:
+        """Whether the store has exactly these rows; see `write`."""
+        return all(self._first_difference(view, rows) is None for view, rows in self._rows(table))
+
+    def make_room(self) -> None:
+        """Make what the views' rows stand in, where the store was lost since `feast apply`."""
+        service = required_service(self._store, self._service_name)
+        views = [self._store.get_feature_view(p.name) for p in service.feature_view_projections]
+        with store_failures():
+            self._provider.update_infra(self._store.project, [], views, [], [], partial=True)
+
+    def _rows(self, table: pa.Table) -> Iterator[tuple[FeatureView, list[OnlineRow]]]:
+        """The rows of each of the service's views, as Feast takes them."""
         service = required_service(self._store, self._service_name)
         timestamps = table["event_timestamp"].to_pylist()
         for projection in service.feature_view_projections:
@@ -41,18 +65,28 @@ class OnlineQueries:
                 )
                 for feature in projection.features
             ]
-            rows: list[OnlineRow] = [
-                (key, dict(zip(names, values, strict=True)), moment, None)
-                for key, moment, *values in zip(keys, timestamps, *columns, strict=True)
-            ]
-            self._provider.online_write_batch(self._store.config, view, rows, None)
+            yield (
+                view,
+                [
+                    (key, dict(zip(names, values, strict=True)), moment, None)
+                    for key, moment, *values in zip(keys, timestamps, *columns, strict=True)
+                ],
+            )
+
+    def _first_difference(self, view: FeatureView, rows: list[OnlineRow]) -> int | None:
+        keys, names = [key for key, *_ in rows], list(rows[0][1]) if rows else []
+        with store_failures():
             found = self._provider.online_read(self._store.config, view, keys, names)
-            for (_, returned), (key, written, _, _) in zip(found, rows, strict=True):
-                if returned != written:
-                    raise LongtailError(
-                        f"the online store returned other features of {view.name} than were "
-                        f"written for {key.entity_values[0]}: publish them again"
-                    )
+        return next(
+            (
+                position
+                for position, ((_, returned), (_, written, _, _)) in enumerate(
+                    zip(found, rows, strict=True)
+                )
+                if returned != written
+            ),
+            None,
+        )
 
     def read(self, queries: Sequence[str], features: Sequence[Feature]) -> pa.Table:
         """The online features of queries, in the order asked for.
@@ -72,9 +106,10 @@ class OnlineQueries:
             service.feature_view_projections[0].name, allow_registry_cache=True
         )
         join_key = view.join_keys[0]
-        response = self._store.get_online_features(
-            features=service, entity_rows={join_key: list(queries)}
-        )
+        with store_failures():
+            response = self._store.get_online_features(
+                features=service, entity_rows={join_key: list(queries)}
+            )
         columns = response.to_dict()
         missing = [feature.name for feature in features if feature.name not in columns]
         if missing:

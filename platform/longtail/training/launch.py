@@ -149,7 +149,7 @@ def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
     if config.checkpoints.best_by not in (None, "training_loss"):
         validation_metric(config.checkpoints.best_by)
     paths.folder.mkdir(parents=True, exist_ok=True)
-    settings = config.model_dump(mode="json", exclude={"home", "feature_repo"})
+    settings = config.model_dump(mode="json", exclude={"home", "feature_repo", "feature_store"})
     write_json(paths.config, settings)
     write_json(paths.schema, read_json(run.training_set / "schema.json"))
     write_json(paths.masking_plan, correlations)

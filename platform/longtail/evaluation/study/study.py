@@ -191,7 +191,9 @@ class Study:
         }
 
     def _manifest(self, cells: list[Document]) -> Document:
-        settings = self.base.model_dump(mode="json", exclude={"home", "feature_repo"})
+        settings = self.base.model_dump(
+            mode="json", exclude={"home", "feature_repo", "feature_store"}
+        )
         sources = sorted({cell["source"] for cell in cells})
         return {
             "command": self._command,
