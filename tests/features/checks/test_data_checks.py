@@ -126,6 +126,7 @@ CASES = {
                 ]
             )
         },
+        severity="error",
         also={"duplicate_rows"},
     ),
     "future": Case(

@@ -56,12 +56,13 @@ def duplicate_rows(inspection: Inspection) -> Iterator[Finding]:
     return _refused(inspection, duplicate_findings)
 
 
-@check("warning", "items", "queries")
+@check("error", "items", "queries")
 def contradicting_rows(inspection: Inspection) -> Iterator[Finding]:
     """Repeated rows that say something else than the first of their key and timestamp.
 
     The catalogue has the first. Feast's point-in-time join reads the source itself, where nothing
-    says which of the two holds: a training row may have either.
+    says which of the two holds: a training row may have either. So it is an error, however few
+    they are.
     """
     for side in inspection.sides:
         table, key = TABLE_OF[side], quoted(inspection.key(side))
