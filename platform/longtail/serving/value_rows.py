@@ -35,14 +35,14 @@ class SortedValues:
     """Distinct strings or integers, searchable one by one.
 
     Args:
-        values: `[n]` string or int64, distinct, without nulls, in any order.
+        values: `[n]` string or int64, distinct, in any order; a null is no value.
     """
 
     def __init__(self, values: pa.Array) -> None:
         ascending = pc.all(pc.less(values[:-1], values[1:]), min_count=0).as_py()
         self._order: npt.NDArray[np.int32] | None = None
-        if not ascending:
-            order = pc.sort_indices(values)
+        if values.null_count or not ascending:
+            order = pc.sort_indices(values)[: len(values) - values.null_count]  # nulls come last
             values = values.take(order)
             self._order = _numbers(order, np.uint64).astype(np.int32)
         self._size = len(values)
