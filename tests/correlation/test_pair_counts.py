@@ -130,6 +130,7 @@ def test_mining_goes_on_from_the_counts_of_the_day_before(
             manifest["catalogue"] = "another one"
         write_json(kept / "manifest.json", manifest)
         caplog.clear()
+        shutil.rmtree(RunPaths(config, DAYS[2]).correlations_by("normalized"), ignore_errors=True)
         mine_correlations(config, DAYS[2], measure="normalized")
         assert "counted in full" in caplog.text
 

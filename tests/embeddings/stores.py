@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,9 +93,7 @@ def redis_server(folder: Path, *options: str) -> Iterator[str]:
     """A server of our own, without persistence; its `host:port`."""
     if shutil.which("redis-server") is None and "LONGTAIL_REQUIRE_REDIS" not in os.environ:
         pytest.skip("needs redis-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     folder.mkdir(parents=True, exist_ok=True)
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     command += ["--appendonly", "no", "--dir", str(folder), *options]
@@ -109,6 +107,19 @@ def redis_server(folder: Path, *options: str) -> Iterator[str]:
         server.kill()
         server.wait()
         log.close()
+
+
+def _free_port() -> int:
+    """A port that nobody has; a cluster needs the one 10,000 above it, too."""
+    while True:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port: int = free.getsockname()[1]
+        if port > 55_535:
+            port -= 20_000
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def _wait_for(client: redis.Redis, server: subprocess.Popen[bytes], log: Path) -> None:

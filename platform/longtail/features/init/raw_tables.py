@@ -83,7 +83,7 @@ def open_table(
         for file, copy in zip(files, copies, strict=True):
             csv_to_parquet(file, copy)
     partitions = [] if is_csv else _partitions(path, files)
-    schema = _common_schema(copies if is_csv else files, path)
+    schema = _common_schema(files, copies if is_csv else files, path)
     columns = [RawColumn(field.name, field.type, is_csv) for field in schema]
     columns += [
         RawColumn(name, pa.string(), True) for name in partitions if name not in schema.names
@@ -137,11 +137,11 @@ def _is_parquet(file: Path) -> bool:
         return handle.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
 
 
-def _common_schema(files: Sequence[Path], path: Path) -> pa.Schema:
+def _common_schema(files: Sequence[Path], as_parquet: Sequence[Path], path: Path) -> pa.Schema:
     schemas = []
-    for file in files:
+    for file, readable in zip(files, as_parquet, strict=True):
         try:
-            schemas.append(pq.read_schema(file))
+            schemas.append(pq.read_schema(readable))
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{file} is not a Parquet file: write it again ({error})") from error
         _check_names(schemas[-1].names, file)
