@@ -129,7 +129,10 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that `from_json` reads back."""
-        return {"query": [asdict(f) for f in self.query], "item": [asdict(f) for f in self.item]}
+        return {
+            "query": [_document(feature) for feature in self.query],
+            "item": [_document(feature) for feature in self.item],
+        }
 
     @classmethod
     def from_json(cls, document: dict[str, Sequence[dict[str, Any]]]) -> "Schema":
@@ -138,6 +141,19 @@ class Schema:
             query=tuple(map(_feature, document["query"])),
             item=tuple(map(_feature, document["item"])),
         )
+
+
+# Left out where they say nothing: a schema without them is the one of before there were such, and
+# what was measured on it, published studies among it, stays valid.
+_LATER: dict[str, Any] = {"min_count": 1, "scale": None}
+
+
+def _document(feature: Feature) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in asdict(feature).items()
+        if name not in _LATER or value != _LATER[name]
+    }
 
 
 def _feature(document: dict[str, Any]) -> Feature:
