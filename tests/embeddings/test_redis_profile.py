@@ -40,6 +40,7 @@ def test_the_profile_differs_from_the_demo_in_its_online_store(
         open_store(config)
 
 
+@pytest.mark.slow
 def test_every_command_works_unchanged(
     project: Published,
     tmp_path: Path,

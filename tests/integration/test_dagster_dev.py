@@ -158,6 +158,7 @@ def test_a_partition_launched_through_the_api_is_published(dagster_dev: DagsterD
     assert served == DAY
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_tick_of_the_schedule_publishes_the_last_complete_day(dagster_dev: DagsterDev) -> None:
     repository = dagster_dev.wait_for("code location", dagster_dev.repository, 120)

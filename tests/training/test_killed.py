@@ -34,6 +34,7 @@ def assert_same_run(left: Project, right: Project) -> None:
         assert left.result[key] == pytest.approx(right.result[key], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_killed_run_equals_one_that_was_not(tmp_path: Path) -> None:
     # Streaming logQ has a state that grows with the steps: it must come back, too.
     settings = {"training": FORTY_EPOCHS, "loss": {"logq": "streaming"}}
