@@ -95,6 +95,7 @@ def measure(options: argparse.Namespace) -> Report:
             "rss_end_mb": end_mb,
             "anonymous_warm_mb": warm_anonymous_mb,
             "anonymous_end_mb": end_anonymous_mb,
+            "anonymous_mb_by_minute": _by_minute(found["memory_mb"]),
             "rss_peak_mb": max(of for _, of, _ in found["memory_mb"]),
             "publisher_seconds": published,
             "every_version_was_followed": followed,
@@ -142,6 +143,14 @@ def _memory(found: dict[str, Any], when: Moments) -> tuple[float, float]:
     samples = [of for at, *of in found["memory_mb"] if when[0] <= at <= when[1]]
     resident, anonymous = (statistics.median(column) for column in zip(*samples, strict=True))
     return float(resident), float(anonymous)
+
+
+def _by_minute(samples: list[tuple[float, float, float]]) -> list[float]:
+    """The median of each minute, in MB: a plateau, or a leak."""
+    minutes: dict[int, list[float]] = {}
+    for at, _, anonymous in samples:
+        minutes.setdefault(int((at - samples[0][0]) // 60), []).append(anonymous)
+    return [round(statistics.median(of), 1) for of in minutes.values()]
 
 
 def _say(what: str) -> None:

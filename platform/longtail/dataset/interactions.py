@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from longtail.dataset.splits import pair_position
 from longtail.features.schema import Side
+from longtail.record_batches import record_batches
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
@@ -92,6 +93,5 @@ def _all_ids(file: Path, column: str, known: pa.ChunkedArray) -> pa.Array:
 
 
 def _blocks(file: Path, columns: list[str]) -> Iterator[pa.Table]:
-    with pq.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(BLOCK, columns=columns):
-            yield pa.Table.from_batches([batch])
+    for batch in record_batches(file, BLOCK, columns):
+        yield pa.Table.from_batches([batch])

@@ -20,6 +20,7 @@ from longtail.features.encoding import EncodedRows, concatenated, encode_table
 from longtail.features.schema import Schema, Side
 from longtail.features.store import FeatureRepository
 from longtail.features.vocabulary import Vocabulary
+from longtail.record_batches import record_batches
 
 log = logging.getLogger("longtail.dataset")
 
@@ -145,9 +146,8 @@ def _first_seen(
 def _latest(paths: RunPaths, side: Side, columns: list[str]) -> Iterator[pa.Table]:
     """The catalogue's rows of a side, block by block."""
     name = "items.parquet" if side == "item" else "queries.parquet"
-    with pq.ParquetFile(paths.catalogue / name) as parquet:
-        for batch in parquet.iter_batches(BLOCK, columns=columns):
-            yield pa.Table.from_batches([batch])
+    for batch in record_batches(paths.catalogue / name, BLOCK, columns):
+        yield pa.Table.from_batches([batch])
 
 
 def _history_file(paths: RunPaths, side: Side) -> Path:

@@ -25,6 +25,7 @@ from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
+from longtail.record_batches import record_batches
 
 log = logging.getLogger("longtail.embeddings")
 
@@ -108,12 +109,9 @@ def _write(paths: VersionPaths, run: RunPaths, target: Any, identity: str) -> No
         metadata={_FINGERPRINT: identity.encode()},
     )
     last = None
-    with (
-        pq.ParquetFile(run.catalogue / "items.parquet") as items,
-        pq.ParquetWriter(target, schema, compression="zstd") as writer,
-    ):
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         columns = [feature.name for feature in features]
-        for batch in items.iter_batches(ROWS_AT_A_TIME, columns=columns):
+        for batch in record_batches(run.catalogue / "items.parquet", ROWS_AT_A_TIME, columns):
             table = pa.Table.from_batches([batch])
             ids = table[key].cast(pa.string()).combine_chunks()
             last = _check_ascending(ids, last)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from longtail.artifacts import RunPaths, read_json, required_stamp, write_json
 from longtail.config import Config
 from longtail.embeddings.pointer import timestamp
+from longtail.record_batches import record_batches
 
 log = logging.getLogger("longtail.embeddings")
 
@@ -53,17 +54,16 @@ def publish_query_features(config: Config, as_of: date) -> dict[str, Any]:
             "as_of": online["as_of"],
             "num_queries": online["num_queries"],
         }
-    with pq.ParquetFile(file) as parquet:
-        num_queries = parquet.metadata.num_rows
-        entry = {"as_of": as_of.isoformat(), "fingerprint": fingerprint, "num_queries": num_queries}
-        write_json(record, {**entry, "complete": False})
-        queries, written = OnlineQueries(config), 0
-        queries.make_room()
-        for batch in parquet.iter_batches(batch_size=config.publication.batch_rows):
-            queries.write(pa.Table.from_batches([batch]))
-            if 10 * (written + len(batch)) // num_queries > 10 * written // num_queries:
-                log.info("query features: wrote %d of %d", written + len(batch), num_queries)
-            written += len(batch)
+    num_queries = pq.read_metadata(file).num_rows
+    entry = {"as_of": as_of.isoformat(), "fingerprint": fingerprint, "num_queries": num_queries}
+    write_json(record, {**entry, "complete": False})
+    queries, written = OnlineQueries(config), 0
+    queries.make_room()
+    for batch in record_batches(file, config.publication.batch_rows):
+        queries.write(pa.Table.from_batches([batch]))
+        if 10 * (written + len(batch)) // num_queries > 10 * written // num_queries:
+            log.info("query features: wrote %d of %d", written + len(batch), num_queries)
+        written += len(batch)
     write_json(record, {**entry, "complete": True, "published_at": timestamp()})
     return {"published": True, "as_of": as_of.isoformat(), "num_queries": num_queries}
 
@@ -74,6 +74,5 @@ def _still_there(config: Config, file: Path) -> bool:
 
     queries = OnlineQueries(config)
     queries.make_room()
-    with pq.ParquetFile(file) as parquet:
-        batches = parquet.iter_batches(batch_size=config.publication.batch_rows)
-        return all(queries.holds(pa.Table.from_batches([batch])) for batch in islice(batches, 1))
+    batches = record_batches(file, config.publication.batch_rows)
+    return all(queries.holds(pa.Table.from_batches([batch])) for batch in islice(batches, 1))

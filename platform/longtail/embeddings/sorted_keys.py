@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+
+from longtail.record_batches import record_batches
 
 
 class Keys(NamedTuple):
@@ -22,9 +23,8 @@ class Keys(NamedTuple):
 
     def batches(self, batch_rows: int) -> Iterator[pa.StringArray]:
         """The keys as strings, `batch_rows` at a time."""
-        with pq.ParquetFile(self.file) as parquet:
-            for batch in parquet.iter_batches(batch_size=batch_rows, columns=[self.column]):
-                yield pc.cast(batch[self.column], pa.string())
+        for batch in record_batches(self.file, batch_rows, [self.column]):
+            yield pc.cast(batch[self.column], pa.string())
 
 
 class Absent(NamedTuple):

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from longtail.embeddings.sorted_keys import Keys, absent
 from longtail.errors import LongtailError
+from longtail.record_batches import record_batches
 
 COLUMNS = ("item_id", "embedding", "model_version")
 NORM_TOLERANCE = 1e-3
@@ -41,9 +42,8 @@ class Content:
 
 def embedding_batches(file: Path, batch_rows: int) -> Iterator[Batch]:
     """Read `item_embeddings.parquet` in batches: `[n]` item ids and `[n, dim]` vectors."""
-    with pq.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(batch_size=batch_rows, columns=list(COLUMNS[:2])):
-            yield batch["item_id"].to_pylist(), _matrix(batch["embedding"])
+    for batch in record_batches(file, batch_rows, COLUMNS[:2]):
+        yield batch["item_id"].to_pylist(), _matrix(batch["embedding"])
 
 
 def validate_embeddings(
@@ -61,13 +61,12 @@ def validate_embeddings(
         LongtailError: what is wrong, and in which row.
     """
     try:
-        with pq.ParquetFile(file) as parquet:
-            _check_columns(file, parquet.schema_arrow, manifest["embedding_dim"])
-            num_rows, last, digest = 0, None, hashlib.sha256()
-            for batch in parquet.iter_batches(batch_size=batch_rows, columns=list(COLUMNS)):
-                last = _check_batch(file, batch, num_rows, last, manifest["version"])
-                digest.update(_content(batch))
-                num_rows += batch.num_rows
+        _check_columns(file, pq.read_schema(file), manifest["embedding_dim"])
+        num_rows, last, digest = 0, None, hashlib.sha256()
+        for batch in record_batches(file, batch_rows, COLUMNS):
+            last = _check_batch(file, batch, num_rows, last, manifest["version"])
+            digest.update(_content(batch))
+            num_rows += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise _invalid(file, f"it cannot be read: {error}") from error
     if num_rows != manifest["num_items"]:
