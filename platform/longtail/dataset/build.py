@@ -1,6 +1,7 @@
 """The stage that makes the training set: point-in-time features, encoded, split."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -18,12 +19,12 @@ from longtail.artifacts import (
     write_json,
 )
 from longtail.config import Config
-from longtail.dataset.interactions import read_interactions
+from longtail.dataset.interactions import pair_places, read_interactions
 from longtail.dataset.sides import known_keys, side_rows
 from longtail.dataset.splits import TEST, TRAIN, VALIDATION, split_examples
 from longtail.dataset.training_set import Examples, TrainingSet, write_training_set
 from longtail.dataset.untrained import untrained_shares
-from longtail.features.schema import Schema
+from longtail.features.schema import SIDES, Schema
 from longtail.features.store import FeatureRepository
 from longtail.features.vocabulary import SCHEMA_FILE, load_vocabularies
 
@@ -58,11 +59,14 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
         paths.catalogue / "interactions.parquet",
         known_queries=known_keys(paths, schema, "query"),
         known_items=known_keys(paths, schema, "item"),
-        unordered=schema.shared_ids,
     )
-    part = split_examples(interactions.place, interactions.when, config.dataset)
-    query = side_rows(schema, "query", paths, interactions, repository, vocabularies)
-    item = side_rows(schema, "item", paths, interactions, repository, vocabularies)
+    with ThreadPoolExecutor(3) as pool:
+        places = pool.submit(pair_places, interactions, unordered=schema.shared_ids)
+        query, item = pool.map(
+            lambda side: side_rows(schema, side, paths, interactions, repository, vocabularies),
+            SIDES,
+        )
+    part = split_examples(places.result(), interactions.when, config.dataset)
 
     def examples(chosen: int) -> Examples:
         rows = np.flatnonzero(part == chosen)

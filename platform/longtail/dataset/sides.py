@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from longtail.artifacts import RunPaths
 from longtail.dataset.distinct import distinct_rows
-from longtail.dataset.interactions import Interactions, microseconds
+from longtail.dataset.interactions import Interactions, microseconds, positions
 from longtail.dataset.states import States, interaction_states
 from longtail.features.encoding import EncodedRows, concatenated, encode_table
 from longtail.features.schema import Schema, Side
@@ -76,8 +75,7 @@ def side_rows(
     key, ids = features[0].name, interactions.ids(side)
 
     def position(keys: pa.ChunkedArray) -> Int64Array:
-        positions: Int64Array = pc.index_in(keys, value_set=ids).to_numpy()
-        return positions.astype(np.int64)
+        return positions(keys.combine_chunks(), ids).astype(np.int64)
 
     history = pq.read_table(_history_file(paths, side), columns=[key, "event_timestamp"])
     changed, changed_at = position(history[key]), microseconds(history["event_timestamp"])

@@ -26,7 +26,7 @@ def untrained_shares(
         (s.schema.query, s.query_rows, s.train.query_row),
         (s.schema.item, s.item_rows, s.train.item_row),
     ):
-        values, lengths = rows.columns(np.unique(used))
+        values, lengths = rows.columns(np.flatnonzero(np.bincount(used, minlength=rows.num_rows)))
         ends = np.cumsum([0, *lengths.sum(axis=1)])
         for position, feature in enumerate(features):
             if not feature.is_dense:

@@ -136,7 +136,7 @@ def encode_table(
     """
     num_rows, num_features = table.num_rows, len(features)
     lengths = np.zeros((num_rows, num_features), np.int64)
-    kept: list[Int32Array] = []
+    columns: list[tuple[Int32Array, Int64Array]] = []
     vectors: dict[int, Float32Array] = {}
     for position, feature in enumerate(features):
         if feature.is_dense:
@@ -145,16 +145,15 @@ def encode_table(
         else:
             codes, rows = _encode_column(table[feature.name], feature, vocabularies[feature.table])
         known = codes >= 0
-        kept.append(codes[known])
-        lengths[:, position] = np.bincount(rows[known], minlength=num_rows)
-    # The columns stand one after another; put their values row by row.
-    column_offsets = np.cumsum([0] + [len(codes) for codes in kept])
-    starts = np.empty_like(lengths)
-    for position in range(num_features):
-        starts[:, position] = column_offsets[position] + offsets_of(lengths[:, position])[:-1]
-    values = np.concatenate(kept) if kept else np.empty(0, np.int32)
-    values = values[ranges(starts.ravel(), lengths.ravel())]
-    return EncodedRows(num_features, offsets_of(lengths.ravel()), values, vectors)
+        columns.append((codes, rows) if known.all() else (codes[known], rows[known]))
+        lengths[:, position] = np.bincount(columns[-1][1], minlength=num_rows)
+    offsets = offsets_of(lengths.ravel())
+    values = np.empty(offsets[-1], np.int32)
+    for position, (codes, rows) in enumerate(columns):
+        # A value's place is where its cell begins, and how many of the cell come before it.
+        before = np.arange(len(rows)) - offsets_of(lengths[:, position])[rows]
+        values[offsets[rows * num_features + position] + before] = codes
+    return EncodedRows(num_features, offsets, values, vectors)
 
 
 def concatenated(parts: Sequence[EncodedRows]) -> EncodedRows:

@@ -18,7 +18,8 @@ EPOCH_DAY = date(1970, 1, 1)
 def before_end_of(rows: pa.Table, as_of: date) -> pa.Table:
     """The rows whose `event_timestamp` is before the day after `as_of`, 00:00 UTC."""
     end = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC) + timedelta(days=1)
-    return rows.filter(pc.less(rows["event_timestamp"], pa.scalar(end, pa.timestamp("us", "UTC"))))
+    before = pc.less(rows["event_timestamp"], pa.scalar(end, pa.timestamp("us", "UTC")))
+    return rows if pc.all(before).as_py() else rows.filter(before)
 
 
 def first_of_group(rows: pa.Table, columns: Sequence[str]) -> pa.Array:
@@ -29,7 +30,7 @@ def first_of_group(rows: pa.Table, columns: Sequence[str]) -> pa.Array:
     first = np.zeros(rows.num_rows, dtype=bool)
     first[:1] = True
     for column in columns:
-        values = rows[column].combine_chunks()
+        values = in_one(rows[column])
         changed = pc.not_equal(values.slice(1), values.slice(0, max(len(values) - 1, 0)))
         first[1:] |= changed.to_numpy(zero_copy_only=False)
     return pa.array(first)
@@ -75,10 +76,7 @@ def known_pairs(rows: pa.Table, as_of: date, source: str) -> pa.Table:
         weight = pa.array(np.ones(known.num_rows, dtype=np.float32))
     (query_ids, query), (item_ids, item) = ranked(known["query_id"]), ranked(known["item_id"])
     moments = known["event_timestamp"].cast(pa.int64()).to_numpy()
-    pair = query * len(item_ids) + item
-    order = np.lexsort([-weight.to_numpy(), moments, pair])
-    first = np.append(True, np.diff(pair[order]) != 0)
-    order = order[first]
+    order = _earliest(query * len(item_ids) + item, moments, -weight.to_numpy())
     return pa.table(
         {
             "query_id": query_ids.take(pa.array(query[order])),
@@ -89,6 +87,22 @@ def known_pairs(rows: pa.Table, as_of: date, source: str) -> pa.Table:
     )
 
 
+def _earliest(
+    group: npt.NDArray[np.int64], moments: npt.NDArray[np.int64], then: npt.NDArray[np.float32]
+) -> npt.NDArray[np.int64]:
+    """The row of each group that is first by moment, then by `then`; in the order of the groups."""
+    order = np.argsort(group)
+    ordered = group[order]
+    first = np.append(True, ordered[1:] != ordered[:-1])
+    if not first.all():  # few groups have several rows: only these are sorted by more
+        repeated = ~first
+        repeated[:-1] |= ~first[1:]
+        rows = order[repeated]
+        order[repeated] = rows[np.lexsort([rows, then[rows], moments[rows], group[rows]])]
+    earliest: npt.NDArray[np.int64] = order[first]
+    return earliest
+
+
 def ranked(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
     """The distinct values of a column, sorted, and the place of each row's among them.
 
@@ -97,13 +111,19 @@ def ranked(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
     Args:
         column: `[num_rows]` without nulls, at least one row.
     """
-    encoded = pc.dictionary_encode(column).unify_dictionaries()
-    values = encoded.chunk(0).dictionary
-    order = pc.sort_indices(values).to_numpy()
+    encoded = pc.dictionary_encode(in_one(column))  # of chunks the dictionaries would be unified
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-    return values.take(pa.array(order)), rank[codes]
+    values = encoded.dictionary.take(pa.array(order)).cast(column.type)
+    return values, rank[encoded.indices.to_numpy()]
+
+
+def in_one(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece: texts with offsets of 64 bits, as they may be longer than 2 GiB."""
+    if pa.types.is_string(column.type) and column.num_chunks != 1:
+        column = column.cast(pa.large_string())
+    return column.combine_chunks()
 
 
 def known_history(rows: pa.Table, as_of: date, source: str) -> pa.Table:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 Side = Literal["query", "item"]
+SIDES: tuple[Side, Side] = ("query", "item")
 
 
 @dataclass(frozen=True)

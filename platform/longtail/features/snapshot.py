@@ -1,7 +1,11 @@
 """The catalogue of a day: items, queries, their histories and interactions, as Feast has them."""
 
 import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,8 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import STAMP, RunPaths, file_hash, fingerprint, replaced_folder, write_json
 from longtail.config import Config
-from longtail.features.admission import TIMESTAMP, write_quarantine
-from longtail.features.checks.finding import TABLES
+from longtail.features.admission import TIMESTAMP, Admitted, write_quarantine
+from longtail.features.checks.finding import TABLES, TableName
 from longtail.features.history import (
     ACTIVE,
     first_of_group,
@@ -43,13 +47,11 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
     repository = FeatureRepository(config)
     repository.apply()
     schema = repository.schema()
-    admitted = {table: repository.admitted(table) for table in TABLES}
+    admitted, known = _read_tables(repository, as_of)
     write_quarantine(config, as_of, admitted)
     require_within_limit(admitted.values(), config.checks)
-    rows = {name: (table.rows, as_of, table.source) for name, table in admitted.items()}
-    interactions = known_pairs(*rows["interactions"])
-    item_history = known_history(*rows["items"])
-    query_history = known_history(*rows["queries"])
+    interactions = known["interactions"]()
+    item_history, query_history = known["items"](), known["queries"]()
     log.info(
         "read %d interactions, %d item rows and %d query rows up to %s",
         *(interactions.num_rows, item_history.num_rows, query_history.num_rows, as_of),
@@ -66,8 +68,11 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
     folder = RunPaths(config, as_of).catalogue
     with replaced_folder(folder) as temporary:
         write_json(temporary / "schema.json", schema.to_json())
-        for name, table in tables.items():
-            pq.write_table(table, temporary / f"{name}.parquet", compression="zstd")
+        with ThreadPoolExecutor(
+            os.cpu_count()
+        ) as pool:  # which waits, and raises what a table has raised
+            files = [temporary / f"{name}.parquet" for name in tables]
+            list(pool.map(partial(pq.write_table, compression="zstd"), tables.values(), files))
         stamp = {
             "fingerprint": _fingerprint(temporary),
             "as_of": as_of.isoformat(),
@@ -81,6 +86,33 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
         *(as_of, items.num_rows, queries.num_rows, interactions.num_rows),
     )
     return stamp
+
+
+def _read_tables(
+    repository: FeatureRepository, as_of: date
+) -> tuple[dict[TableName, Admitted], dict[TableName, Callable[[], pa.Table]]]:
+    """Read the tables one after another, and part and sort each while the next one is read.
+
+    Returns:
+        what is admitted of each; and of that what is known by the day, or its error, when called.
+    """
+
+    def know(coming: Future[Admitted]) -> pa.Table:
+        table = coming.result()
+        known = known_pairs if table.table == "interactions" else known_history
+        return known(table.rows, as_of, table.source)
+
+    order: list[TableName] = ["interactions", "queries", "items"]  # what takes longest comes first
+    admitted: dict[TableName, Future[Admitted]] = {}
+    known: dict[TableName, Future[pa.Table]] = {}
+    with ThreadPoolExecutor(2 * len(order)) as pool:
+        for table in order:
+            admitted[table] = pool.submit(repository.admission(table))
+            known[table] = pool.submit(know, admitted[table])
+    return (
+        {table: admitted[table].result() for table in TABLES},
+        {table: known[table].result for table in TABLES},
+    )
 
 
 def current_items(history: pa.Table, key: str) -> pa.Table:

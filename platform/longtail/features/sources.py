@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import RLock
 
 import ibis
 import pyarrow as pa
@@ -191,14 +192,19 @@ def duckdb_session() -> Iterator[None]:
     """Give Feast's DuckDB store a connection of its own, dropped when the block is left.
 
     The store uses ibis's default connection, which otherwise keeps every data frame that was ever
-    joined, and which DuckDB reports as leaked, line by line, when the process ends.
+    joined, and which DuckDB reports as leaked, line by line, when the process ends. It is the whole
+    process's, so that one thread at a time has a session; the others wait.
     """
-    before = ibis.options.default_backend
-    ibis.options.default_backend = None
-    try:
-        with warnings.catch_warnings():
-            # ibis 12 calls DuckDB by a name that DuckDB 2 renames; Feast makes Python show it.
-            warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
-            yield
-    finally:
-        ibis.options.default_backend = before
+    with _SESSION:
+        before = ibis.options.default_backend
+        ibis.options.default_backend = None
+        try:
+            with warnings.catch_warnings():
+                # ibis 12 calls DuckDB by a name that DuckDB 2 renames; Feast makes Python show it.
+                warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+                yield
+        finally:
+            ibis.options.default_backend = before
+
+
+_SESSION = RLock()

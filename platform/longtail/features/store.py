@@ -5,8 +5,9 @@ Everything above sees Arrow tables with normalised columns: ids are `string`, si
 timestamp's column is called `event_timestamp`. Missing is null.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -64,6 +65,7 @@ class FeatureRepository:
         """
         self.config = config
         self.store = open_store(config)
+        self._schema: Schema | None = None
 
     def apply(self) -> None:
         """Bring the registry in line with the definitions, as `feast apply` does.
@@ -82,6 +84,7 @@ class FeatureRepository:
                 self.store.project, self.store.registry, contents
             )
             self.store.apply(to_apply, to_delete, partial=False)
+            self._schema = None
         except (FeastError, ValueError) as error:
             raise InputError(
                 f"Feast refuses the definitions in {self.config.feature_repo}: {error}"
@@ -93,7 +96,9 @@ class FeatureRepository:
         Raises:
             InputError: see `registry_schema.derive_schema`.
         """
-        return derive_schema(self.store, self.config.features)
+        if self._schema is None:  # Feast checks the types of all that it parses, at every call
+            self._schema = derive_schema(self.store, self.config.features)
+        return self._schema
 
     def admitted(self, table: TableName) -> Admitted:
         """One of the three tables, read whole, with the rows that are refused apart.
@@ -107,6 +112,13 @@ class FeatureRepository:
         Raises:
             InputError: the table is missing, empty, or lacks a column, or a dense feature has a
                 value that is not finite or of another length.
+        """
+        return self.admission(table)()
+
+    def admission(self, table: TableName) -> Callable[[], Admitted]:
+        """Read one of the three tables; what is returned parts its rows, on any thread.
+
+        Feast reads one table at a time. Same result and errors as `admitted`.
         """
         source, columns = self.source(table)
         rows = read_source(self.store, source, columns, table)
@@ -122,7 +134,8 @@ class FeatureRepository:
             active = rows[ACTIVE] if ACTIVE in rows.column_names else pa.nulls(rows.num_rows)
             rows = rows.drop_columns(ACTIVE) if ACTIVE in rows.column_names else rows
             rows = rows.append_column(ACTIVE, pc.coalesce(active.cast(pa.bool_()), True))
-        return admit(
+        return partial(
+            admit,
             rows,
             table=table,
             source=describe(source),
@@ -246,7 +259,6 @@ class FeatureRepository:
         schema = self.schema()
         features = schema.side(side)
         key = features[0].name
-        service = self.store.get_feature_service(self._service(side))
         columns = [feature_column(feature) for feature in features]
         if not keys.num_rows:
             yield pa.schema(
@@ -257,6 +269,7 @@ class FeatureRepository:
             chunk = keys.select([key, TIMESTAMP]).slice(start, POINT_IN_TIME_CHUNK)
             numbered = chunk.append_column(ROW, pa.array(np.arange(chunk.num_rows)))
             with duckdb_session():
+                service = self.store.get_feature_service(self._service(side))
                 joined = self.store.get_historical_features(
                     entity_df=numbered.to_pandas(), features=service
                 ).to_arrow()

@@ -1,7 +1,9 @@
 """Vocabularies: which row of an embedding table a value owns."""
 
 import logging
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -129,11 +131,17 @@ def build_vocabularies(config: Config, as_of: date) -> dict[str, Any]:
     num_rows: dict[str, int] = {}
     turnover: dict[str, Turnover] = {}
     with replaced_folder(paths.vocabularies) as folder:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            counting = {
+                table: pool.submit(_counted, paths, table, features)
+                for table, features in schema.tables.items()
+                if features[0].vocabulary != "hash"
+            }
         for table, features in schema.tables.items():
-            if features[0].vocabulary == "hash":
+            if table not in counting:
                 num_rows[table] = features[0].buckets or config.features.hash_buckets
                 continue
-            counted, before = _counted(paths, table, features), old.get(table)
+            counted, before = counting[table].result(), old.get(table)
             order, turnover[table] = succeed(counted.values, before.values if before else None)
             vocabulary = counted.in_order(order)
             num_rows[table] = vocabulary.num_rows
