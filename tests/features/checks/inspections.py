@@ -77,8 +77,12 @@ def schema_of(items: pa.Table, queries: pa.Table, *, shared_ids: bool = False) -
         found = [Feature(key, side, "single", "string", table, 8, is_id=True)]
         for name in others:
             of = rows.schema.field(name).type
-            kind = "multi" if pa.types.is_list(of) else "single"
+            listed = pa.types.is_list(of)
+            value_type = of.value_type if listed else of
             dtype = "integer" if pa.types.is_integer(of) else "string"
+            if pa.types.is_floating(value_type):
+                dtype = "vector" if listed else "number"
+            kind = "dense" if pa.types.is_floating(value_type) else "multi" if listed else "single"
             found.append(Feature(name, side, kind, dtype, f"{side}_{name}", 8))
         return tuple(found)
 

@@ -322,6 +322,39 @@ CASES = {
         },
         served={},
     ),
+    "coverage of vectors": Case(
+        *("coverage_drift", "items", "picture", NUM_ITEMS),
+        ({"coverage_then": 1.0, "coverage_now": 0.5},),
+        r"`picture` of items\.parquet has a value for 50\.0% of the items, and had for 100\.0%",
+        "look for what emptied or filled it",
+        lambda: {
+            # Null, empty, and zeros, which have no direction: all of them are missing.
+            "items": with_feature(
+                clean_items(),
+                "picture",
+                pa.array(
+                    [
+                        ([0.5, -1.0], None, [-1.0, 0.0], ([], [0.0, 0.0])[n % 8 // 4])[n % 4]
+                        for n in range(NUM_ITEMS)
+                    ],
+                    pa.list_(pa.float32()),
+                ),
+            )
+        },
+        served={
+            "items": lambda: with_feature(
+                clean_items(), "picture", pa.array([[1.0, 2.0]] * NUM_ITEMS, pa.list_(pa.float32()))
+            )
+        },
+    ),
+    "coverage of numbers": Case(
+        *("coverage_drift", "items", "price", NUM_ITEMS),
+        ({"coverage_then": 1.0, "coverage_now": 0.0},),
+        r"`price` of items\.parquet has a value for 0\.0% of the items, and had for 100\.0%",
+        "look for what emptied or filled it",
+        lambda: {"items": with_feature(clean_items(), "price", pa.nulls(NUM_ITEMS, pa.float64()))},
+        served={"items": lambda: with_feature(clean_items(), "price", pa.array([1.5] * NUM_ITEMS))},
+    ),
     "cardinality": Case(
         *("cardinality_drift", "items", "place", NUM_ITEMS),
         ("place 0 at 0", "place 0 at 1", "place 0 at 10"),

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from longtail.features.checks.check import check
 from longtail.features.checks.finding import MAX_EXAMPLES, Finding
-from longtail.features.checks.inspection import TABLE_OF, Inspection, values_of
+from longtail.features.checks.inspection import TABLE_OF, Inspection, has_value, values_of
 from longtail.features.schema import Feature, Side
 
 MIN_VALUES = 100
@@ -21,11 +21,12 @@ def coverage_drift(inspection: Inspection) -> Iterator[Finding]:
     """The share of keys that have a value differs from the served version's by more than
     `checks.max_coverage_change`.
 
-    Each key's latest row counts, of 20 keys or more on either side.
+    Each key's latest row counts, of 20 keys or more on either side. Dense features are looked at,
+    too: whatever computes them may have stopped.
     """
     limit = inspection.config.checks.max_coverage_change
-    for side, feature in _comparable(inspection):
-        now, then = _facts(inspection, side, feature)
+    for side, feature in _comparable(inspection, dense=True):
+        now, then = _coverage(inspection, side, feature)
         if min(now["num_rows"], then["num_rows"]) < 20:
             continue
         before, after = then["covered"] / then["num_rows"], now["covered"] / now["num_rows"]
@@ -113,14 +114,14 @@ def jensen_shannon(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> fl
     return entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
 
 
-def _comparable(inspection: Inspection) -> Iterator[tuple[Side, Feature]]:
-    """The features that the served version has, too, of the same kind."""
+def _comparable(inspection: Inspection, *, dense: bool = False) -> Iterator[tuple[Side, Feature]]:
+    """The features that the served version has, too, of the same kind; categorical ones, or all."""
     served = inspection.served
     if served is None:
         return
     for side in inspection.sides:
         kinds = {feature.name: feature.kind for feature in served.schema.side(side)}
-        for feature in inspection.features(side):
+        for feature in inspection.features(side, dense=dense):
             if kinds.get(feature.name) == feature.kind:
                 yield side, feature
 
@@ -132,6 +133,20 @@ def _values(inspection: Inspection, side: Side, feature: Feature, *, served: boo
         assert inspection.served is not None
         key = inspection.served.schema.side(side)[0].name
     return values_of(feature, relation, key)
+
+
+def _coverage(
+    inspection: Inspection, side: Side, feature: Feature
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keys, and keys with a value: now, and of the served version."""
+    now, then = (
+        inspection.row(
+            f"SELECT count(*) AS num_rows, count(*) FILTER ({has_value(feature)}) AS covered "
+            f"FROM {prefix}{TABLE_OF[side]}"
+        )
+        for prefix in ("", "served_")
+    )
+    return now, then
 
 
 def _facts(

@@ -90,11 +90,11 @@ class Inspection:
         """The sides whose table could be read."""
         return tuple(self.latest)
 
-    def features(self, side: Side) -> Iterator[Feature]:
-        """The categorical features of a side but for its id."""
+    def features(self, side: Side, *, dense: bool = False) -> Iterator[Feature]:
+        """The categorical features of a side but for its id; with dense ones if these are asked."""
         assert self.schema is not None
         for feature in self.schema.side(side):
-            if feature.kind in CATEGORICAL and not feature.is_id:
+            if (dense or feature.kind in CATEGORICAL) and not feature.is_id:
                 yield feature
 
     def key(self, side: Side) -> str:
@@ -147,6 +147,14 @@ class Inspection:
 def quoted(name: str) -> str:
     """A column's name in SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def has_value(feature: Feature) -> str:
+    """SQL for whether a row has a value of a feature; a vector of zeros is none."""
+    column = quoted(feature.name)
+    if feature.dtype == "vector":
+        return f"list_max({column}) > 0 OR list_min({column}) < 0"
+    return f"{column} IS NOT NULL" if feature.kind != "multi" else f"len({column}) > 0"
 
 
 def values_of(feature: Feature, relation: str, key: str) -> str:
