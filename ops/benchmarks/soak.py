@@ -34,11 +34,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="of load, beside the events")
     parser.add_argument("--num-items", type=int, default=20_000, help="published items")
     parser.add_argument("--num-threads", type=int, default=8, help="that read all the while")
+    parser.add_argument(
+        "--more-rollbacks", type=int, default=0, help="at the end: does memory grow with versions?"
+    )
 
 
 def measure(options: argparse.Namespace) -> Report:
     """Make the versions, start the load, let the events come, and read what the load found."""
-    phase = 60 * options.minutes / (len(EVENTS) + 1)
+    events = EVENTS + ["rollback"] * options.more_rollbacks
+    # A rollback serves the version before, and then that is the one before.
+    served = SERVED + [SERVED[-2 + turn % 2] for turn in range(options.more_rollbacks)]
+    phase = 60 * options.minutes / (len(events) + 1)
     with tempfile.TemporaryDirectory() as folder:
         _say(f"making {len(VERSIONS)} versions of {options.num_items} items")
         config = publish_project(Path(folder), options.num_items)
@@ -66,12 +72,12 @@ def measure(options: argparse.Namespace) -> Report:
             assert load.stdout is not None
             if load.stdout.readline() != "ready\n":
                 raise RuntimeError("the load did not start: its error stands above")
-            warm, published, end = _events(config, where, phase)
+            warm, published, end = _events(config, where, events, phase)
             found: dict[str, Any] = json.loads(load.communicate()[0])
         finally:
             load.kill()
             load.wait()
-    followed = found["served"] == SERVED
+    followed = found["served"] == served
     (warm_mb, warm_anonymous_mb), (end_mb, end_anonymous_mb) = (
         _memory(found, when) for when in (warm, end)
     )
@@ -87,7 +93,7 @@ def measure(options: argparse.Namespace) -> Report:
             "minutes": options.minutes,
             "num_items": options.num_items,
             "num_threads": options.num_threads,
-            "events": EVENTS,
+            "events": events,
             "cache_ttl_seconds": CACHE_TTL_SECONDS,
         },
         measured={
@@ -108,7 +114,9 @@ def measure(options: argparse.Namespace) -> Report:
 Moments = tuple[float, float]
 
 
-def _events(config: Any, where: list[str], phase: float) -> tuple[Moments, list[float], Moments]:
+def _events(
+    config: Any, where: list[str], events: list[str], phase: float
+) -> tuple[Moments, list[float], Moments]:
     """Let a phase pass, then an event, each in a process of its own, and so on.
 
     Returns:
@@ -117,7 +125,7 @@ def _events(config: Any, where: list[str], phase: float) -> tuple[Moments, list[
     """
     took, coming = [], iter(VERSIONS[1:])
     phases = [_wait(phase)]
-    for event in EVENTS:
+    for event in events:
         _say(event)
         if event == "publish":
             approve(config, next(coming))
