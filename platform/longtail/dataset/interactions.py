@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from longtail.dataset.splits import pair_position
 from longtail.features.history import first_of_group
+from longtail.features.record_batches import record_batches
 from longtail.features.schema import Side
-from longtail.record_batches import record_batches
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]

@@ -16,10 +16,10 @@ from longtail.dataset.distinct import distinct_rows
 from longtail.dataset.interactions import Interactions, microseconds, positions
 from longtail.dataset.states import States, interaction_states
 from longtail.features.encoding import EncodedRows, concatenated, encode_table
+from longtail.features.record_batches import record_batches
 from longtail.features.schema import Schema, Side
 from longtail.features.store import FeatureRepository
 from longtail.features.vocabulary import Vocabulary
-from longtail.record_batches import record_batches
 
 log = logging.getLogger("longtail.dataset")
 

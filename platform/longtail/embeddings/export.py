@@ -24,8 +24,8 @@ from longtail.artifacts import (
 from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.features.encoding import encode_table
+from longtail.features.record_batches import record_batches
 from longtail.features.vocabulary import load_vocabularies
-from longtail.record_batches import record_batches
 
 log = logging.getLogger("longtail.embeddings")
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from longtail.artifacts import RunPaths, read_json, required_stamp, write_json
 from longtail.config import Config
 from longtail.embeddings.pointer import timestamp
-from longtail.record_batches import record_batches
+from longtail.features.record_batches import record_batches
 
 log = logging.getLogger("longtail.embeddings")
 

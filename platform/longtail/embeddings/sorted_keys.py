@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from longtail.record_batches import record_batches
+from longtail.features.record_batches import record_batches
 
 
 class Keys(NamedTuple):

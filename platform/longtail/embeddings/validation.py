@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from longtail.embeddings.sorted_keys import Keys, absent
 from longtail.errors import LongtailError
-from longtail.record_batches import record_batches
+from longtail.features.record_batches import record_batches
 
 COLUMNS = ("item_id", "embedding", "model_version")
 NORM_TOLERANCE = 1e-3
