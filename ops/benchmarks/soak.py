@@ -7,6 +7,7 @@ is counted: errors, answers that are not of one version, and the growth of the p
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -25,6 +26,9 @@ EVENTS = ["publish", "publish", "rollback", "publish"]
 SERVED = [VERSIONS[0], VERSIONS[1], VERSIONS[2], VERSIONS[1], VERSIONS[3]]
 CACHE_TTL_SECONDS = 5
 """Of the registry: a publication must not wait for the next event."""
+
+ALLOCATORS = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""As SERVING.md says a process of many threads is to be started."""
 
 _PARTS = Path(__file__).parent / "serve_parts"
 
@@ -67,6 +71,7 @@ def measure(options: argparse.Namespace) -> Report:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **ALLOCATORS},
         )
         try:
             assert load.stdout is not None
@@ -95,6 +100,7 @@ def measure(options: argparse.Namespace) -> Report:
             "num_threads": options.num_threads,
             "events": events,
             "cache_ttl_seconds": CACHE_TTL_SECONDS,
+            "environment": ALLOCATORS,
         },
         measured={
             "rss_warm_mb": warm_mb,
