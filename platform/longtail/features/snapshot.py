@@ -68,11 +68,10 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
     folder = RunPaths(config, as_of).catalogue
     with replaced_folder(folder) as temporary:
         write_json(temporary / "schema.json", schema.to_json())
-        with ThreadPoolExecutor(
-            os.cpu_count()
-        ) as pool:  # which waits, and raises what a table has raised
-            files = [temporary / f"{name}.parquet" for name in tables]
-            list(pool.map(partial(pq.write_table, compression="zstd"), tables.values(), files))
+        files = [temporary / f"{name}.parquet" for name in tables]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            written = pool.map(partial(pq.write_table, compression="zstd"), tables.values(), files)
+        list(written)  # raises the error of a table that could not be written
         stamp = {
             "fingerprint": _fingerprint(temporary),
             "as_of": as_of.isoformat(),
