@@ -23,6 +23,7 @@ def test_runs_small_and_names_its_ratios() -> None:
     ratios = document["ratios"]
     assert set(ratios) == {
         "vs_feast_pandas",
+        "vs_feast_pandas_10m",
         "vs_feast_pandas_catalogue_ready",
         "rate_10m_vs_1m",
         "peak_gib",

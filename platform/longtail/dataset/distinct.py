@@ -8,8 +8,8 @@ from longtail.features.encoding import EncodedRows
 Int64Array = npt.NDArray[np.int64]
 UInt64Array = npt.NDArray[np.uint64]
 
-# Rows that are hashed together: their values, as 64-bit numbers, are held several times.
-BLOCK = 1 << 18
+# Rows that are hashed together: their values, as 64-bit numbers, stay in the cache.
+BLOCK = 1 << 16
 
 
 def distinct_rows(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from longtail.dataset.training_set import TrainingSet
+from longtail.features.encoding import TAKE_BLOCK
 from longtail.features.vocabulary import Vocabulary
 
 
@@ -26,11 +27,13 @@ def untrained_shares(
         (s.schema.query, s.query_rows, s.train.query_row),
         (s.schema.item, s.item_rows, s.train.item_row),
     ):
-        values, lengths = rows.columns(np.flatnonzero(np.bincount(used, minlength=rows.num_rows)))
-        ends = np.cumsum([0, *lengths.sum(axis=1)])
-        for position, feature in enumerate(features):
-            if not feature.is_dense:
-                seen[feature.table][values[ends[position] : ends[position + 1]]] = True
+        chosen = np.flatnonzero(np.bincount(used, minlength=rows.num_rows))
+        for start in range(0, len(chosen), TAKE_BLOCK):
+            values, lengths = rows.columns(chosen[start : start + TAKE_BLOCK])
+            ends = np.cumsum([0, *lengths.sum(axis=1)])
+            for position, feature in enumerate(features):
+                if not feature.is_dense:
+                    seen[feature.table][values[ends[position] : ends[position + 1]]] = True
     shares = {}
     for table, vocabulary in vocabularies.items():
         num_values = vocabulary.num_rows

@@ -17,7 +17,7 @@ Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
 # Rows that are copied together: the positions of their values are held twice, as 64-bit numbers.
-TAKE_BLOCK = 1 << 18
+TAKE_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def offsets_of(lengths: npt.NDArray[np.integer]) -> Int64Array:
     return offsets
 
 
-def ranges(starts: Int64Array, lengths: Int64Array) -> Int64Array:
+def ranges(starts: Int64Array, lengths: npt.NDArray[np.integer]) -> Int64Array:
     """Concatenate `starts[i] .. starts[i] + lengths[i]` for all i, without a loop."""
     offsets = offsets_of(lengths)
     return np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
@@ -135,24 +135,23 @@ def encode_table(
         InputError: a dense feature has a value that is not finite or of another length.
     """
     num_rows, num_features = table.num_rows, len(features)
-    lengths = np.zeros((num_rows, num_features), np.int64)
-    columns: list[tuple[Int32Array, Int64Array]] = []
+    lengths = np.empty((num_rows, num_features), np.int32)
+    columns: list[tuple[Int32Array, Int32Array]] = []
     vectors: dict[int, Float32Array] = {}
     for position, feature in enumerate(features):
         if feature.is_dense:
             codes, vectors[position] = encode_dense(table[feature.name], feature)
-            rows = np.arange(num_rows)
+            sizes = np.ones(num_rows, np.int32)
         else:
-            codes, rows = _encode_column(table[feature.name], feature, vocabularies[feature.table])
-        known = codes >= 0
-        columns.append((codes, rows) if known.all() else (codes[known], rows[known]))
-        lengths[:, position] = np.bincount(columns[-1][1], minlength=num_rows)
+            codes, sizes = _encode_column(table[feature.name], feature, vocabularies[feature.table])
+        columns.append(_known(codes, sizes))
+        lengths[:, position] = columns[-1][1]
     offsets = offsets_of(lengths.ravel())
     values = np.empty(offsets[-1], np.int32)
-    for position, (codes, rows) in enumerate(columns):
-        # A value's place is where its cell begins, and how many of the cell come before it.
-        before = np.arange(len(rows)) - offsets_of(lengths[:, position])[rows]
-        values[offsets[rows * num_features + position] + before] = codes
+    for position, (codes, sizes) in enumerate(columns):
+        starts = offsets[position:-1:num_features]
+        one_a_row = len(codes) == num_rows and bool(sizes.all())
+        values[starts if one_a_row else ranges(starts, sizes)] = codes
     return EncodedRows(num_features, offsets, values, vectors)
 
 
@@ -163,11 +162,14 @@ def concatenated(parts: Sequence[EncodedRows]) -> EncodedRows:
         parts: at least one, of the same features.
     """
     first = parts[0]
-    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    starts = offsets_of(np.array([len(part.values) for part in parts]))
+    shifted = (part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False))
+    offsets = np.concatenate([*shifted, starts[-1:]])
     values = np.concatenate([part.values for part in parts])
     vectors: dict[int, Float32Array] = {}
     if first.vectors:
-        feature = np.repeat(np.arange(len(lengths)) % first.num_features, lengths)
+        feature = np.arange(len(offsets) - 1) % first.num_features
+        feature = np.repeat(feature, np.diff(offsets))
         owner = np.repeat(np.arange(len(parts)), [len(part.values) for part in parts])
     for position in first.vectors:
         ends = offsets_of(np.array([len(part.vectors[position]) for part in parts]))
@@ -176,17 +178,26 @@ def concatenated(parts: Sequence[EncodedRows]) -> EncodedRows:
         vectors[position] = together[kept]
         cells = feature == position
         values[cells] = code[values[cells] + ends[owner[cells]]]
-    return EncodedRows(first.num_features, offsets_of(lengths), values, vectors)
+    return EncodedRows(first.num_features, offsets, values, vectors)
 
 
 def _encode_column(
     column: pa.ChunkedArray, feature: Feature, vocabulary: Vocabulary
-) -> tuple[Int32Array, Int64Array]:
-    """Table row of every value of a column, and the row of the column that it stands in."""
+) -> tuple[Int32Array, Int32Array]:
+    """Table row of every value of a column, and how many values each of its rows has."""
     array = column.combine_chunks()
     value_type = pa.string() if feature.dtype == "string" else pa.int64()
     codes = vocabulary.encode(pc.cast(flat_values(array), value_type))
     if feature.kind == "single":
-        return codes, np.arange(len(array), dtype=np.int64)
-    parents = pc.list_parent_indices(array).to_numpy(zero_copy_only=False)
-    return codes, parents.astype(np.int64)
+        return codes, np.ones(len(array), np.int32)
+    sizes = pc.fill_null(pc.list_value_length(array), 0)
+    return codes, sizes.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+
+
+def _known(codes: Int32Array, sizes: Int32Array) -> tuple[Int32Array, Int32Array]:
+    """The codes that are not negative, and how many of these each row has."""
+    known = codes >= 0
+    if known.all():
+        return codes, sizes
+    known_before = offsets_of(known.view(np.int8))
+    return codes[known], np.diff(known_before[offsets_of(sizes)]).astype(np.int32)

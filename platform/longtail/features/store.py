@@ -280,7 +280,8 @@ class FeatureRepository:
                     f"{chunk.num_rows} keys of `{self._service(side)}`: use the duckdb offline "
                     "store (`offline_store: {type: duckdb}` in feature_store.yaml)"
                 )
-            values = joined.select([feature.name for feature in features[1:]]).take(pa.array(order))
+            values = joined.select([feature.name for feature in features[1:]]).combine_chunks()
+            values = values.take(pa.array(order))
             del joined
             values = values.add_column(0, TIMESTAMP, chunk[TIMESTAMP])
             yield normalised(values.add_column(0, key, chunk[key]), columns)
