@@ -27,7 +27,9 @@ def processes_of(run: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_leaves_no_process_behind(
     number: signal.Signals, tmp_path: Path
 ) -> None:
