@@ -2,17 +2,20 @@
 
 Threads look up, search, recommend, filter and encode, and compare every answer with the files of
 the version that it names. Meanwhile other processes publish three versions and roll one back. What
-is counted: errors, answers that are not of one version, and the growth of the process's memory.
+is counted: errors, answers that are not of one version, and the growth of the process's memory;
+and how long a version that is published takes until every thread looks it up.
 """
 
 import argparse
 import json
 import os
+import queue
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,10 @@ VERSIONS = [VERSION, *(f"20240110-{number:08x}" for number in (2, 3, 4))]
 EVENTS = ["publish", "publish", "rollback", "publish"]
 SERVED = [VERSIONS[0], VERSIONS[1], VERSIONS[2], VERSIONS[1], VERSIONS[3]]
 CACHE_TTL_SECONDS = 5
-"""Of the registry: a publication must not wait for the next event."""
+"""Of the registry, which the lookups follow."""
+
+FOLLOW_SECONDS = 120.0
+"""By then a load that has not come to what is served never will."""
 
 ALLOCATORS = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 """As SERVING.md says a process of many threads is to be started."""
@@ -74,15 +80,14 @@ def measure(options: argparse.Namespace) -> Report:
             env={**os.environ, **ALLOCATORS},
         )
         try:
-            assert load.stdout is not None
-            if load.stdout.readline() != "ready\n":
-                raise RuntimeError("the load did not start: its error stands above")
-            warm, published, end = _events(config, where, events, phase)
-            found: dict[str, Any] = json.loads(load.communicate()[0])
+            lines = Lines(load)
+            lines.wait_for(served[0])
+            warm, took, end = _events(config, where, events, served, phase, lines)
+            found = lines.document()
         finally:
             load.kill()
             load.wait()
-    followed = found["served"] == served
+    followed = all(own == served for own in found["served"])
     (warm_mb, warm_anonymous_mb), (end_mb, end_anonymous_mb) = (
         _memory(found, when) for when in (warm, end)
     )
@@ -109,29 +114,69 @@ def measure(options: argparse.Namespace) -> Report:
             "anonymous_end_mb": end_anonymous_mb,
             "anonymous_mb_by_minute": _by_minute(found["memory_mb"]),
             "rss_peak_mb": max(of for _, of, _ in found["memory_mb"]),
-            "publisher_seconds": published,
+            **took,
             "every_version_was_followed": followed,
-            **{name: found[name] for name in ("served", "num_reads", "num_encode_again")},
+            "served": sorted({tuple(own) for own in found["served"]}),
+            **{name: found[name] for name in ("num_reads", "num_encode_again")},
             **{name: found[name] for name in ("p50_ms", "p99_ms", "messages")},
         },
     )
+
+
+class Lines:
+    """What a load prints: the versions that it comes to, and in the end what it found."""
+
+    def __init__(self, load: subprocess.Popen[str]) -> None:
+        self._load = load
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._load.stdout is not None
+        for line in self._load.stdout:
+            self._lines.put(line.strip())
+        self._lines.put("")
+
+    def wait_for(self, version: str) -> float:
+        """Wait until all threads look up a version; how long that took, in seconds."""
+        began = time.monotonic()
+        try:
+            line = self._lines.get(timeout=FOLLOW_SECONDS)
+        except queue.Empty:
+            raise RuntimeError(f"{version} is not served after {FOLLOW_SECONDS} s") from None
+        if line != version:
+            raise RuntimeError(f"{version} should be served, the load says {line or 'nothing'!r}")
+        return time.monotonic() - began
+
+    def document(self) -> dict[str, Any]:
+        """Stop the load, and take what it found."""
+        assert self._load.stdin is not None
+        self._load.stdin.close()
+        document: dict[str, Any] = json.loads(self._lines.get(timeout=FOLLOW_SECONDS))
+        return document
 
 
 Moments = tuple[float, float]
 
 
 def _events(
-    config: Any, where: list[str], events: list[str], phase: float
-) -> tuple[Moments, list[float], Moments]:
+    config: Any,
+    where: list[str],
+    events: list[str],
+    served: list[str],
+    phase: float,
+    lines: Lines,
+) -> tuple[Moments, dict[str, list[float]], Moments]:
     """Let a phase pass, then an event, each in a process of its own, and so on.
 
     Returns:
-        When the memory is warm: the second half of the first phase; how long each event took, in
-        seconds; and when it is the end: the second half of the last phase.
+        When the memory is warm: the second half of the first phase; how long each event took, and
+        how long after it all threads had followed (0 if by then they had), in seconds; and when
+        it is the end: the second half of the last phase.
     """
-    took, coming = [], iter(VERSIONS[1:])
-    phases = [_wait(phase)]
-    for event in events:
+    took: dict[str, list[float]] = {"publisher_seconds": [], "follow_seconds": []}
+    coming, phases = iter(VERSIONS[1:]), [_wait(phase)]
+    for event, version in zip(events, served[1:], strict=True):
         _say(event)
         if event == "publish":
             approve(config, next(coming))
@@ -140,7 +185,8 @@ def _events(
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         if not json.loads(done.stdout)["published"]:
             raise RuntimeError(f"nothing was published: {done.stdout}")
-        took.append(time.monotonic() - began)
+        took["publisher_seconds"].append(time.monotonic() - began)
+        took["follow_seconds"].append(lines.wait_for(version))
         phases.append(_wait(phase))
     return phases[0], took, phases[-1]
 

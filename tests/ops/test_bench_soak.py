@@ -28,7 +28,9 @@ def test_a_minute_of_mixed_load() -> None:
     ratios, measured = document["ratios"], document["measured"]
     assert measured["messages"] == []
     assert ratios["num_errors"] == ratios["num_mixed_versions"] == 0
-    assert len(measured["served"]) == 5
+    (served,) = measured["served"]
+    assert len(served) == 5
+    assert len(measured["follow_seconds"]) == 4
     assert min(measured["num_reads"].values()) > 20
     # A minute is short: what is loaded with the first publication counts as growth here.
     assert 0 < ratios["memory_growth"] < 1.25

@@ -1,7 +1,7 @@
 """A serving process under mixed load, which checks every answer.
 
-`python load.py HOME REPOSITORY TRUTH THREADS` prints `ready` when every kind of read has been done
-once, and one JSON document when its standard input is closed.
+`python load.py HOME REPOSITORY TRUTH THREADS` prints a line with a version whenever all of its
+threads have come to look up that one, and one JSON document when its standard input is closed.
 """
 
 import json
@@ -27,7 +27,7 @@ MAX_MESSAGES = 5
 class Load:
     """Reads of each kind, what they found, and how long they took."""
 
-    def __init__(self, config: Any, truth: Any) -> None:
+    def __init__(self, config: Any, truth: Any, num_threads: int) -> None:
         from serve_parts.project import query_rows
 
         from longtail.serving import EmbeddingClient, Neighbours, QueryEncoder, Recommender
@@ -49,11 +49,13 @@ class Load:
         self.seconds: dict[str, deque[float]] = {
             kind: deque(maxlen=LATENCIES) for kind in self.kinds
         }
-        self.served: list[str] = []
+        # By thread: two that read at the same time may answer in another order than they began.
+        self.served: list[list[str]] = [[] for _ in range(num_threads)]
+        self._announced: str | None = None
         self._lock = threading.Lock()
 
-    def read(self, kind: str, random: np.random.Generator) -> None:
-        """One read; whatever goes wrong is counted."""
+    def read(self, kind: str, thread: int, random: np.random.Generator) -> None:
+        """One read by one thread; whatever goes wrong is counted."""
         from serve_parts.truth import MixedVersionsError
 
         start, failure, version = time.perf_counter(), None, None
@@ -69,8 +71,16 @@ class Load:
             if failure is not None:
                 self.failures[failure[0]] += 1
                 self.messages = [*self.messages, failure[1]][:MAX_MESSAGES]
-            elif version not in self.served[-1:] and kind == "lookup":
-                self.served.append(str(version))
+            elif kind == "lookup":
+                self._follow(thread, str(version))
+
+    def _follow(self, thread: int, version: str) -> None:
+        """Note what a thread looked up, and announce it once all of them have come to it."""
+        if version not in self.served[thread][-1:]:
+            self.served[thread].append(version)
+        if version != self._announced and all(own[-1:] == [version] for own in self.served):
+            self._announced = version
+            print(version, flush=True)
 
     def _lookup(self, random: np.random.Generator) -> str:
         chosen = random.choice(len(self.truth.items), NUM_KEYS, replace=False)
@@ -156,17 +166,16 @@ def main() -> None:
     # Feast says so when a service was applied between two of its own reads of the registry.
     warnings.filterwarnings("ignore", message="The FeatureService object that has been passed")
     config = Config(feature_repo=Path(repository), home=Path(home))
-    load = Load(config, read_truth(Path(truth_file)))
+    load = Load(config, read_truth(Path(truth_file)), int(num_threads))
     for kind in load.kinds:
-        load.read(kind, np.random.default_rng(0))
-    print("ready", flush=True)
+        load.read(kind, 0, np.random.default_rng(0))
     stop = threading.Event()
 
     def loop(number: int) -> None:
         random, kinds = np.random.default_rng(1 + number), list(load.kinds)
         turn = number
         while not stop.is_set():
-            load.read(kinds[turn % len(kinds)], random)
+            load.read(kinds[turn % len(kinds)], number, random)
             turn += 1
 
     def watch() -> None:
