@@ -49,7 +49,12 @@ def rows_of(batch: Batch, side: str) -> list[list[list[int]]]:
     for feature in SCHEMA.side(side):
         jagged = batch.features[feature.key]
         values, ends = jagged.values().tolist(), np.cumsum([0, *jagged.lengths().tolist()])
-        columns.append([values[ends[row] : ends[row + 1]] for row in range(len(ends) - 1)])
+        column = [values[ends[cell] : ends[cell + 1]] for cell in range(len(ends) - 1)]
+        if feature.key in batch.repeated:
+            own = batch.repeated[feature.key]
+            of_row = own.of_row[: len(own.rows)].tolist()
+            column = [column[cell] for cell in of_row] + [[]] * (len(column) - len(of_row))
+        columns.append(column)
     return [list(row) for row in zip(*columns, strict=True)]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.model.augmentation import Mask
-from longtail.model.towers import Tower
+from longtail.model.towers import Inputs, Repeated, Tower, rows_of
 
 DIMS = [3, 2, 4, 1]
 FLAGS = list(itertools.product([False, True], repeat=len(DIMS)))
@@ -49,6 +49,22 @@ def filled_by_hand(
 def parts(pooled: torch.Tensor, present: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
     """The two arguments that a tower takes."""
     return list(pooled.split(DIMS, dim=1)), (~present).to(pooled.dtype)
+
+
+def with_cells(
+    pooled: list[torch.Tensor], missing: torch.Tensor, features: tuple[int, ...]
+) -> tuple[Inputs, torch.Tensor]:
+    """The same, some features given by the rows in reverse as cells, and one cell of no row."""
+    rows = torch.arange(len(missing))
+    inputs: list[torch.Tensor | Repeated] = [*pooled]
+    for feature in features:
+        values = torch.cat([pooled[feature].flip(0), torch.full_like(pooled[feature][:1], 7.0)])
+        absent = torch.cat([missing[:, feature].flip(0), missing.new_ones(1)])
+        starts = torch.cat([rows, rows.new_tensor([len(rows)])])
+        inputs[feature] = Repeated(values, absent, rows.flip(0), rows.flip(0), starts)
+    unread = missing.clone()
+    unread[:, list(features)] = float("nan")
+    return inputs, unread
 
 
 def same_gradients(
@@ -123,6 +139,31 @@ def test_three_views_in_one_pass_equal_three_passes(hidden_in: tuple[int, ...]) 
         assert torch.allclose(view, reference, atol=1e-12)
         assert same_gradients(model, values, view, reference)
     assert same_gradients(model, values, torch.cat(views), torch.cat(wanted))
+
+
+@pytest.mark.parametrize("features", [(0,), (1, 3), (0, 1, 2, 3)])
+@pytest.mark.parametrize("hidden_in", [(0, 0, 0, 0), (1, 2, 1, 2), (0, 1, 2, 0)])
+def test_repeated_cells_give_the_views_of_their_rows(
+    hidden_in: tuple[int, ...], features: tuple[int, ...]
+) -> None:
+    model = tower()
+    values, pooled, present = inputs(6)
+    mask = Mask(tuple(v == 1 for v in hidden_in), tuple(v == 2 for v in hidden_in))
+    by_row = parts(pooled, present)
+    by_cell = with_cells(*by_row, features)
+
+    def views(pooled: Inputs, missing: torch.Tensor) -> list[torch.Tensor]:
+        some = rows_of(pooled, missing, slice(1, 5))
+        return [
+            model(pooled, missing),
+            model.first(pooled, missing, hidden=mask.first),
+            model.first(*some, hidden=mask.second),
+            *model.first_of_views(pooled, missing, mask, masked=slice(2, 5), unmasked=slice(0, 4)),
+        ]
+
+    for one, other in zip(views(*by_row), views(*by_cell), strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+        assert same_gradients(model, values, one, other)
 
 
 @settings(max_examples=40, deadline=None)

@@ -46,6 +46,13 @@ BATCH_SIZE = 16
 Weights = dict[str, np.ndarray]
 
 
+@pytest.fixture(autouse=True, params=["rows", "cells"])
+def first_layer_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sections go through the first layer row by row, or each distinct one once."""
+    share = {"rows": 0.0, "cells": float("inf")}[request.param]
+    monkeypatch.setattr("longtail.dataset.batches._REPEATED_SHARE", share)
+
+
 class DoubleBags(torch.nn.Module):
     """Unsharded bags whose pooled embeddings go on in float64."""
 

@@ -11,6 +11,7 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from longtail.config import Config
 from longtail.dataset.candidates import CandidateFinder, RankExamples, padded
+from longtail.dataset.distinct_cells import DistinctCells
 from longtail.dataset.dropout import drop_features, drop_values
 from longtail.dataset.sampler import (
     CatalogueSampler,
@@ -24,6 +25,8 @@ from longtail.features.encoding import offsets_of
 from longtail.features.schema import Side
 
 Int64Array = npt.NDArray[np.int64]
+# With more cells than this, relative to the rows, a product row by row costs less.
+_REPEATED_SHARE = 0.7
 
 
 class DenseColumn(NamedTuple):
@@ -38,6 +41,20 @@ class DenseColumn(NamedTuple):
     missing: torch.Tensor
 
 
+class RepeatedCells(NamedTuple):
+    """A single-valued feature of R rows of one side that share few distinct cells.
+
+    Attributes:
+        of_row: `[padded(R)]` int64, the cell of each row; no value is a cell, too.
+        rows: `[R]` int64, the rows ordered by cell.
+        starts: `[padded(cells)]` int64, where those of each cell start among them.
+    """
+
+    of_row: torch.Tensor
+    rows: torch.Tensor
+    starts: torch.Tensor
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one rank trains on in one step.
@@ -49,7 +66,9 @@ class Batch:
 
     Attributes:
         features: keys `query.<name>` then `item.<name>`, stride `padded(max(Q, I + num_copies *
-            M))`; a side's rows come first, the rest of its stride is empty. Categorical ones only.
+            M))`; a side's rows come first, or of a repeated feature its cells, the rest of the
+            stride is empty. Categorical ones only.
+        repeated: the features of which each cell is looked up once, by key.
         dense: the dense features, by key; `padded(Q)` rows or `padded(I + num_copies * M)`.
         query: `[N]` int64, position of each example's query among the Q.
         item: `[N]` int64, position of each example's item among the C.
@@ -72,6 +91,7 @@ class Batch:
     """
 
     features: KeyedJaggedTensor
+    repeated: Mapping[str, RepeatedCells]
     dense: Mapping[str, DenseColumn]
     query: torch.Tensor
     item: torch.Tensor
@@ -112,7 +132,10 @@ class Batch:
     def _mapped(self, change: Callable[[Any], Any]) -> "Batch":
         """The batch with every tensor changed."""
         changed: dict[str, Any] = {
-            "dense": {key: DenseColumn(*map(change, column)) for key, column in self.dense.items()}
+            "repeated": {
+                key: RepeatedCells(*map(change, cells)) for key, cells in self.repeated.items()
+            },
+            "dense": {key: DenseColumn(*map(change, column)) for key, column in self.dense.items()},
         }
         for field in fields(self):
             value = getattr(self, field.name)
@@ -147,6 +170,7 @@ class BatchBuilder:
         schema = training_set.schema
         self._keys = [feature.key for feature in schema.features if not feature.is_dense]
         self._has_dense = bool(schema.projections)
+        self._distinct = {table: DistinctCells() for table in schema.tables}
         self._catalogue = np.flatnonzero(training_set.catalogue_row >= 0)
         self.examples = ExampleSampler(
             len(training_set.train), config.training.batch_size, world_size, rank, self._seed
@@ -216,6 +240,8 @@ class BatchBuilder:
             )
             item_values, item_lengths, of_items = self._split("item", item_values, item_lengths)
             dense = of_queries | of_items
+        query_values, query_cells = self._repeated("query", query_values, query_lengths)
+        item_values, item_cells = self._repeated("item", item_values, item_lengths)
         stride = padded(max(len(query_rows), len(all_item_rows)))
         lengths = np.zeros((len(self._keys), stride), np.int32)
         lengths[: len(query_lengths), : len(query_rows)] = query_lengths
@@ -230,6 +256,7 @@ class BatchBuilder:
         found = self._candidates.find(examples, counts, others or {}, step=step)
         return Batch(
             features=features,
+            repeated=query_cells | item_cells,
             dense=dense,
             query=torch.from_numpy(query.ravel()),
             item=torch.from_numpy(item.ravel() + found.own),
@@ -272,6 +299,39 @@ class BatchBuilder:
                 torch.from_numpy(~present),
             )
         return np.concatenate(kept), lengths[categorical], dense
+
+    def _repeated(
+        self, side: Side, values: npt.NDArray[np.int32], lengths: Int64Array
+    ) -> tuple[npt.NDArray[np.int32], dict[str, RepeatedCells]]:
+        """The values of a side's categorical features, each distinct cell of some of them once.
+
+        Args:
+            side: of which they are.
+            values, lengths: feature by feature; the lengths become those of the cells.
+        """
+        ends = offsets_of(lengths.sum(axis=1))
+        num_rows = lengths.shape[1]
+        features = [f for f in self._set.schema.side(side) if not f.is_dense]
+        kept, repeated = [], {}
+        for position, feature in enumerate(features):
+            kept.append(values[ends[position] : ends[position + 1]])
+            if feature.kind != "single" or feature.is_id:
+                continue
+            cells = np.full(num_rows, -1, np.int32)
+            cells[lengths[position] > 0] = kept[-1]
+            distinct, of_row = self._distinct[feature.table].find(cells)
+            if padded(len(distinct)) > _REPEATED_SHARE * num_rows:
+                continue
+            kept[-1] = distinct[distinct >= 0]
+            lengths[position] = 0
+            lengths[position, : len(distinct)] = distinct >= 0
+            counts = np.bincount(of_row, minlength=padded(len(distinct)))
+            repeated[feature.key] = RepeatedCells(
+                torch.from_numpy(np.pad(of_row, (0, padded(num_rows) - num_rows))),
+                torch.from_numpy(np.argsort(of_row, kind="stable")),
+                torch.from_numpy(offsets_of(counts)[:-1]),
+            )
+        return np.concatenate(kept), repeated
 
     def _augmented(
         self,

@@ -17,7 +17,7 @@ from longtail.features.schema import Schema, Side
 from longtail.model.augmentation import Masking
 from longtail.model.losses import batch_softmax, view_contrast
 from longtail.model.projections import projections
-from longtail.model.towers import Tower
+from longtail.model.towers import Inputs, Repeated, Tower, rows_of
 
 
 class LossTerms(NamedTuple):
@@ -119,14 +119,13 @@ class TwoTower(nn.Module):
         return LossTerms(main_loss + weight * self_loss, main_loss, self_loss)
 
     def _first_layers(
-        self, pooled: list[torch.Tensor], missing: torch.Tensor, batch: Batch
+        self, pooled: Inputs, missing: torch.Tensor, batch: Batch
     ) -> list[torch.Tensor]:
         """The first layer of the sampled items' views, and of all items.
 
         Args:
-            pooled: R rows of each item feature, `[R, dim]`: the I items, one or two copies of the
-                M sampled ones, which differ in the values dropped, and rows of no item.
-            missing: `[R, F]`.
+            pooled, missing: F features of R rows, as a tower has them: of the I items, of one or
+                two copies of the M sampled ones, which differ in the values dropped, and of none.
             batch: its mask is drawn.
 
         Returns:
@@ -143,7 +142,7 @@ class TwoTower(nn.Module):
         if batch.num_copies == 1 and mask.is_complementary:
             return tower.first_of_views(pooled, missing, mask, masked=first, unmasked=unmasked)
         return [
-            tower.first([values[rows] for values in pooled], missing[rows], hidden=hidden)
+            tower.first(*rows_of(pooled, missing, rows), hidden=hidden)
             for rows, hidden in ((first, mask.first), (second, mask.second), (unmasked, None))
         ]
 
@@ -151,69 +150,44 @@ class TwoTower(nn.Module):
         """The share of alpha that a step applies."""
         return min(1.0, (step + 1) / self._ssl.warmup_steps) if self._ssl.warmup_steps else 1.0
 
-    def _inputs(
-        self, pooled: KeyedTensor, batch: Batch
-    ) -> list[tuple[list[torch.Tensor], torch.Tensor]]:
+    def _inputs(self, pooled: KeyedTensor, batch: Batch) -> list[tuple[Inputs, torch.Tensor]]:
         """Of queries and of items: each feature's embeddings, and which features are missing.
 
-        Features are taken by name: the order of the keys follows the sharding plan.
+        Features are taken by name: the order of the keys follows the sharding plan. Dense ones,
+        once projected, are features like others.
 
         Returns:
-            For each side F tensors `[rows, dim]`, and `[rows, F]`, 1 where there is no value.
+            For each side F features of its rows, and `[rows, F]`, 1 where there is no value.
         """
         num_rows = {
             "query": padded(batch.num_queries),
             "item": padded(batch.num_items + batch.num_sampled * batch.num_copies),
         }
         keys = pooled.keys()
+        dtype = self._product_dtype or pooled.values().dtype
+        num_cells = {key: len(cells.starts) for key, cells in batch.repeated.items()}
         parts = _Split.apply(  # type: ignore[no-untyped-call]
             pooled.values(),
             pooled.length_per_key(),
-            [num_rows[key.split(".", 1)[0]] for key in keys],
-            self._product_dtype or pooled.values().dtype,
+            [num_cells.get(key, num_rows[key.split(".", 1)[0]]) for key in keys],
+            dtype,
         )
-        by_key = dict(zip(keys, parts, strict=True))
+        by_key: dict[str, torch.Tensor | Repeated] = dict(zip(keys, parts, strict=True))
         lengths = batch.features.lengths().view(-1, batch.features.stride())
-        if batch.dense:
-            absent = dict(zip(batch.features.keys(), (lengths == 0).unbind(), strict=True))
-            return self._inputs_with_dense(by_key, absent, batch, num_rows)
-        missing = (lengths == 0).T.to(parts[0].dtype)
-        num_query_features = len(self._keys["query"])
-        return [
-            (
-                [by_key[key] for key in self._keys["query"]],
-                missing[: num_rows["query"], :num_query_features],
-            ),
-            (
-                [by_key[key] for key in self._keys["item"]],
-                missing[: num_rows["item"], num_query_features:],
-            ),
-        ]
-
-    def _inputs_with_dense(
-        self,
-        by_key: dict[str, torch.Tensor],
-        absent: dict[str, torch.Tensor],
-        batch: Batch,
-        num_rows: dict[str, int],
-    ) -> list[tuple[list[torch.Tensor], torch.Tensor]]:
-        """The same where some features are dense: once projected, they are features like others.
-
-        Args:
-            by_key: embeddings of the categorical features.
-            absent: `[stride]` each, where these have no value.
-            batch: its dense features are read.
-            num_rows: of either side.
-        """
-        dtype = next(iter(by_key.values())).dtype
+        missing = (lengths == 0).to(dtype).unbind()
+        absent = dict(zip(batch.features.keys(), missing, strict=True))
+        for key, cells in batch.repeated.items():
+            values = by_key[key]
+            assert isinstance(values, torch.Tensor)
+            by_key[key] = Repeated(values, absent[key][: len(values)], *cells)
         for key, column in batch.dense.items():
             weight = self.projections[self._projected[key]]
             by_key[key] = functional.linear(column.values.to(dtype), weight.to(dtype))
-            absent[key] = column.missing
+            absent[key] = column.missing.to(dtype)
         return [
             (
                 [by_key[key] for key in keys],
-                torch.stack([absent[key][: num_rows[side]] for key in keys], dim=1).to(dtype),
+                torch.stack([absent[key][: num_rows[side]] for key in keys], dim=1),
             )
             for side, keys in self._keys.items()
         ]
