@@ -98,7 +98,7 @@ def _steps(work: Work, options: argparse.Namespace) -> tuple[dict[str, Steps], S
         "ssl products": Products(ours["ssl"], batches["ssl"]),
         "lookups": Lookups(ours["base"], batches["base"]),
         "ssl lookups": Lookups(ours["ssl"], batches["ssl"]),
-        "plain lookups": PlainLookups(work, batches["base"]),
+        "plain lookups": PlainLookups(work, next(plain.batches())),
     }
 
     def with_threads(steps: Steps, threads: int) -> None:

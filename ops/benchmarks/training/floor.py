@@ -8,6 +8,7 @@ from torch import nn
 from longtail.dataset.batches import Batch
 from longtail.training.processor import product_dtype
 from training.ours import CPU, Ours
+from training.plain_pytorch import PlainBatch
 from training.work import Work
 
 Product = Callable[[], torch.Tensor]
@@ -36,13 +37,12 @@ class Lookups:
 
 
 class PlainLookups:
-    """The same rows through `nn.EmbeddingBag(sparse=True)` and sparse Adagrad."""
+    """The same examples through `nn.EmbeddingBag(sparse=True)` and sparse Adagrad."""
 
-    def __init__(self, work: Work, batch: Batch) -> None:
+    def __init__(self, work: Work, batch: PlainBatch) -> None:
         training = work.config.training
-        self._bags = []
+        self._bags: list[tuple[nn.EmbeddingBag, torch.Tensor, torch.Tensor]] = []
         tables = {}
-        by_key = batch.features.to_dict()
         for name, features in work.training_set.schema.tables.items():
             table = nn.EmbeddingBag(
                 work.num_rows[name],
@@ -52,10 +52,7 @@ class PlainLookups:
                 include_last_offset=True,
             )
             tables[name] = table
-            for feature in features:
-                jagged = by_key[feature.key]
-                values, offsets = jagged.values().long(), jagged.offsets().long()
-                self._bags.append((table, values, offsets - offsets[0]))
+            self._bags += [(table, *batch.bags[feature.key]) for feature in features]
         parameters = [table.weight for table in tables.values()]
         self._optimizer = torch.optim.Adagrad(parameters, lr=training.table_learning_rate)
 
@@ -73,8 +70,8 @@ class PlainLookups:
 class Products:
     """The matrix products of a step of ours: towers and logits, forward and backward.
 
-    With the batch's own numbers of distinct rows, in the precision that the step has them in, into
-    memory that is reused.
+    Of every distinct row the whole first layer; with the batch's own numbers of rows, in the
+    precision that the step has them in, into memory that is reused.
     """
 
     def __init__(self, ours: Ours, batch: Batch) -> None:

@@ -96,7 +96,7 @@ class Plain:
             torch.optim.Adagrad(self.model.tables.parameters(), lr=training.table_learning_rate),
             torch.optim.Adagrad(self.model.towers.parameters(), lr=training.tower_learning_rate),
         ]
-        self._batches = prefetched(self._endless())
+        self._batches = prefetched(self.batches())
 
     def run(self, num_steps: int) -> None:
         """Train for some steps."""
@@ -111,7 +111,8 @@ class Plain:
                 optimizer.step()
         torch.use_deterministic_algorithms(True)
 
-    def _endless(self) -> Iterator[PlainBatch]:
+    def batches(self) -> Iterator[PlainBatch]:
+        """The examples of ours, epoch after epoch."""
         data = self._work.training_set
         sampler = ExampleSampler(
             len(data.train), self._batch_size, 1, 0, self._work.config.training.seed
