@@ -317,19 +317,26 @@ class BatchBuilder:
             kept.append(values[ends[position] : ends[position + 1]])
             if feature.kind != "single" or feature.is_id:
                 continue
-            cells = np.full(num_rows, -1, np.int32)
-            cells[lengths[position] > 0] = kept[-1]
+            cells = kept[-1]
+            if len(cells) < num_rows:
+                cells = np.full(num_rows, -1, np.int32)
+                cells[lengths[position] > 0] = kept[-1]
             distinct, of_row = self._distinct[feature.table].find(cells)
-            if padded(len(distinct)) > _REPEATED_SHARE * num_rows:
+            num_cells = padded(len(distinct))
+            if num_cells > _REPEATED_SHARE * num_rows:
                 continue
-            kept[-1] = distinct[distinct >= 0]
+            present = distinct >= 0
+            kept[-1] = distinct[present]
             lengths[position] = 0
-            lengths[position, : len(distinct)] = distinct >= 0
-            counts = np.bincount(of_row, minlength=padded(len(distinct)))
+            lengths[position, : len(distinct)] = present
+            of_every_row = np.zeros(padded(num_rows), np.int64)
+            of_every_row[:num_rows] = of_row
+            # Numbers of 16 bits are sorted digit by digit.
+            sortable = of_row.astype(np.uint16) if num_cells < 1 << 16 else of_row
             repeated[feature.key] = RepeatedCells(
-                torch.from_numpy(np.pad(of_row, (0, padded(num_rows) - num_rows))),
-                torch.from_numpy(np.argsort(of_row, kind="stable")),
-                torch.from_numpy(offsets_of(counts)[:-1]),
+                torch.from_numpy(of_every_row),
+                torch.from_numpy(sortable.argsort(kind="stable")),
+                torch.from_numpy(offsets_of(np.bincount(of_row, minlength=num_cells))[:-1]),
             )
         return np.concatenate(kept), repeated
 

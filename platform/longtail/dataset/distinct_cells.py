@@ -10,12 +10,12 @@ Int64Array = npt.NDArray[np.int64]
 class DistinctCells:
     """Finds the distinct cells of a feature in time linear in the rows, without a sort.
 
-    It remembers a number by value of the feature's table: 4 bytes a row of it. Not to be used from
+    It remembers a number by value of the feature's table: 8 bytes a row of it. Not to be used from
     two threads at once.
     """
 
     def __init__(self) -> None:
-        self._place = np.empty(0, np.int32)
+        self._place = np.empty(0, np.int64)
 
     def find(self, cells: Int32Array) -> tuple[Int32Array, Int64Array]:
         """The distinct ones, in the order of their last rows.
@@ -28,10 +28,10 @@ class DistinctCells:
         """
         num_values = int(cells.max(initial=-1)) + 2  # one more, at the end, for none
         if num_values > len(self._place):
-            self._place = np.empty(2 * num_values, np.int32)
-        rows = np.arange(len(cells), dtype=np.int32)
+            self._place = np.empty(2 * num_values, np.int64)
+        rows, place, values = np.arange(len(cells)), self._place, cells.astype(np.int64)
         # Nothing has to be cleared: only what this call has written is read.
-        self._place[cells] = rows
-        distinct = cells[self._place[cells] == rows]
-        self._place[distinct] = rows[: len(distinct)]
-        return distinct, self._place[cells].astype(np.int64)
+        place[values] = rows
+        distinct = values[place[values] == rows]
+        place[distinct] = rows[: len(distinct)]
+        return distinct.astype(np.int32), place[values]
