@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from longtail.artifacts import RunPaths
@@ -148,6 +148,7 @@ def refusal(project: Config) -> InputError | None:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(COLUMNS), st.sampled_from(sorted(OTHER_VALUES)))
+@example(("queries", "tags"), "nulls")
 def test_a_column_of_any_type_is_taken_or_named(
     project: Config, place: tuple[str, str], kind: str
 ) -> None:

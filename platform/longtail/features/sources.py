@@ -172,10 +172,13 @@ _ROUNDED = (ARROW_TYPES["decimal"], ARROW_TYPES["vector"])
 
 
 def _cast(values: pa.ChunkedArray, name: str, to: pa.DataType) -> pa.ChunkedArray:
+    if values.null_count == len(values):
+        # Whatever DuckDB takes a column without any value for, texts for example, is no type of it.
+        return pa.chunked_array([pa.nulls(len(values), to)])
     try:
         # Not safe: finer timestamps lose digits, large integers become the nearest float.
         return values.cast(to, safe=name != TIMESTAMP and to not in _ROUNDED)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"column `{name}` has values that are no {to}: cast or correct them ({error})"
         ) from error
