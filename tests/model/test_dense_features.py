@@ -1,6 +1,5 @@
 """Dense features in batch, tower, loss and encoders: features like any other."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from longtail.dataset.batches import Batch, BatchBuilder
 from longtail.dataset.training_set import TrainingSet, load_training_set, write_training_set
 from longtail.features.schema import Schema
 from longtail.model.augmentation import masking
-from longtail.model.towers import Tower
+from longtail.model.towers import Inputs, Tower, by_row
 from longtail.model.two_tower import TwoTower, embedding_tables
 from longtail.serving.towers import load_towers
 from longtail.training.bundle import load_encoder
@@ -107,7 +106,7 @@ def test_three_views_are_three_passes(augmentation: str, monkeypatch: pytest.Mon
 
     def three_passes(
         self: Tower,
-        pooled: Sequence[torch.Tensor],
+        pooled: Inputs,
         missing: torch.Tensor,
         mask: object,
         *,
@@ -117,8 +116,9 @@ def test_three_views_are_three_passes(augmentation: str, monkeypatch: pytest.Mon
         nonlocal shortcuts
         shortcuts += 1
         views = ((masked, mask.first), (masked, mask.second), (unmasked, None))  # type: ignore[attr-defined]
+        features, absent = by_row(pooled, missing)
         return [
-            self.first([values[rows] for values in pooled], missing[rows], hidden=hidden)
+            self.first([values[rows] for values in features], absent[rows], hidden=hidden)
             for rows, hidden in views
         ]
 

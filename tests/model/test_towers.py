@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.model.augmentation import Mask
-from longtail.model.towers import Inputs, Repeated, Tower, rows_of
+from longtail.model.towers import Inputs, Repeated, Tower, by_row
 
 DIMS = [3, 2, 4, 1]
 FLAGS = list(itertools.product([False, True], repeat=len(DIMS)))
@@ -52,19 +52,28 @@ def parts(pooled: torch.Tensor, present: torch.Tensor) -> tuple[list[torch.Tenso
 
 
 def with_cells(
-    pooled: list[torch.Tensor], missing: torch.Tensor, features: tuple[int, ...]
-) -> tuple[Inputs, torch.Tensor]:
-    """The same, some features given by the rows in reverse as cells, and one cell of no row."""
-    rows = torch.arange(len(missing))
-    inputs: list[torch.Tensor | Repeated] = [*pooled]
+    pooled: torch.Tensor, present: torch.Tensor, features: tuple[int, ...]
+) -> tuple[tuple[Inputs, torch.Tensor], tuple[list[torch.Tensor], torch.Tensor]]:
+    """Some features given by cells, of which even and odd rows have one each, and the last none.
+
+    Returns:
+        What a tower takes, by cell, and the same by row.
+    """
+    by_cell, missing = parts(pooled, present)
+    expanded, absent = [*by_cell], missing.clone()
+    inputs: list[torch.Tensor | Repeated] = [*by_cell]
+    of_row = torch.arange(len(missing)) % 2
+    num_even = int((of_row == 0).sum())
     for feature in features:
-        values = torch.cat([pooled[feature].flip(0), torch.full_like(pooled[feature][:1], 7.0)])
-        absent = torch.cat([missing[:, feature].flip(0), missing.new_ones(1)])
-        starts = torch.cat([rows, rows.new_tensor([len(rows)])])
-        inputs[feature] = Repeated(values, absent, rows.flip(0), rows.flip(0), starts)
+        values, none = by_cell[feature][:3], missing[:3, feature]
+        starts = torch.tensor([0, num_even, len(of_row)])
+        rows = of_row.argsort(stable=True)
+        inputs[feature] = Repeated(values, none, of_row, rows, starts)
+        expanded[feature] = torch.stack([values[cell] for cell in of_row.tolist()])
+        absent[:, feature] = torch.stack([none[cell] for cell in of_row.tolist()])
     unread = missing.clone()
     unread[:, list(features)] = float("nan")
-    return inputs, unread
+    return (inputs, unread), (expanded, absent)
 
 
 def same_gradients(
@@ -149,21 +158,41 @@ def test_repeated_cells_give_the_views_of_their_rows(
     model = tower()
     values, pooled, present = inputs(6)
     mask = Mask(tuple(v == 1 for v in hidden_in), tuple(v == 2 for v in hidden_in))
-    by_row = parts(pooled, present)
-    by_cell = with_cells(*by_row, features)
+    in_cells, in_rows = with_cells(pooled, present, features)
 
     def views(pooled: Inputs, missing: torch.Tensor) -> list[torch.Tensor]:
-        some = rows_of(pooled, missing, slice(1, 5))
         return [
             model(pooled, missing),
             model.first(pooled, missing, hidden=mask.first),
-            model.first(*some, hidden=mask.second),
+            model.first(*by_row(pooled, missing), hidden=mask.second),
             *model.first_of_views(pooled, missing, mask, masked=slice(2, 5), unmasked=slice(0, 4)),
         ]
 
-    for one, other in zip(views(*by_row), views(*by_cell), strict=True):
+    for one, other in zip(views(*in_rows), views(*in_cells), strict=True):
         assert torch.allclose(one, other, atol=1e-12)
         assert same_gradients(model, values, one, other)
+
+
+@pytest.mark.parametrize("expand", [True, False])
+def test_a_cell_of_many_rows_keeps_its_gradient_in_low_precision(expand: bool) -> None:
+    """Added up in bfloat16, ones stop counting at 256."""
+    num_rows = 3000
+    model = Tower([4, 3], hidden=[5], output_dim=2)
+    of_row = torch.zeros(num_rows, dtype=torch.int64)
+    values = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        cells = values.detach().to(dtype, copy=True).requires_grad_()
+        starts = torch.tensor([0, *[num_rows] * 63])
+        feature = Repeated(cells, cells.new_zeros(64), of_row, torch.arange(num_rows), starts)
+        inputs: Inputs = [feature, torch.ones(num_rows, 3, dtype=dtype)]
+        missing = torch.zeros(num_rows, 2, dtype=dtype)
+        with torch.autocast("cpu", enabled=dtype == torch.bfloat16):
+            first = model.first(*(by_row(inputs, missing) if expand else (inputs, missing)))
+        first.backward(torch.ones_like(first))
+        assert cells.grad is not None
+        gradients.append(cells.grad[0].float())
+    assert torch.allclose(*gradients, rtol=0.02)
 
 
 @settings(max_examples=40, deadline=None)

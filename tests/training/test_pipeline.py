@@ -92,8 +92,10 @@ def test_a_failing_batch_ends_the_steps_with_its_error(tmp_path: Path) -> None:
 def test_every_tensor_of_a_batch_is_pinned_for_cuda(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("longtail.dataset.batches._REPEATED_SHARE", float("inf"))
     training = SmallTraining(small_config(tmp_path))
     batch = next(training.batches(1))
+    assert batch.repeated
     assert list(pinned(iter([batch]), CPU)) == [batch]
     pages: list[torch.Tensor] = []
 
@@ -112,6 +114,11 @@ def test_every_tensor_of_a_batch_is_pinned_for_cuda(
         elif isinstance(value, int):
             assert value == before
     assert isinstance(copied, Batch)
+    assert copied.repeated.keys() == batch.repeated.keys()
+    for key, cells in copied.repeated.items():
+        for tensor, its_before in zip(cells, batch.repeated[key], strict=True):
+            assert tensor.numel() == 0 or tensor.data_ptr() in locked, key
+            assert torch.equal(tensor, its_before)
     features = copied.features
     assert {features.values().data_ptr(), features.lengths().data_ptr()} <= locked
     assert features.stride() == batch.features.stride()

@@ -12,7 +12,7 @@ import torch
 from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.features.vocabulary import Vocabulary, load_vocabularies
-from longtail.model.towers import rows_of
+from longtail.model.towers import by_row
 from longtail.training.bundle import load_encoder, write_encoder
 from longtail.training.checkpoint_files import checkpoints, newest_checkpoint, read_tensors
 from longtail.training.loop import prefetched
@@ -33,7 +33,7 @@ def test_the_encoder_gives_what_the_sharded_model_gives(config: Config) -> None:
     with torch.no_grad():
         pooled = model.embedding_bags(batch.features).wait()
         (features, missing), _ = model._inputs(pooled, batch)
-        sharded = model.query_tower(*rows_of(features, missing, slice(batch.num_queries)))
+        sharded = model.query_tower(*by_row(features, missing))[: batch.num_queries]
     rows = np.unique(run.training_set.train.query_row[:30])
     plain = encoder.encode("query", run.training_set.query_rows.take(rows), batch_size=7)
     np.testing.assert_allclose(plain, sharded.numpy(), atol=1e-6)

@@ -1,4 +1,8 @@
-"""What a step cannot do without: its matrix products and its lookups, each alone."""
+"""What a step on distinct rows is made of: its matrix products and its lookups, each alone.
+
+The products are those of every row. A step of ours has fewer in the first layer, since it
+multiplies a cell that rows share once.
+"""
 
 from collections.abc import Callable
 
@@ -15,7 +19,7 @@ Product = Callable[[], torch.Tensor]
 
 
 class Lookups:
-    """FBGEMM's lookup, its gradient and its update, for the rows of one batch of ours.
+    """FBGEMM's lookup, its gradient and its update, for the rows and cells of one batch of ours.
 
     Without what TorchRec does around it: the indices are distributed already.
     """

@@ -145,7 +145,7 @@ class Batch:
 
 
 class BatchBuilder:
-    """Builds the batch of any step, from the memory-mapped training set alone.
+    """Builds the batch of any step, from the memory-mapped training set alone; in one thread.
 
     Args:
         training_set: what to train on.

@@ -10,8 +10,8 @@ Int64Array = npt.NDArray[np.int64]
 class DistinctCells:
     """Finds the distinct cells of a feature in time linear in the rows, without a sort.
 
-    It remembers a number by value of the feature's table: 8 bytes a row of it. Not to be used from
-    two threads at once.
+    It keeps a number by value of the feature's table, 8 bytes a row of it, and room for as many
+    again. Not to be used from two threads at once.
     """
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ class Repeated(NamedTuple):
         values: `[U, dim]`, zero for a cell without a value.
         missing: `[U]`, 1 where the cell has none, else 0.
         of_row: `[B]` int64, the cell of each row.
-        rows: int64, the rows that count, ordered by cell.
+        rows: int64, the rows that count, ordered by cell; the gradients of the others are zero.
         starts: `[U]` int64, where those of each cell start among them.
     """
 
@@ -208,17 +208,39 @@ class Tower(nn.Module):
         return constant
 
 
-def rows_of(pooled: Inputs, missing: torch.Tensor, rows: slice) -> tuple[Features, torch.Tensor]:
-    """Some of the rows, `[rows, dim]` of each feature and `[rows, F]`; see `Tower.forward`."""
-    features, absent = [], list(missing[rows].unbind(dim=1))
+def by_row(pooled: Inputs, missing: torch.Tensor) -> tuple[Features, torch.Tensor]:
+    """The same with every feature as `[B, dim]`, and `[B, F]`; see `Tower.forward`."""
+    features, absent = [], list(missing.unbind(dim=1))
     for position, feature in enumerate(pooled):
         if isinstance(feature, Repeated):
-            cells = feature.of_row[rows]
-            features.append(feature.values[cells])
-            absent[position] = feature.missing[cells]
+            values = _CellOfRow.apply(  # type: ignore[no-untyped-call]
+                feature.values, feature.of_row, feature.rows, feature.starts
+            )
+            features.append(values)
+            absent[position] = feature.missing[feature.of_row]
         else:
-            features.append(feature[rows])
+            features.append(feature)
     return features, torch.stack(absent, dim=1)
+
+
+class _CellOfRow(torch.autograd.Function):
+    """Of each row its cell. An index's own gradient adds up in bfloat16, and loses most of it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        cells: torch.Tensor,
+        of_row: torch.Tensor,
+        rows: torch.Tensor,
+        starts: torch.Tensor,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(rows, starts)
+        return cells[of_row]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return _sum_by_cell(gradient, *ctx.saved_tensors), None, None, None
 
 
 class _SumOfCells(torch.autograd.Function):
@@ -251,10 +273,15 @@ class _SumOfCells(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         weight, rows, starts, *cells = ctx.saved_tensors
-        of_parts = functional.embedding_bag(rows, gradient.contiguous(), starts, mode="sum")
+        of_parts = _sum_by_cell(gradient, rows, starts)
         of_weight, of_cells = torch.zeros_like(weight), []
         parts = of_parts.split([len(values) for values in cells])
         for part, values, its in zip(parts, cells, ctx.columns, strict=True):
             of_weight[:, its] = part.T @ values
             of_cells.append(part @ weight[:, its])
         return of_weight.to(ctx.dtype), *[None] * 4, *of_cells
+
+
+def _sum_by_cell(gradient: torch.Tensor, rows: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
+    """The gradient of each cell, from those of its rows."""
+    return functional.embedding_bag(rows, gradient.contiguous(), starts, mode="sum")

@@ -17,7 +17,7 @@ from longtail.features.schema import Schema, Side
 from longtail.model.augmentation import Masking
 from longtail.model.losses import batch_softmax, view_contrast
 from longtail.model.projections import projections
-from longtail.model.towers import Inputs, Repeated, Tower, rows_of
+from longtail.model.towers import Inputs, Repeated, Tower, by_row
 
 
 class LossTerms(NamedTuple):
@@ -141,8 +141,9 @@ class TwoTower(nn.Module):
         unmasked = slice(padded(batch.num_candidates))
         if batch.num_copies == 1 and mask.is_complementary:
             return tower.first_of_views(pooled, missing, mask, masked=first, unmasked=unmasked)
+        features, absent = by_row(pooled, missing)
         return [
-            tower.first(*rows_of(pooled, missing, rows), hidden=hidden)
+            tower.first([values[rows] for values in features], absent[rows], hidden=hidden)
             for rows, hidden in ((first, mask.first), (second, mask.second), (unmasked, None))
         ]
 
