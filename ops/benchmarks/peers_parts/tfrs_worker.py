@@ -122,10 +122,10 @@ class Tfrs:
             feature["key"]: _column(arrays, feature) for feature in settings["features"]
         }
         self._model = TwoTower(settings, jit=choices["jit"])
-        # The one with a fused update of a table's rows.
+        # The one with a fused update of a table's rows; sums start at zero, as ours do.
         self._optimizers = [
-            tf.keras.optimizers.legacy.Adagrad(settings["table_learning_rate"]),
-            tf.keras.optimizers.legacy.Adagrad(settings["tower_learning_rate"]),
+            tf.keras.optimizers.legacy.Adagrad(settings["table_learning_rate"], 0.0),
+            tf.keras.optimizers.legacy.Adagrad(settings["tower_learning_rate"], 0.0),
         ]
         self._batches = iter(self._dataset())
         self._step = tf.function(self._train_step, reduce_retracing=True)
