@@ -77,7 +77,7 @@ class LibRecommender:
 
     def vectors(self) -> Arrays:
         """Not there: it has no vectors of items that it was not trained on."""
-        raise NotImplementedError
+        raise RuntimeError("LibRecommender has no vectors of items that it was not trained on")
 
     def _prepare(self) -> None:
         """What `TwoTower.fit` does before its first epoch."""
