@@ -165,6 +165,14 @@ class LossConfig(Section):
         description="the candidates of all ranks are every example's, as if one rank had the whole "
         "batch; without it, each rank's own",
     )
+    accidental_hits: Literal["own_item", "known_positives"] = Field(
+        "known_positives",
+        description="what is never a negative of an example: its own item, or every item that its "
+        "query has in training",
+    )
+    unborn_negatives: bool = Field(
+        False, description="an item may be a negative of examples from before its first row"
+    )
     cold_negative_weight: Fraction = Field(
         0.02,
         description="how much a uniform negative counts that has no training interaction: such "

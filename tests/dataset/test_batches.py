@@ -72,24 +72,38 @@ def test_the_sample_is_distinct_and_from_the_catalogue(
     assert seen == set(range(NUM_ITEMS - 1 if sampling == "uniform" else 7))
 
 
-def test_accidental_hits_equal_a_search_by_hand(training_set: TrainingSet) -> None:
-    batch, examples = first_batch(training_set, config())
+@pytest.mark.parametrize("hits", ["own_item", "known_positives"])
+def test_accidental_hits_equal_a_search_by_hand(training_set: TrainingSet, hits: str) -> None:
+    settings = config(loss=LossConfig(accidental_hits=hits))
+    batch, examples = first_batch(training_set, settings)
     train = training_set.train
     positives: dict[int, set[int]] = {}
     for query, row in zip(train.query_row, train.item_row, strict=True):
         positives.setdefault(int(query), set()).add(int(training_set.item_of_row[row]))
-    candidates = candidates_of(batch)
-    expected = {
-        (n, c)
-        for n, example in enumerate(examples)
-        for c, item in enumerate(candidates)
-        if item in positives[int(train.query_row[example])]
-    }
+    expected = set()
+    for n, example in enumerate(examples):
+        own = {int(training_set.item_of_row[train.item_row[example]])}
+        excluded = own if hits == "own_item" else positives[int(train.query_row[example])]
+        expected |= {(n, c) for c, item in enumerate(candidates_of(batch)) if item in excluded}
     found = list(
         zip(batch.excluded_example.tolist(), batch.excluded_candidate.tolist(), strict=True)
     )
     assert set(found) == expected
-    assert batch.candidate_birth.tolist() == [10 if item % 4 == 3 else 0 for item in candidates]
+    assert batch.excluded_example.tolist() == sorted(batch.excluded_example.tolist())
+
+
+@pytest.mark.parametrize("unborn", [True, False])
+def test_items_born_late_are_named_where_they_are_no_negatives(
+    training_set: TrainingSet, unborn: bool
+) -> None:
+    settings = config(loss=LossConfig(unborn_negatives=unborn))
+    batch, _ = first_batch(training_set, settings)
+    birth = [10 if item % 4 == 3 else 0 for item in candidates_of(batch)]
+    assert batch.candidate_birth.tolist() == birth
+    earliest = int(batch.timestamp.min())
+    late = [c for c, born in enumerate(birth) if born > earliest]
+    assert late
+    assert batch.late.tolist() == ([] if unborn else late)
 
 
 @pytest.mark.parametrize("world_size", [1, 2])

@@ -173,7 +173,9 @@ class Reference:
             in_catalogue = [i for i in range(NUM_ITEMS) if self.set.catalogue_row[i] >= 0]
             if self.config.loss.mixed_negatives and item in in_catalogue:
                 expected += len(self.sampled) / len(in_catalogue)
-        return Candidate(item, vector, expected, weight, int(self.set.first_seen[item]))
+        always = self.config.loss.unborn_negatives
+        birth = 0 if always else int(self.set.first_seen[item])
+        return Candidate(item, vector, expected, weight, birth)
 
     def main(self, weights: Weights) -> float:
         train, loss = self.set.train, self.config.loss
@@ -185,11 +187,12 @@ class Reference:
         for n, example in enumerate(self.examples):
             item = int(self.set.item_of_row[train.item_row[example]])
             item_vector = encode(weights, "item", self.item_rows[int(self.batch.item[n])])
+            hits = known[int(self.set.query_of_row[train.query_row[example]])]
             examples.append(
                 Example(
                     encode(weights, "query", self.query_rows[int(self.batch.query[n])]),
                     self.candidate(item, item_vector),
-                    known=frozenset(known[int(self.set.query_of_row[train.query_row[example]])]),
+                    known=frozenset(hits if loss.accidental_hits == "known_positives" else ()),
                     weight=float(train.weight[example]) * bool(self.counts[n]),
                     timestamp=int(train.timestamp[example]),
                 )
@@ -279,6 +282,11 @@ def test_the_loss_of_a_batch_equals_the_loops(augmentation: str, mixed: bool, lo
         {"loss": {"cold_negative_weight": 0.3}},
         {"loss": {"cold_negative_weight": 0.0, "logq_strength": 0.0}},
         {"loss": {"temperature": 0.05, "logq_strength": 1.0}},
+        {"loss": {"accidental_hits": "own_item"}},
+        {"loss": {"accidental_hits": "known_positives", "unborn_negatives": False}},
+        {"loss": {"accidental_hits": "known_positives", "unborn_negatives": True}},
+        {"loss": {"accidental_hits": "own_item", "unborn_negatives": True}},
+        {"loss": {"accidental_hits": "own_item", "unborn_negatives": False}},
         {"self_supervision": {"warmup_steps": 10}},
         {"self_supervision": {"warmup_steps": 6}},
         {"self_supervision": {"warmup_steps": 2, "weight": 3.0, "temperature": 0.05}},

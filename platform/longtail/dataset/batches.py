@@ -76,13 +76,15 @@ class Batch:
         total_weight: scalar float32 that the loss divides by: the weights' sum, or with negatives
             across ranks the mean over ranks of theirs.
         timestamp: `[N]` int64, microseconds.
-        candidate_birth: `[C]` int64, microseconds: never a negative of an earlier example.
-        late: `[L]` int64, the candidates that were born after the batch's earliest example.
+        candidate_birth: `[C]` int64, microseconds: a late one is no negative of earlier examples.
+        late: `[L]` int64, the candidates that were born after the batch's earliest example; none
+            where `loss.unborn_negatives` lets them be negatives.
         candidate_repeats: `[C]` float32, examples of its rank that have this item row; for a
             sampled one 1, or the weight of cold negatives; 0 where there is no candidate.
         candidate_expected: `[C]` float32, times the item is expected among the candidates.
         excluded_example, excluded_candidate: `[E]` int64, pairs that are accidental hits: the
-            candidate is a known training positive of the example's query (its own item included).
+            candidate is the example's own item or, by `loss.accidental_hits`, any training positive
+            of its query.
         num_queries, num_items, num_sampled: Q, I, M.
         num_candidates: of this rank.
         num_copies: 2 where each view of the sampled items has its own dropped values.

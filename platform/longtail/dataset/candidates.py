@@ -20,6 +20,7 @@ RankExamples = tuple[Int64Array, npt.NDArray[np.bool_]]
 
 # Kernels are generated for each shape of a matrix product, and Q and I differ in every batch.
 _ROWS_MULTIPLE = 64
+_NEVER = np.iinfo(np.int64).max
 
 
 def padded(num_rows: int) -> int:
@@ -88,7 +89,8 @@ class CandidateFinder:
         self._expected_in_sample = np.zeros(len(train_count), np.float32)
         if self._mixed:
             self._expected_in_sample[in_catalogue] = catalogue.expected
-        self._positives = _Positives(training_set)
+        self._unborn_count = config.loss.unborn_negatives
+        self._hits = _Hits(training_set, known_positives=config.loss.accidental_hits != "own_item")
 
     def others(self, order: Int64Array, step_in_epoch: int) -> dict[int, RankExamples]:
         """The examples of the other ranks whose candidates count, by rank."""
@@ -119,8 +121,7 @@ class CandidateFinder:
         items, repeats = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         place, size = _places([len(part) for part, _ in parts])
         timestamp = s.train.timestamp[examples]
-        queries = s.query_of_row[s.train.query_row[examples]]
-        excluded_example, excluded = self._positives.hits(queries, items)
+        excluded_example, excluded = self._hits.among(items, examples)
         expected = self._frequency.expected(items, step) + self._expected_in_sample[items]
         birth = s.first_seen[items]
         weights = [s.train.weight[rows] * counted for rows, counted in by_rank.values()]
@@ -128,7 +129,7 @@ class CandidateFinder:
             own=int(place[sum(len(part) for part, _ in parts[: [*by_rank].index(self._rank)])]),
             total_weight=np.float32(np.sum(weights) / len(by_rank)),
             birth=_placed(birth, place, size),
-            late=place[birth > timestamp.min()],
+            late=place[birth > (_NEVER if self._unborn_count else timestamp.min())],
             repeats=_placed(repeats, place, size),
             expected=_placed(expected * np.float32(len(by_rank)), place, size),
             excluded_example=excluded_example,
@@ -169,39 +170,52 @@ def _placed(values: npt.NDArray[Any], place: Int64Array, size: int) -> npt.NDArr
     return placed
 
 
-class _Positives:
-    """Training positives by query, to find the accidental hits among a batch's candidates."""
+class _Hits:
+    """Finds accidental hits: candidates of a batch that are no negatives of its examples.
 
-    def __init__(self, training_set: TrainingSet) -> None:
-        query = training_set.query_of_row[training_set.train.query_row].astype(np.int64)
-        item = training_set.item_of_row[training_set.train.item_row].astype(np.int64)
-        order = np.argsort(query, kind="stable")
-        self._items = item[order]
-        counts = np.bincount(query, minlength=len(training_set.query_ids))
-        self._offsets = offsets_of(counts)
+    Args:
+        training_set: what to train on.
+        known_positives: they are all training positives of an example's query, not its item alone.
+    """
+
+    def __init__(self, training_set: TrainingSet, *, known_positives: bool) -> None:
+        self._set, self._known = training_set, known_positives
+        if known_positives:
+            query = training_set.query_of_row[training_set.train.query_row]
+            order = np.argsort(query, kind="stable")
+            self._items = self._items_of(order)
+            counts = np.bincount(query, minlength=len(training_set.query_ids))
+            self._offsets = offsets_of(counts)
         # Where an item's candidates stand in the sorted candidates; filled for each batch.
         self._first = np.zeros(len(training_set.item_ids), np.int64)
         self._count = np.zeros(len(training_set.item_ids), np.int64)
 
-    def hits(
-        self, queries: npt.NDArray[np.int32], candidates: Int64Array
-    ) -> tuple[Int64Array, Int64Array]:
-        """Pairs of (example, candidate) where the candidate is a positive of the query.
+    def among(self, candidates: Int64Array, examples: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Pairs of (example, candidate), by example, where the candidate is a hit.
 
         Args:
-            queries: `[N]` query of each example.
-            candidates: `[C]` item of each candidate; an item may stand more than once.
+            candidates: `[C]` item of each; an item may stand more than once.
+            examples: `[N]` positions in the training part.
         """
+        example, hit = self._by_example(examples)
         by_item = np.argsort(candidates, kind="stable")
         items, first, count = np.unique(candidates[by_item], return_index=True, return_counts=True)
         self._first[items], self._count[items] = first, count
-        starts = self._offsets[queries]
-        lengths = self._offsets[queries.astype(np.int64) + 1] - starts
-        example = np.repeat(np.arange(len(queries)), lengths)
-        positive = self._items[ranges(starts, lengths)]
-        there = self._count[positive] > 0
-        example, positive = example[there], positive[there]
-        copies = self._count[positive]
-        candidate = by_item[ranges(self._first[positive], copies)]
+        there = self._count[hit] > 0
+        example, hit = example[there], hit[there]
+        copies = self._count[hit]
+        candidate = by_item[ranges(self._first[hit], copies)]
         self._count[items] = 0
         return np.repeat(example, copies), candidate
+
+    def _by_example(self, examples: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """Pairs of an example, by its position in the batch, and an item that is no negative."""
+        if not self._known:
+            return np.arange(len(examples)), self._items_of(examples)
+        queries = self._set.query_of_row[self._set.train.query_row[examples]].astype(np.int64)
+        starts = self._offsets[queries]
+        lengths = self._offsets[queries + 1] - starts
+        return np.repeat(np.arange(len(examples)), lengths), self._items[ranges(starts, lengths)]
+
+    def _items_of(self, examples: Int64Array) -> Int64Array:
+        return self._set.item_of_row[self._set.train.item_row[examples]].astype(np.int64)

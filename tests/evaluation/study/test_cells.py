@@ -57,6 +57,16 @@ def test_what_a_cell_never_reads_does_not(settings: dict[str, Any]) -> None:
     assert replace(CELL, base=with_settings(CONFIG, settings)).name == CELL.name
 
 
+def test_what_was_no_choice_once_is_told_only_where_it_differs() -> None:
+    """Else the cells behind published tables would not be found any more."""
+    before = {"loss.accidental_hits": "known_positives", "loss.unborn_negatives": False}
+    cell = replace(CELL, base=with_settings(CONFIG, before))
+    assert not {"accidental_hits", "unborn_negatives"} & set(cell.identity["loss"])
+    now = replace(CELL, base=with_settings(CONFIG, {**before, "loss.unborn_negatives": True}))
+    assert now.identity["loss"]["unborn_negatives"] is True
+    assert now.name != cell.name
+
+
 def test_a_trial_depends_on_how_it_is_watched() -> None:
     trial = replace(CELL, part="validation")
     for settings in ({"study.patience": 9}, {"study.metric": "map@10"}):

@@ -29,6 +29,12 @@ _UNREAD = {
     *("checkpoint_every_steps", "keep_checkpoints", "log_every_steps"),
 }
 
+# What all cells had before there was a choice: cells of that time keep their identity.
+_BEFORE_IT_WAS_A_CHOICE = {
+    "loss.accidental_hits": "known_positives",
+    "loss.unborn_negatives": False,
+}
+
 
 @dataclass(frozen=True)
 class StudyData:
@@ -124,6 +130,10 @@ class Cell:
         }
         # Of no effect on one rank, which is what a cell is trained on.
         del identity["loss"]["negatives_across_ranks"]
+        for key, value in _BEFORE_IT_WAS_A_CHOICE.items():
+            section, name = key.split(".")
+            if identity[section][name] == value:
+                del identity[section][name]
         sharding = self.config.sharding
         if sharding.learned != ShardingConfig().learned:
             identity["sharding"] = sharding.learned
