@@ -166,12 +166,12 @@ class LossConfig(Section):
         "batch; without it, each rank's own",
     )
     accidental_hits: Literal["own_item", "known_positives"] = Field(
-        "known_positives",
+        "own_item",
         description="what is never a negative of an example: its own item, or every item that its "
         "query has in training",
     )
     unborn_negatives: bool = Field(
-        False, description="an item may be a negative of examples from before its first row"
+        True, description="an item may be a negative of examples from before its first row"
     )
     cold_negative_weight: Fraction = Field(
         0.02,

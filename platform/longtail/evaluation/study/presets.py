@@ -11,6 +11,8 @@ _AS_IN_THE_PAPER = {
     "loss.logq_strength": 1.0,
     "loss.mixed_negatives": False,
     "loss.cold_negative_weight": 1.0,
+    "loss.accidental_hits": "known_positives",
+    "loss.unborn_negatives": False,
     "loss.temperature": 0.2,
     "model.start_alike": False,
     "self_supervision.temperature": 0.02,
