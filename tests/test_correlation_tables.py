@@ -26,7 +26,7 @@ def document(num_features: int, measure: str = "normalized", **overrides: Any) -
         "features": names,
         "measure": measure,
         "matrix": matrix.tolist(),
-        "plan": plan_of(names, matrix, **overrides),
+        "plan": plan_of(names, matrix, **overrides).masks,
         "associations": [],
         "errors": None,
         "sample_fraction": 1.0,

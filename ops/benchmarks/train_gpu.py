@@ -26,7 +26,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,7 +214,7 @@ def measure_size(
         sharding=ShardingConfig(ddr_gb=4 * gigabytes + 8),
     )
     names = [feature.name for feature in schema.item]
-    plan: dict[str, Sequence[str]] = {**masking_plan(names, np.eye(len(names)))}
+    plan = masking_plan(names, np.eye(len(names)))
     model, optimizer = build_model(
         training_set, config, num_rows=num_rows, plan=plan, device=device
     )

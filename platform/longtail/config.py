@@ -200,6 +200,11 @@ class SelfSupervisionConfig(Section):
         0, description="steps in which the weight grows from 0 to its value"
     )
     temperature: PositiveFloat = 0.05
+    mask_sharpness: PositiveFloat | None = Field(
+        None,
+        description="correlated_masking draws what a seed feature's mask holds, in proportion to "
+        "this power of the correlation with it; default: always the most correlated ones",
+    )
     value_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.3, description="probability that a view loses a value of a multi-valued feature"
     )

@@ -22,7 +22,7 @@ def drawn(num_features: int, measure: str = "normalized", **overrides: list[str]
     matrix = generator.random((num_features, num_features))
     matrix = (matrix + matrix.T) / 2
     names = [f"feature_number_{number}" for number in range(num_features)]
-    plan = masking_plan(names, matrix, **overrides)
+    plan = masking_plan(names, matrix, **overrides).masks
     return heat_map(names, matrix, plan, measure=measure, as_of="2023-06-10")
 
 
@@ -91,7 +91,7 @@ def test_the_plan_shows_seeds_their_masks_and_what_is_never_masked() -> None:
         [[1, 0.9, 0.1, 0.2], [0.9, 1, 0.3, 0.4], [0.1, 0.3, 1, 0.5], [0.2, 0.4, 0.5, 1]]
     )
     names = ["id", "b", "c", "d"]
-    plan = masking_plan(names, matrix, never_mask=["id"])
+    plan = masking_plan(names, matrix, never_mask=["id"]).masks
     figure = heat_map(names, matrix, plan, measure="normalized", as_of="2023-06-10")
     image = panels(figure)[1].images[0]
     colours = image.to_rgba(image.get_array())[..., :3]

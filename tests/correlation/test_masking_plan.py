@@ -19,7 +19,7 @@ def test_a_mask_is_the_seed_and_its_most_correlated_features(num_features: int) 
     matrix += matrix.T
     names = [f"f{number}" for number in range(num_features)]
     plan = masking_plan(names, matrix)
-    assert list(plan) == names
+    assert list(plan.masks) == names
     size = 1 if num_features == 2 else num_features // 2  # beside the seed; see below for two
     for seed, name in enumerate(names):
         others = [index for index in range(num_features) if index != seed]
@@ -29,14 +29,14 @@ def test_a_mask_is_the_seed_and_its_most_correlated_features(num_features: int) 
             # Of all sets of that size, the one with the highest sum has the highest members.
             best = max(combinations(others, size), key=lambda some: matrix[seed, list(some)].sum())
             expected = {seed, *best}
-        assert {names.index(masked) for masked in plan[name]} == expected
-        assert plan[name][0] == name
-        assert 0 < len(plan[name]) < num_features  # neither view is empty
+        assert {names.index(masked) for masked in plan.masks[name]} == expected
+        assert plan.masks[name][0] == name
+        assert 0 < len(plan.masks[name]) < num_features  # neither view is empty
 
 
 def test_ties_go_by_feature_order() -> None:
     plan = masking_plan(["a", "b", "c", "d", "e"], np.ones((5, 5)))
-    assert plan == {
+    assert plan.masks == {
         "a": ["a", "b", "c"],
         "b": ["b", "a", "c"],
         "c": ["c", "a", "b"],
@@ -50,12 +50,12 @@ def test_some_features_are_never_masked() -> None:
         [[1, 0.9, 0.1, 0.2], [0.9, 1, 0.3, 0.4], [0.1, 0.3, 1, 0.5], [0.2, 0.4, 0.5, 1]]
     )
     plan = masking_plan(["id", "b", "c", "d"], matrix, never_mask=["id"])
-    assert plan == {"b": ["b", "d"], "c": ["c", "d"], "d": ["d", "c"]}
+    assert plan.masks == {"b": ["b", "d"], "c": ["c", "d"], "d": ["d", "c"]}
 
 
 def test_there_is_no_plan_where_there_are_no_two_views() -> None:
-    assert masking_plan(["id"], np.ones((1, 1))) == {}
-    assert masking_plan(["id", "b"], np.ones((2, 2)), never_mask=["id"]) == {}
+    assert masking_plan(["id"], np.ones((1, 1))).masks == {}
+    assert masking_plan(["id", "b"], np.ones((2, 2)), never_mask=["id"]).masks == {}
 
 
 def test_an_unknown_feature_is_named() -> None:
@@ -88,10 +88,10 @@ def test_what_holds_for_every_plan(given_features: Overridden) -> None:
     names, matrix, never, groups = given_features
     maskable = [name for name in names if name not in never]
     plan = masking_plan(names, matrix, never, groups)
-    assert list(plan) == (maskable if len(maskable) > 1 else [])
+    assert list(plan.masks) == (maskable if len(maskable) > 1 else [])
     units = [set(group) for group in groups]
     units += [{name} for name in maskable if not any(name in unit for unit in units)]
-    for seed, masked in plan.items():
+    for seed, masked in plan.masks.items():
         row = matrix[names.index(seed)]
         assert masked[0] == seed
         assert len(set(masked)) == len(masked)
@@ -119,7 +119,7 @@ def test_training_masks_what_the_plan_says(given_features: Overridden) -> None:
     names, matrix, never, groups = given_features
     plan = masking_plan(names, matrix, never, groups)
     rule = CorrelatedMasking(names, plan)
-    for draw, masked in enumerate(plan.values()):
+    for draw, masked in enumerate(plan.masks.values()):
         mask = rule.mask(draw)
         hidden = {name for name, hides in zip(names, mask.first, strict=True) if hides}
         assert hidden == set(masked)
@@ -132,14 +132,14 @@ def test_a_group_at_the_cut_is_taken_whole() -> None:
     matrix = np.zeros((5, 5))
     matrix[0] = matrix[:, 0] = [1.0, 0.9, 0.1, 0.2, 0.8]
     plan = masking_plan(list("abcde"), matrix, always_together=[["c", "e"]])
-    assert plan["a"] == ["a", "b", "e", "c"]
-    assert plan["c"] == ["c", "e", "a"]
-    assert masking_plan(list("abcde"), matrix)["a"] == ["a", "b", "e"]
+    assert plan.masks["a"] == ["a", "b", "e", "c"]
+    assert plan.masks["c"] == ["c", "e", "a"]
+    assert masking_plan(list("abcde"), matrix).masks["a"] == ["a", "b", "e"]
 
 
 def test_what_would_leave_a_view_empty_is_passed_over() -> None:
     plan = masking_plan(["a", "b", "c"], np.ones((3, 3)), always_together=[["b", "c"]])
-    assert plan == {"a": ["a"], "b": ["b", "c"], "c": ["c", "b"]}
+    assert plan.masks == {"a": ["a"], "b": ["b", "c"], "c": ["c", "b"]}
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,8 @@ def test_chance_takes_identifiers_out_of_the_plan(catalogue: Catalogue) -> None:
     names = ["item_id", "title", "section", "price_band", "tags"]
     raw = correlation_matrix(table, names, "mutual_information", "value")
     score = correlation_matrix(table, names, "adjusted", "value")
-    assert masking_plan(names, raw)["section"][1] == "item_id"
-    assert masking_plan(names, score)["section"] == ["section", "price_band", "tags"]
+    assert masking_plan(names, raw).masks["section"][1] == "item_id"
+    assert masking_plan(names, score).masks["section"] == ["section", "price_band", "tags"]
     assert np.abs(score[:2, 2:]).max() < 0.01
     assert score[2, 3] > 0.3
 
@@ -154,7 +154,7 @@ def test_both_ways_agree_on_hard_values(
             assert found[3, 3] == found[4, 4] == 0.0
         else:
             assert found.diagonal().tolist() == [1.0] * len(names)
-        plan = masking_plan(names, found)
+        plan = masking_plan(names, found).masks
         assert all(len(masked) == 4 for masked in plan.values())
 
 
@@ -193,7 +193,7 @@ def test_ties_go_by_feature_order(catalogue: Catalogue) -> None:
         assert matrix[1, 2] == matrix[1, 3] == matrix[2, 3]
         # The id tells all of the others too, but for chance.
         first = "b" if measure == "adjusted" else "item_id"
-        assert masking_plan(names, matrix)["c"][1] == first
+        assert masking_plan(names, matrix).masks["c"][1] == first
 
 
 def test_ten_thousand_values_in_one_list(catalogue: Catalogue) -> None:

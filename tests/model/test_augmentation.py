@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.config import SelfSupervisionConfig
-from longtail.correlation.masking_plan import masking_plan
+from longtail.correlation.masking_plan import MaskingPlan, masking_plan
 from longtail.dataset.sampler import mask_generator
 from longtail.errors import InputError
 from longtail.model.augmentation import (
     CorrelatedMasking,
+    DrawnCorrelatedMasking,
     Mask,
     NoMasking,
     RandomMasking,
@@ -89,7 +90,7 @@ def test_every_seed_is_drawn_equally_often() -> None:
 
 def test_masks_follow_the_plan() -> None:
     plan = {"a": ["a", "c"], "b": ["b"], "c": ["c", "b"]}
-    assert CorrelatedMasking(["a", "b", "c"], plan).masks == [
+    assert CorrelatedMasking(["a", "b", "c"], MaskingPlan(plan, {})).masks == [
         Mask((True, False, True), (False, True, False)),
         Mask((False, True, False), (True, False, True)),
         Mask((False, True, True), (True, False, False)),
@@ -165,7 +166,8 @@ def test_independent_masks_do_not_know_of_each_other() -> None:
 
 
 def test_what_the_plan_never_masks_is_hidden_in_neither_view() -> None:
-    assert CorrelatedMasking(["kept", "a", "b"], {"a": ["a"], "b": ["b"]}).masks == [
+    plan = MaskingPlan({"a": ["a"], "b": ["b"]}, {})
+    assert CorrelatedMasking(["kept", "a", "b"], plan).masks == [
         Mask((False, True, False), (False, False, True)),
         Mask((False, False, True), (False, True, False)),
     ]
@@ -174,7 +176,7 @@ def test_what_the_plan_never_masks_is_hidden_in_neither_view() -> None:
 @pytest.mark.parametrize("augmentation", ["none", "dropout_only", "spread_out", "feature_dropout"])
 def test_the_other_augmentations_mask_nothing(augmentation: str) -> None:
     plan = masking_plan(names(3), np.eye(3))
-    for plan_or_none in (plan, {}):
+    for plan_or_none in (plan, MaskingPlan({}, {})):
         rule = masking(SelfSupervisionConfig(augmentation=augmentation), names(3), plan_or_none)
         assert isinstance(rule, NoMasking)
         assert rule.mask(5) == Mask((False,) * 3, (False,) * 3)
@@ -185,4 +187,76 @@ def test_the_other_augmentations_mask_nothing(augmentation: str) -> None:
 )
 def test_a_mask_needs_two_features_that_may_be_masked(augmentation: str) -> None:
     with pytest.raises(InputError, match=r"two item features that may be masked"):
-        masking(SelfSupervisionConfig(augmentation=augmentation), ["id"], {})
+        masking(SelfSupervisionConfig(augmentation=augmentation), ["id"], MaskingPlan({}, {}))
+
+
+def drawn(plan: MaskingPlan, features: list[str], sharpness: float) -> DrawnCorrelatedMasking:
+    config = SelfSupervisionConfig(mask_sharpness=sharpness)
+    rule = masking(config, features, plan)
+    assert isinstance(rule, DrawnCorrelatedMasking)
+    return rule
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.0])
+def test_drawn_masks_come_as_often_as_drawing_one_by_one_would_bring_them(sharpness: float) -> None:
+    features = names(5)
+    weights = np.random.default_rng(2).uniform(0.05, 1.0, (5, 5))
+    expected: Counter[frozenset[int]] = Counter()
+    for seed in range(5):
+        others = [feature for feature in range(5) if feature != seed]
+        for second, third in itertools.permutations(others, 2):
+            left = {feature: weights[seed, feature] ** sharpness for feature in others}
+            share = left[second] / sum(left.values())
+            del left[second]
+            share *= left[third] / sum(left.values())
+            expected[frozenset({seed, second, third})] += share / 5
+    rule = drawn(masking_plan(features, weights), features, sharpness)
+    counts: Counter[frozenset[int]] = Counter()
+    num_draws = 5000
+    for step in range(num_draws):
+        mask = rule.mask(int(mask_generator(7, step).integers(2**31)))
+        counts[frozenset(feature for feature, hidden in enumerate(mask.first) if hidden)] += 1
+    assert len(expected) == 10
+    assert sum(expected.values()) == pytest.approx(1)
+    chi_square = sum(
+        (counts[mask] - num_draws * share) ** 2 / (num_draws * share)
+        for mask, share in expected.items()
+    )
+    assert chi_square < 27.88  # 99.9%, nine degrees of freedom
+
+
+def test_very_sharp_drawn_masks_are_those_of_the_rule() -> None:
+    features = names(6)
+    weights = np.random.default_rng(1).permutation(36).reshape(6, 6) / 36
+    plan = masking_plan(features, weights)
+    fixed, rule = CorrelatedMasking(features, plan), drawn(plan, features, 3000.0)
+    assert {rule.mask(draw) for draw in range(200)} == set(fixed.masks)
+
+
+def test_what_does_not_correlate_at_all_is_drawn_last() -> None:
+    weights = np.eye(5)
+    weights[:2, :2] = weights[2:, 2:] = 0.5
+    rule = drawn(masking_plan(names(5), weights), names(5), 1.0)
+    firsts = {rule.mask(draw).first for draw in range(300)}
+    assert all(first[0] == first[1] for first in firsts if sum(first[2:]) < 3)
+    assert (False, False, True, True, True) in firsts
+
+
+@settings(max_examples=60, deadline=None)
+@given(draw=st.integers(0, 2**31 - 1), seed=st.integers(0, 99), sharpness=st.floats(0.1, 50))
+def test_drawn_masks_keep_what_holds_for_all(draw: int, seed: int, sharpness: float) -> None:
+    features, group = names(7), {"f1", "f4"}
+    correlations = np.random.default_rng(seed).random((7, 7))
+    plan = masking_plan(features, correlations, ["f6"], [sorted(group)])
+    rule = drawn(plan, features, sharpness)
+    mask = rule.mask(draw)
+    assert mask == rule.mask(draw)
+    first, second = (
+        {name for name, hidden in zip(features, flags, strict=True) if hidden}
+        for flags in (mask.first, mask.second)
+    )
+    assert first | second == set(features) - {"f6"}
+    assert not first & second
+    assert first
+    assert second
+    assert group <= first or group <= second

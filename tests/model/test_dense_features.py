@@ -11,7 +11,7 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
 
 from longtail.artifacts import write_json
 from longtail.config import Config, ModelConfig, SelfSupervisionConfig, TrainingConfig
-from longtail.correlation.masking_plan import masking_plan
+from longtail.correlation.masking_plan import MaskingPlan, masking_plan
 from longtail.dataset.batches import Batch, BatchBuilder
 from longtail.dataset.training_set import TrainingSet, load_training_set, write_training_set
 from longtail.features.schema import Schema
@@ -174,7 +174,9 @@ def test_the_gradient_reaches_the_shared_projection() -> None:
 
 def test_without_dense_features_a_model_has_no_projection() -> None:
     plain = Schema(DENSE_SCHEMA.query[:2], tuple(f for f in DENSE_SCHEMA.item if not f.is_dense))
-    masks = masking(make_config("none").self_supervision, [f.name for f in plain.item], {})
+    masks = masking(
+        make_config("none").self_supervision, [f.name for f in plain.item], MaskingPlan({}, {})
+    )
     model = TwoTower(plain, make_config("none"), torch.nn.Identity(), masks)
     assert not [name for name in model.state_dict() if name.startswith("projections")]
 

@@ -10,14 +10,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
-from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
+from longtail.artifacts import RunPaths, VersionPaths, read_json
 from longtail.config import Config, load_config
-from longtail.correlation.masking_plan import masking_plan
 from longtail.training.launch import version_name
 from tests.evaluation.small_project import make_day
+from tests.uncorrelated import write_correlations
 
 DAY = date(2023, 6, 10)
 _MARK = "LONGTAIL_TEST_TRAINING"
@@ -45,9 +44,7 @@ class Project:
         make_day(self.config, DAY, 40)
         run = RunPaths(self.config, DAY)
         names = ["item_id", "section", "tags"]
-        plan = masking_plan(names, np.eye(len(names)))
-        write_json(run.correlations / "correlations.json", {"features": names, "plan": plan})
-        write_json(run.correlations / "stamp.json", {"fingerprint": "made by hand"})
+        write_correlations(run.correlations, names)
 
     @property
     def config(self) -> Config:

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 import yaml
 
-from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
+from longtail.artifacts import RunPaths, VersionPaths, read_json
 from longtail.config import Config, LossConfig, SelfSupervisionConfig, TrainingConfig, load_config
 from longtail.correlation.masking_plan import masking_plan
 from longtail.dataset.training_set import Examples, TrainingSet, load_training_set
@@ -20,6 +20,7 @@ from longtail.training.bundle import Encoder, load_encoder
 from longtail.training.in_process import train_in_process
 from longtail.training.launch import train
 from tests.evaluation.small_project import make_config, make_day
+from tests.uncorrelated import write_correlations
 
 DAY = date(2023, 6, 10)
 PLAN = masking_plan(["item_id", "section", "tags"], np.eye(3))
@@ -114,8 +115,7 @@ def test_it_is_what_a_launched_run_of_one_rank_trains(tmp_path: Path) -> None:
     make_day(launched, DAY, 40)
     correlations = RunPaths(launched, DAY).correlations
     features = ["item_id", "section", "tags"]
-    write_json(correlations / "correlations.json", {"features": features, "plan": PLAN})
-    write_json(correlations / "stamp.json", {"fingerprint": "made by hand"})
+    write_correlations(correlations, features)
     version = train(file, DAY, num_ranks=1)["version"]
     assert_same_bits(load_encoder(VersionPaths(launched, version).folder), run(launched))
 

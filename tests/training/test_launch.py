@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import yaml
 
-from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
+from longtail.artifacts import RunPaths, VersionPaths, read_json
 from longtail.config import Config, load_config
-from longtail.correlation.masking_plan import masking_plan
 from longtail.dataset.training_set import load_training_set
 from longtail.errors import InputError, LongtailError
 from longtail.training.bundle import load_encoder
 from longtail.training.launch import train, version_name
 from tests.evaluation.small_project import make_day
+from tests.uncorrelated import write_correlations
 
 DAY = date(2023, 6, 10)
 
@@ -34,9 +34,7 @@ def prepare(config: Config) -> None:
     make_day(config, DAY, 40)
     run = RunPaths(config, DAY)
     names = ["item_id", "section", "tags"]
-    plan = masking_plan(names, np.eye(len(names)))
-    write_json(run.correlations / "correlations.json", {"features": names, "plan": plan})
-    write_json(run.correlations / "stamp.json", {"fingerprint": "made by hand"})
+    write_correlations(run.correlations, names)
 
 
 @pytest.fixture(autouse=True)
@@ -79,8 +77,7 @@ def test_correlated_masking_without_features_to_mask_is_refused(tmp_path: Path) 
     file = write_config(tmp_path)
     config = load_config(file)
     prepare(config)
-    document = {"features": ["item_id", "section", "tags"], "plan": {}}
-    write_json(RunPaths(config, DAY).correlations / "correlations.json", document)
+    write_correlations(RunPaths(config, DAY).correlations, ["item_id", "section", "tags"], {})
     with pytest.raises(InputError, match="needs two item features"):
         train(file, DAY)
     assert not VersionPaths(config, version_name(config, DAY)).folder.exists()

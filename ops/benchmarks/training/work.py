@@ -1,12 +1,13 @@
 """The data that the trainers learn from, and a contender: something that does steps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
 from longtail.artifacts import RunPaths, read_json, required_stamp
 from longtail.config import Config, load_config
+from longtail.correlation.masking_plan import MaskingPlan
 from longtail.dataset.training_set import TrainingSet, load_training_set
 
 
@@ -17,7 +18,7 @@ class Work:
     training_set: TrainingSet
     config: Config
     num_rows: dict[str, int]
-    plan: dict[str, Sequence[str]]
+    plan: MaskingPlan
 
 
 class Steps(Protocol):
@@ -40,7 +41,7 @@ def demo(as_of: date | None) -> Work:
         load_training_set(run.training_set),
         config,
         required_stamp(run.vocabularies, made_by="dataset")["num_rows"],
-        read_json(run.correlations / "correlations.json")["plan"],
+        MaskingPlan.from_json(read_json(run.correlations / "correlations.json")),
     )
 
 

@@ -1,10 +1,59 @@
 """Which features are masked together: the rule of correlated feature masking."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from longtail.errors import InputError
+
+
+@dataclass(frozen=True)
+class MaskingPlan:
+    """What masks are made from: those of the rule, and what others are drawn by.
+
+    Attributes:
+        masks: for each feature that may be masked, as seed, the features that its mask holds.
+        correlations: for each of them its correlation with every one of them.
+        always_together: groups that are masked together or kept together.
+    """
+
+    masks: Mapping[str, Sequence[str]]
+    correlations: Mapping[str, Mapping[str, float]]
+    always_together: Sequence[Sequence[str]] = ()
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The plan of `correlations.json`."""
+        masks, names = document["plan"], document["features"]
+        rows = dict(zip(names, document["matrix"], strict=True))
+        correlations = {
+            seed: {n: v for n, v in zip(names, rows[seed], strict=True) if n in masks}
+            for seed in masks
+        }
+        return cls(masks, correlations, document["always_together"])
+
+    def mask_by(self, seed: str, ranked: Sequence[str]) -> list[str]:
+        """The mask of a seed: its group, then others in an order, groups whole.
+
+        Args:
+            seed: the feature.
+            ranked: all features that may be masked, those to take first in front.
+
+        Returns:
+            See `masking_plan`, whose order is that of the correlation with the seed.
+        """
+        group_of = {name: frozenset(group) for group in self.always_together for name in group}
+        masked: list[str] = []
+        for name in (seed, *ranked):
+            if len(masked) >= mask_size(len(ranked)):
+                break
+            group = group_of.get(name, {name})
+            together = [name, *(other for other in ranked if other in group and other != name)]
+            if name not in masked and len(masked) + len(together) < len(ranked):
+                masked.extend(together)
+        return masked
 
 
 def masking_plan(
@@ -12,7 +61,7 @@ def masking_plan(
     correlations: np.ndarray,
     never_mask: Sequence[str] = (),
     always_together: Sequence[Sequence[str]] = (),
-) -> dict[str, list[str]]:
+) -> MaskingPlan:
     """For each seed feature, the features that one view masks and the other one keeps.
 
     Yao et al. 2021, "Self-supervised Learning for Large-scale Item Recommendations", section
@@ -36,10 +85,10 @@ def masking_plan(
         always_together: groups of two features or more.
 
     Returns:
-        {seed: [masked features]}, one entry a maskable feature; the seed comes first, then its
-        group, then the others, the most correlated first; ties go by feature order. No mask holds
-        all maskable features, so with k = 2 it is the seed alone. Empty where fewer than two
-        features can be masked: there is then no way to have two views.
+        One mask a maskable feature; the seed comes first, then its group, then the others, the most
+        correlated first; ties go by feature order. No mask holds all maskable features, so with
+        k = 2 it is the seed alone. Empty where fewer than two features can be masked: there is then
+        no way to have two views.
 
     Raises:
         InputError: see `check_overrides`.
@@ -47,22 +96,17 @@ def masking_plan(
     check_overrides(features, never_mask, always_together)
     maskable = [name for name in features if name not in never_mask]
     if len(maskable) < 2:
-        return {}
-    group_of = {name: frozenset(group) for group in always_together for name in group}
-    plan = {}
-    for seed in maskable:
-        row = dict(zip(features, correlations[features.index(seed)].tolist(), strict=True))
+        return MaskingPlan({}, {})
+    at = [features.index(name) for name in maskable]
+    between = {
+        seed: dict(zip(maskable, correlations[position, at].tolist(), strict=True))
+        for seed, position in zip(maskable, at, strict=True)
+    }
+    masks: dict[str, list[str]] = {}
+    plan = MaskingPlan(masks, between, always_together)
+    for seed, row in between.items():
         # `sorted` is stable: among equals the earlier feature comes first.
-        ranked = sorted(maskable, key=lambda name: -row[name])
-        masked: list[str] = []
-        for name in (seed, *ranked):
-            if len(masked) >= mask_size(len(maskable)):
-                break
-            group = group_of.get(name, {name})
-            together = [name, *(other for other in ranked if other in group and other != name)]
-            if name not in masked and len(masked) + len(together) < len(maskable):
-                masked.extend(together)
-        plan[seed] = masked
+        masks[seed] = plan.mask_by(seed, sorted(maskable, key=lambda name: -row[name]))
     return plan
 
 

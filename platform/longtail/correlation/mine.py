@@ -46,6 +46,7 @@ def mine_correlations(
 
     Returns:
         {"measure", "features": [name, ...], "matrix": [[float]], "plan": {seed: [masked, ...]},
+        "always_together": [[name, ...]],
         "errors": [[float]] or null, "sample_fraction", "num_items" (see `figures.Figures`),
         "associations": [{"features": [x, y], "near_unique", "value_pairs"}]}, see `associations`
 
@@ -93,7 +94,8 @@ def _mine(config: Config, as_of: date, measure: Measure) -> dict[str, Any]:
         "measure": measure,
         "features": features,
         **figures.to_json(),
-        "plan": plan,
+        "plan": plan.masks,
+        "always_together": [list(group) for group in plan.always_together],
         "associations": pairs,
     }
 

@@ -1,13 +1,13 @@
 """Augmentations: which item features each of the two views hides, one mask a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from longtail.config import SelfSupervisionConfig
-from longtail.correlation.masking_plan import mask_size
+from longtail.correlation.masking_plan import MaskingPlan, mask_size
 from longtail.errors import InputError
 
 
@@ -44,22 +44,49 @@ class CorrelatedMasking:
 
     Args:
         feature_names: the F item features, in the order of the schema.
-        plan: for each feature that may be masked, as seed, the features that its mask holds, itself
-            included. Both views show the features that are no seed.
+        plan: the mask of each seed. Both views show the features that are no seed.
     """
 
-    def __init__(self, feature_names: Sequence[str], plan: Mapping[str, Sequence[str]]) -> None:
-        self.masks = [
-            Mask(
-                first=tuple(name in masked for name in feature_names),
-                second=tuple(name in plan and name not in masked for name in feature_names),
-            )
-            for masked in map(set, plan.values())
-        ]
+    def __init__(self, feature_names: Sequence[str], plan: MaskingPlan) -> None:
+        self.masks = [_complementary(feature_names, plan, masked) for masked in plan.masks.values()]
 
     def mask(self, draw: int) -> Mask:
         """The mask of a seed feature drawn uniformly."""
         return self.masks[draw % len(self.masks)]
+
+
+class DrawnCorrelatedMasking:
+    """Correlated masking whose masks are drawn at every step (ours).
+
+    A seed feature brings the others with it without replacement, each in proportion to a power of
+    its correlation with the seed. With a growing power that becomes `CorrelatedMasking`, and with
+    one near zero `RandomMasking`.
+
+    Args:
+        feature_names: the F item features, in the order of the schema.
+        plan: what may be masked, how it correlates, and what stays together.
+        sharpness: the power.
+    """
+
+    def __init__(
+        self, feature_names: Sequence[str], plan: MaskingPlan, *, sharpness: float
+    ) -> None:
+        self._names, self._plan = feature_names, plan
+        with np.errstate(divide="ignore"):  # what does not correlate at all comes last
+            self._logits = {
+                seed: sharpness * np.log(np.maximum(0.0, [*row.values()]))
+                for seed, row in plan.correlations.items()
+            }
+
+    def mask(self, draw: int) -> Mask:
+        """A mask drawn by a generator that `draw` seeds."""
+        generator = np.random.default_rng(draw)
+        maskable = [*self._logits]
+        seed = maskable[generator.integers(len(maskable))]
+        # The largest sums of logits and Gumbel noise: a draw without replacement.
+        noisy = self._logits[seed] + generator.gumbel(size=len(maskable))
+        ranked = [maskable[position] for position in np.argsort(-noisy, kind="stable")]
+        return _complementary(self._names, self._plan, self._plan.mask_by(seed, ranked))
 
 
 class RandomMasking:
@@ -113,15 +140,25 @@ class NoMasking:
         return self._mask
 
 
+def _complementary(
+    feature_names: Sequence[str], plan: MaskingPlan, masked: Collection[str]
+) -> Mask:
+    """The first view hides what is masked, the second one all else that may be."""
+    return Mask(
+        first=tuple(name in masked for name in feature_names),
+        second=tuple(name in plan.masks and name not in masked for name in feature_names),
+    )
+
+
 def masking(
-    config: SelfSupervisionConfig, feature_names: Sequence[str], plan: Mapping[str, Sequence[str]]
+    config: SelfSupervisionConfig, feature_names: Sequence[str], plan: MaskingPlan
 ) -> Masking:
     """The masking that a configuration asks for.
 
     Args:
-        config: the augmentation is read.
+        config: the augmentation is read, and how sharp its masks are.
         feature_names: the F item features, in the order of the schema.
-        plan: the masking plan, by seed feature; its seeds are what may be masked.
+        plan: the masking plan; its seeds are what may be masked.
 
     Raises:
         InputError: fewer than two features may be masked, so that one view would be empty.
@@ -129,12 +166,14 @@ def masking(
     masks = ("correlated_masking", "random_masking", "independent_masking")
     if config.augmentation not in masks:
         return NoMasking(len(feature_names))
-    if not plan:
+    if not plan.masks:
         raise InputError(
             f"`self_supervision.augmentation: {config.augmentation}` needs two item features that "
             "may be masked: give the items features, or set it to dropout_only or none"
         )
     if config.augmentation == "correlated_masking":
-        return CorrelatedMasking(feature_names, plan)
+        if config.mask_sharpness is None:
+            return CorrelatedMasking(feature_names, plan)
+        return DrawnCorrelatedMasking(feature_names, plan, sharpness=config.mask_sharpness)
     complementary = config.augmentation == "random_masking"
-    return RandomMasking(feature_names, list(plan), complementary=complementary)
+    return RandomMasking(feature_names, list(plan.masks), complementary=complementary)

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 
 from longtail.config import Config
+from longtail.correlation.masking_plan import MaskingPlan
 from longtail.dataset.batches import BatchBuilder
 from longtail.dataset.training_set import TrainingSet
 from longtail.errors import LongtailError
@@ -26,7 +27,7 @@ def train_in_process(
     config: Config,
     *,
     num_rows: dict[str, int],
-    plan: dict[str, Sequence[str]],
+    plan: MaskingPlan,
     num_epochs: int,
     after_epoch: Callable[[int, Encoder], None] | None = None,
 ) -> Encoder:
@@ -38,7 +39,7 @@ def train_in_process(
         training_set: what to train on.
         config: model, loss, self-supervision and training sections are read.
         num_rows: rows of each embedding table.
-        plan: the masking plan, by seed feature.
+        plan: the masking plan.
         num_epochs: passes over the training part.
         after_epoch: called with the number of epochs done and the encoder so far. The encoder
             shares its weights with the model: what is to be kept has to be computed there.

@@ -29,6 +29,7 @@ from longtail.artifacts import (
     write_json,
 )
 from longtail.config import Config, load_config
+from longtail.correlation.masking_plan import MaskingPlan
 from longtail.errors import LongtailError
 from longtail.model.augmentation import masking
 from longtail.training.checkpoint_files import checkpoints
@@ -143,7 +144,8 @@ def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
     """Put beside the model what it was made from."""
     run = RunPaths(config, as_of)
     correlations = read_json(run.correlations / "correlations.json")
-    masking(config.self_supervision, correlations["features"], correlations["plan"])  # or an error
+    plan = MaskingPlan.from_json(correlations)
+    masking(config.self_supervision, correlations["features"], plan)  # or an error
     if config.reporting.tensorboard:
         require_tensorboard()
     if config.checkpoints.best_by not in (None, "training_loss"):

@@ -18,6 +18,7 @@ from torchrec.optim.optimizers import in_backward_optimizer_filter
 
 from longtail.artifacts import read_json, write_json
 from longtail.config import Config
+from longtail.correlation.masking_plan import MaskingPlan
 from longtail.dataset.training_set import TrainingSet
 from longtail.errors import LongtailError
 from longtail.model.augmentation import masking
@@ -44,7 +45,7 @@ def build_model(
     config: Config,
     *,
     num_rows: dict[str, int],
-    plan: dict[str, Sequence[str]],
+    plan: MaskingPlan,
     device: torch.device,
     plan_file: Path | None = None,
 ) -> tuple[DistributedModelParallel, CombinedOptimizer]:
@@ -58,7 +59,7 @@ def build_model(
         training_set: its schema is read, and how many values its features have.
         config: the whole configuration.
         num_rows: rows of each embedding table.
-        plan: the masking plan, by seed feature.
+        plan: the masking plan.
         device: of this rank.
         plan_file: where rank 0 writes the sharding plan. If it is there, from an earlier start of
             the same run, every table keeps its sharding type, at any number of ranks.

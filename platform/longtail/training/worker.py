@@ -13,6 +13,7 @@ import torch.distributed as dist
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json, required_stamp, write_json
 from longtail.config import Config, load_config
+from longtail.correlation.masking_plan import MaskingPlan
 from longtail.dataset.batches import BatchBuilder
 from longtail.dataset.training_set import load_training_set
 from longtail.errors import LongtailError
@@ -75,7 +76,7 @@ def _train(
         training_set,
         config,
         num_rows=required_stamp(run.vocabularies, made_by="dataset")["num_rows"],
-        plan=read_json(paths.masking_plan)["plan"],
+        plan=MaskingPlan.from_json(read_json(paths.masking_plan)),
         device=device,
         plan_file=paths.folder / "sharding_plan.json",
     )

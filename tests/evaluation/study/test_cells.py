@@ -12,6 +12,7 @@ from longtail.errors import LongtailError
 from longtail.evaluation.study.cells import Cell, CellStore, StudyData
 from longtail.evaluation.study.variants import with_settings
 from tests.evaluation.study.tiny import AS_OF, make_project
+from tests.uncorrelated import write_correlations
 
 CONFIG = Config(feature_repo="/repo")
 CELL = Cell("baseline", 0.1, 1, 5, "test", {"loss.temperature": 0.1}, CONFIG, "data")
@@ -90,7 +91,7 @@ def test_data_made_again_with_the_same_content_are_the_same(tmp_path: Path) -> N
     (run.training_set / "train.arrow").write_bytes(content + b"\0")
     assert StudyData.of_day(config, AS_OF).fingerprints != first.fingerprints
     (run.training_set / "train.arrow").write_bytes(content)
-    write_json(run.correlations / "correlations.json", {"plan": {"section": ["section"]}})
+    write_correlations(run.correlations, ["section"], {"section": ["section"]})
     assert StudyData.of_day(config, AS_OF).fingerprints != first.fingerprints
     (run.correlations / "stamp.json").unlink()
     with pytest.raises(LongtailError, match="run `longtail mine` first"):
@@ -105,10 +106,9 @@ def test_each_measure_has_its_plan(tmp_path: Path) -> None:
         StudyData.of_day(config, AS_OF, ["adjusted"])
     folder = RunPaths(config, AS_OF).correlations_by("adjusted")
     folder.mkdir()
-    write_json(folder / "correlations.json", {"plan": {"section": ["section"]}})
-    write_json(folder / "stamp.json", {"fingerprint": "adjusted"})
+    write_correlations(folder, ["section"], {"section": ["section"]})
     both = StudyData.of_day(config, AS_OF, ["adjusted"])
-    assert both.plans["adjusted"] == {"section": ["section"]}
+    assert both.plans["adjusted"].masks == {"section": ["section"]}
     assert both.plans["normalized"] == alone.plans["normalized"]
     # What was measured with the configured measure stays valid beside another one.
     assert both.fingerprints["normalized"] == alone.fingerprints["normalized"]

@@ -5,13 +5,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from longtail.artifacts import RunPaths, write_json
+from longtail.artifacts import RunPaths
 from longtail.config import Config, StudyConfig
 from longtail.evaluation.study.cells import Cell, Document
 from longtail.evaluation.study.plan import Plan
 from longtail.evaluation.study.runner import Event
 from longtail.evaluation.study.study import Study
 from tests.evaluation.small_project import SCHEMA, make_config, make_day
+from tests.uncorrelated import write_correlations
 
 AS_OF = date(2024, 5, 1)
 SLICES = ("overall", "head", "tail", "cold")
@@ -25,8 +26,7 @@ def make_project(home: Path, **sections: Any) -> Config:
     correlations = RunPaths(config, AS_OF).correlations
     names = [feature.name for feature in SCHEMA.item]
     plan = {name: [name, names[number - 1]] for number, name in enumerate(names)}
-    write_json(correlations / "correlations.json", {"plan": plan})
-    write_json(correlations / "stamp.json", {"fingerprint": "correlations"})
+    write_correlations(correlations, names, plan)
     return config
 
 

@@ -1,6 +1,6 @@
 """Cells: one model each, its identity, and the file that keeps its figures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -17,6 +17,7 @@ from longtail.artifacts import (
     write_json,
 )
 from longtail.config import Config, ShardingConfig
+from longtail.correlation.masking_plan import MaskingPlan
 from longtail.evaluation.study.variants import VARIANTS, with_settings
 
 Part = Literal["validation", "test"]
@@ -33,6 +34,7 @@ _UNREAD = {
 _BEFORE_IT_WAS_A_CHOICE = {
     "loss.accidental_hits": "known_positives",
     "loss.unborn_negatives": False,
+    "self_supervision.mask_sharpness": None,
 }
 
 
@@ -43,14 +45,14 @@ class StudyData:
     Attributes:
         training_set: its folder.
         num_rows: rows of each embedding table.
-        plans: by measure of correlation the masking plan, by seed feature.
+        plans: by measure of correlation the masking plan.
         fingerprints: by measure, of the content of all three. A training set that was made again,
             and came out the same, is the same.
     """
 
     training_set: Path
     num_rows: dict[str, int]
-    plans: Mapping[str, dict[str, Sequence[str]]]
+    plans: Mapping[str, MaskingPlan]
     fingerprints: Mapping[str, str]
 
     @classmethod
@@ -74,9 +76,9 @@ class StudyData:
         for measure in sorted({config.correlation.measure, *measures}):
             folder = run.correlations_by(measure)
             required_stamp(folder, made_by="mine")
-            plans[measure] = read_json(folder / "correlations.json")["plan"]
+            plans[measure] = MaskingPlan.from_json(read_json(folder / "correlations.json"))
         fingerprints = {
-            measure: fingerprint(hashes, num_rows, plan) for measure, plan in plans.items()
+            measure: fingerprint(hashes, num_rows, plan.masks) for measure, plan in plans.items()
         }
         return cls(run.training_set, num_rows, plans, fingerprints)
 

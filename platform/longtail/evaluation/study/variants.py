@@ -70,6 +70,10 @@ VARIANTS: dict[str, Variant] = {
         )
         for measure in get_args(Measure)
     },
+    # The features of a mask drawn, in proportion to their correlation with its seed.
+    "correlated_masking_drawn": _fixed(
+        self_supervision__augmentation="correlated_masking", self_supervision__mask_sharpness=1.0
+    ),
     "dropout_only": _fixed(self_supervision__augmentation="dropout_only"),
     # The common correction alone: exact, whole, and nothing else.
     "logq_only": _fixed(**_LOGQ_ALONE, model__start_alike=False),
