@@ -17,10 +17,9 @@ With `--epochs`, recall@50 of us and of TensorFlow Recommenders on the test part
 `recall_vs_tfrs`, ours by theirs.
 
 Not the same. TensorFlow Recommenders: learning rates are ours, not tuned for it, and its towers and
-tables start as Keras has them, ours alike on both sides (`model.start_alike`); of accidental hits
-those with the example's own item are removed, where we remove all that the query has in training,
-and items born later; it encodes a batch's rows as often as they come, where we encode distinct
-ones; a missing value has a row of its own. LibRecommender: a value of a feature is an input of the
+tables start as Keras has them, ours alike on both sides (`model.start_alike`); it encodes a batch's
+rows as often as they come, where we encode distinct ones; a missing value has a row of its own.
+LibRecommender: a value of a feature is an input of the
 tower of its own, so that a feature has as many values as the mean of its rows, rounded up, and
 further ones are left out; queries and items share no table; Adam, and no other optimizer, which
 moves every row of a table in every step; no sampled items among the negatives of its main loss;

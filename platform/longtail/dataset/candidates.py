@@ -20,7 +20,6 @@ RankExamples = tuple[Int64Array, npt.NDArray[np.bool_]]
 
 # Kernels are generated for each shape of a matrix product, and Q and I differ in every batch.
 _ROWS_MULTIPLE = 64
-_NEVER = np.iinfo(np.int64).max
 
 
 def padded(num_rows: int) -> int:
@@ -89,8 +88,10 @@ class CandidateFinder:
         self._expected_in_sample = np.zeros(len(train_count), np.float32)
         if self._mixed:
             self._expected_in_sample[in_catalogue] = catalogue.expected
-        self._unborn_count = config.loss.unborn_negatives
-        self._hits = _Hits(training_set, known_positives=config.loss.accidental_hits != "own_item")
+        self._unborn_negatives = config.loss.unborn_negatives
+        self._hits = _Hits(
+            training_set, known_positives=config.loss.accidental_hits == "known_positives"
+        )
 
     def others(self, order: Int64Array, step_in_epoch: int) -> dict[int, RankExamples]:
         """The examples of the other ranks whose candidates count, by rank."""
@@ -129,7 +130,7 @@ class CandidateFinder:
             own=int(place[sum(len(part) for part, _ in parts[: [*by_rank].index(self._rank)])]),
             total_weight=np.float32(np.sum(weights) / len(by_rank)),
             birth=_placed(birth, place, size),
-            late=place[birth > (_NEVER if self._unborn_count else timestamp.min())],
+            late=place[:0] if self._unborn_negatives else place[birth > timestamp.min()],
             repeats=_placed(repeats, place, size),
             expected=_placed(expected * np.float32(len(by_rank)), place, size),
             excluded_example=excluded_example,
