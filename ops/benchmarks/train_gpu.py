@@ -70,8 +70,8 @@ def schema_of(dim: int) -> Schema:
 
 
 def rows_for(gigabytes: float, dim: int, num_queries: int) -> dict[str, int]:
-    """Rows of each table, so that weights and Adagrad's sums together take the gigabytes."""
-    total = int(gigabytes * GIGABYTE / (2 * WEIGHT_BYTES * dim))
+    """Rows of each table, so that weights and row-wise Adagrad's sums take the gigabytes."""
+    total = int(gigabytes * GIGABYTE / (WEIGHT_BYTES * (dim + 1)))
     small = {"query": num_queries, "category": CATEGORIES, "tags": TAGS}
     rows = total - sum(small.values())
     if rows < num_queries:
@@ -185,7 +185,7 @@ def lookup_bytes(batch: Batch, dim: int) -> tuple[int, int]:
     """Bytes that a lookup, and the update of its rows, cannot do without.
 
     The lookup reads an index and a row for each value, and writes a row for each bag. The update
-    reads a gradient for each bag, and reads and writes weights and sums of each distinct row.
+    reads a gradient for each bag, and reads and writes weights and the sum of each distinct row.
     """
     features = batch.features
     row, num_values = dim * WEIGHT_BYTES, features.values().numel()
@@ -196,7 +196,7 @@ def lookup_bytes(batch: Batch, dim: int) -> tuple[int, int]:
     alone = [by_key[key].values() for key in ("query.query_id", "item.category", "item.tags")]
     distinct = sum(values.unique().numel() for values in [shared, *alone])
     index = features.values().element_size()
-    return num_values * (index + row) + bags, bags + 4 * distinct * row
+    return num_values * (index + row) + bags, bags + 2 * distinct * (row + WEIGHT_BYTES)
 
 
 def measure_size(

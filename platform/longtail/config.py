@@ -242,7 +242,7 @@ class TrainingConfig(Section):
     num_epochs: PositiveInt = 10
     warm_start: bool = Field(True, description="start from the newest earlier version's tables")
     warm_start_epochs: PositiveInt = Field(3, description="epochs of a warm-started refresh")
-    table_learning_rate: PositiveFloat = 0.02
+    table_learning_rate: PositiveFloat = 0.04
     tower_learning_rate: PositiveFloat = 0.002
     num_ranks: PositiveInt = 1
     threads_per_rank: PositiveInt | None = Field(None, description="default: cores / ranks")
@@ -333,7 +333,8 @@ class ShardingConfig(Section):
     default: TableShardingConfig = TableShardingConfig()
     tables: dict[str, TableShardingConfig] = Field({}, description="by embedding table")
     optimizer: Literal["adagrad", "row_wise_adagrad"] = Field(
-        "adagrad", description="row_wise_adagrad keeps one number a table row, not one a weight"
+        "row_wise_adagrad",
+        description="of the tables; row_wise_adagrad keeps one number a row, adagrad one a weight",
     )
     hbm_gb: PositiveFloat | None = Field(
         None, description="device memory a rank; default: the device's, and 80 for `longtail plan`"
@@ -428,6 +429,9 @@ class StudyConfig(Section):
     feature_dropouts: tuple[Fraction, ...] = (0.02, 0.05, 0.1, 0.2, 0.3)
     learning_rate_scales: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0)
     temperatures: tuple[PositiveFloat, ...] = (0.1, 0.2, 0.3)
+    own_temperatures: bool = Field(
+        False, description="every variant tries these, not only the baseline, whose choice it has"
+    )
     self_supervision_temperatures: tuple[PositiveFloat, ...] = (0.02, 0.05)
 
 

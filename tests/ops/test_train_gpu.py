@@ -79,5 +79,5 @@ def test_the_bytes_of_a_lookup_are_counted_row_by_row(benchmark: ModuleType) -> 
     bags = num_bags * dim * 4
     lookup, update = benchmark.lookup_bytes(batch, dim)
     assert lookup == touched + bags
-    # A gradient a bag; weights and sums of each distinct row, read and written.
-    assert update == bags + len(looked_up) * 4 * dim * 4
+    # A gradient a bag; weights and the sum of each distinct row, read and written.
+    assert update == bags + len(looked_up) * 2 * (dim + 1) * 4

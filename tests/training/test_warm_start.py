@@ -85,6 +85,30 @@ def test_a_freed_row_starts_afresh(
     assert child.train(1)["num_steps"] > 0
 
 
+@pytest.mark.filterwarnings("ignore:fbgemm.*an autograd kernel was not registered:UserWarning")
+@pytest.mark.usefixtures("one_rank")
+@pytest.mark.parametrize("before", ["adagrad", "row_wise_adagrad"])
+def test_what_one_adagrad_has_learned_the_other_goes_on_with(config: Config, before: Any) -> None:
+    after: Any = "row_wise_adagrad" if before == "adagrad" else "adagrad"
+    earlier = config.model_copy(update={"sharding": ShardingConfig(optimizer=before)})
+    later = config.model_copy(update={"sharding": ShardingConfig(optimizer=after)})
+    parent = Run(earlier, "20230610-00000001")
+    parent.train(2)
+    make_day(later, LATER, 40)
+    child = Run(later, "20230611-00000001", LATER)
+    state = child.checkpointer.state()
+    vocabularies = load_vocabularies(child.paths.vocabularies)
+    warm_start(state, parent.paths, vocabularies, child.training_set.schema)
+    warm = local_rows(state)
+    stored = read_tensors(newest_checkpoint(parent.paths.checkpoints), list(warm))
+    (sums,) = (name for name in warm if not name.startswith("model."))
+    assert stored[sums].count_nonzero()
+    whole = before == "adagrad"
+    expected = stored[sums].mean(dim=1) if whole else stored[sums][:, None].expand(warm[sums].shape)
+    assert warm[sums].shape == expected.shape
+    assert torch.equal(warm[sums], expected)
+
+
 @pytest.mark.usefixtures("one_rank")
 def test_a_feature_keeps_what_a_tower_makes_of_it_wherever_it_stands(config: Config) -> None:
     """As if the day before had had the item's features in another order, and one less."""

@@ -41,7 +41,10 @@ class Lookups:
 
 
 class PlainLookups:
-    """The same examples through `nn.EmbeddingBag(sparse=True)` and sparse Adagrad."""
+    """The same examples through `nn.EmbeddingBag(sparse=True)` and sparse Adagrad.
+
+    PyTorch's, one number a weight: it has no row-wise one for sparse gradients.
+    """
 
     def __init__(self, work: Work, batch: PlainBatch) -> None:
         training = work.config.training

@@ -60,14 +60,15 @@ def _kinds(model: Model, cluster: Cluster) -> Iterator[Iterator[Change]]:
     """Kinds of changes, each from the mildest on."""
     yield _other_types(model, cluster)
     yield _settings(model, cluster, "fp16 tables", data_type="fp16")
-    yield _settings(model, cluster, "row-wise Adagrad", optimizer="row_wise_adagrad")
-    yield _settings(
-        model,
-        cluster,
-        "fp16 tables with row-wise Adagrad",
-        data_type="fp16",
-        optimizer="row_wise_adagrad",
-    )
+    if model.config.sharding.optimizer != "row_wise_adagrad":
+        yield _settings(model, cluster, "row-wise Adagrad", optimizer="row_wise_adagrad")
+        yield _settings(
+            model,
+            cluster,
+            "fp16 tables with row-wise Adagrad",
+            data_type="fp16",
+            optimizer="row_wise_adagrad",
+        )
     if cluster.device == "cuda":
         yield _settings(
             model,
@@ -89,10 +90,12 @@ def _other_types(model: Model, cluster: Cluster) -> Iterator[Change]:
             return
         yield from _settings(model, cluster, "tables split by rows", sharding_types=types)
         return
+    # Row-wise Adagrad has no column shards.
+    as_well = {} if model.config.sharding.optimizer == "adagrad" else {"optimizer": "adagrad"}
     for columns in (64, 32, 16):
         words = f"tables split by columns, at least {columns} wide"
-        types = ("table_wise", "column_wise")
-        yield from _settings(model, cluster, words, sharding_types=types, min_partition=columns)
+        split = {"sharding_types": ("table_wise", "column_wise"), "min_partition": columns}
+        yield from _settings(model, cluster, words, **split, **as_well)
 
 
 def _settings(model: Model, cluster: Cluster, words: str, **changed: Any) -> Iterator[Change]:

@@ -49,7 +49,8 @@ def warm_start(
 
     A row of a table, and what an optimizer keeps of it, is copied by the value that it stands for:
     the row of a new value stays fresh, also where it was another value's before. So do rows that
-    are free, and tensors whose shapes changed. What a tower's first layer makes of a feature is
+    are free, and tensors whose shapes changed. Where an optimizer keeps one number a row instead of
+    one a weight (row-wise Adagrad), that is their mean, and back. What a tower's first layer makes of a feature is
     copied by the feature's name: a feature may come, go, or stand elsewhere.
 
     Args:
@@ -85,7 +86,8 @@ def warm_start(
             _copy_columns(tensor, read_tensors(checkpoint, [name])[name], old_columns[side])
             num_filled += 1
         elif table is not None:
-            if stored[name][1:] != tuple(tensor.size())[1:]:
+            widths = stored[name][1:], tuple(tensor.size())[1:]
+            if () not in widths and widths[0] != widths[1]:
                 continue
             _copy_rows(tensor, checkpoint, name, old_rows[table])
             num_filled += 1
@@ -168,7 +170,11 @@ def _copy_rows(
         source = torch.from_numpy(old_rows[offsets[0] : offsets[0] + sizes[0]])
         known = source >= 0
         rows = old[source[known]]
-        if old.dim() == 2:
+        if part.dim() == 1 and old.dim() == 2:
+            rows = rows.mean(dim=1)
+        elif part.dim() == 2 and old.dim() == 1:
+            rows = rows[:, None].expand(-1, sizes[1])
+        elif old.dim() == 2:
             rows = rows[:, offsets[1] : offsets[1] + sizes[1]]
         with torch.no_grad():
             part[known.to(part.device)] = rows.to(part)

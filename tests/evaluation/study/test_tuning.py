@@ -2,7 +2,7 @@
 
 import pytest
 
-from longtail.config import Config, SelfSupervisionConfig
+from longtail.config import Config, SelfSupervisionConfig, StudyConfig
 from longtail.evaluation.study.axes import Axis, axes, num_trials
 from longtail.evaluation.study.cells import Cell
 from longtail.evaluation.study.tuning import Search, best_epoch
@@ -12,8 +12,11 @@ from tests.evaluation.study.tiny import QUICK_STUDY, metrics_of
 CONFIG = Config(feature_repo="/repo")
 
 
-def test_every_variant_has_trials_and_the_baseline_most() -> None:
-    counts = {variant: num_trials(variant, CONFIG) for variant in VARIANTS}
+@pytest.mark.parametrize("own_temperatures", [False, True])
+def test_every_variant_has_trials_and_the_baseline_most(own_temperatures: bool) -> None:
+    study = StudyConfig(own_temperatures=own_temperatures)
+    config = CONFIG.model_copy(update={"study": study})
+    counts = {variant: num_trials(variant, config) for variant in VARIANTS}
     assert counts["baseline"] == max(counts.values())
     own = ("spread_out", "correlated_masking_no_dropout", "correlated_masking", "random_masking")
     assert len({counts[variant] for variant in own}) <= 2
@@ -97,3 +100,13 @@ def test_the_axes_follow_the_configuration_not_the_name() -> None:
         "self_supervision.feature_dropout",
         "training.table_learning_rate",
     ]
+
+
+def test_temperatures_are_the_baselines_unless_each_has_its_own() -> None:
+    own = CONFIG.model_copy(update={"study": StudyConfig(own_temperatures=True)})
+    for variant in VARIANTS:
+        shared = [axis.keys for axis in axes(variant, CONFIG)]
+        assert (("loss.temperature",) in shared) == (
+            variant in ("baseline", "logq_only", "logq_only_own_start")
+        )
+        assert ("loss.temperature",) in [axis.keys for axis in axes(variant, own)]

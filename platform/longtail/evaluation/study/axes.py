@@ -51,26 +51,34 @@ class Axis:
 def axes(variant: str, base: Config) -> list[Axis]:
     """What is tried for a variant, one axis after the other.
 
-    A variant starts from the temperature that was chosen for the baseline, so that its trials go
-    to what is its own. Learning rates are: on the demo, without logQ, the baseline was best at low
-    ones after an epoch, and correlated masking at higher ones after several.
+    A variant starts from the temperature that was chosen for the baseline, and keeps it unless
+    `study.own_temperatures`, so that its trials go to what is its own. Learning rates are: on the
+    demo, without logQ, the baseline was best at low ones after an epoch, and correlated masking at
+    higher ones after several.
     """
     config, study = VARIANTS[variant](base), base.study
     ssl = config.self_supervision
+    temperature = Axis((TEMPERATURE,), study.temperatures, extends=True)
     rates = Axis(LEARNING_RATES, (0.5, 2.0), scale=True)
-    if ssl.augmentation == "feature_dropout":
-        return [Axis((FEATURE_DROPOUT,), study.feature_dropouts), rates]
-    if not ssl.contrasts:
+    if not ssl.contrasts and ssl.augmentation != "feature_dropout":
+        # As many trials more as the others have for temperatures of their own.
+        tables = Axis(LEARNING_RATES[:1], (0.25, 0.5, 2.0), scale=True)
         return [
             Axis(LEARNING_RATES, study.learning_rate_scales, scale=True, extends=True),
-            Axis((TEMPERATURE,), study.temperatures, extends=True),
+            temperature,
             Axis(LEARNING_RATES[1:], (0.5, 2.0), scale=True),
+            *([tables] if study.own_temperatures else []),
         ]
+    first = [temperature] if study.own_temperatures else []
+    if ssl.augmentation == "feature_dropout":
+        return [*first, Axis((FEATURE_DROPOUT,), study.feature_dropouts), rates]
     weight = Axis((WEIGHT,), study.weights, extends=True)
-    temperature = Axis((SELF_TEMPERATURE,), study.self_supervision_temperatures)
+    self_temperature = Axis((SELF_TEMPERATURE,), study.self_supervision_temperatures)
     if ssl.augmentation == "spread_out" or ssl.value_dropout == 0.0:
-        return [weight, temperature, rates, Axis((WEIGHT,), (0.55, 1.8), scale=True)]
-    return [weight, temperature, rates, Axis((VALUE_DROPOUT,), study.value_dropouts)]
+        last = Axis((WEIGHT,), (0.55, 1.8), scale=True)
+    else:
+        last = Axis((VALUE_DROPOUT,), study.value_dropouts)
+    return [*first, weight, self_temperature, rates, last]
 
 
 def num_trials(variant: str, base: Config) -> int:

@@ -137,7 +137,7 @@ class Cell:
             if identity[section][name] == value:
                 del identity[section][name]
         sharding = self.config.sharding
-        if sharding.learned != ShardingConfig().learned:
+        if sharding.learned != ShardingConfig(optimizer="adagrad").learned:
             identity["sharding"] = sharding.learned
         if self.part == "validation":
             study = self.base.study.model_dump(mode="json")

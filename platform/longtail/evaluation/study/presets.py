@@ -15,6 +15,8 @@ _AS_IN_THE_PAPER = {
     "loss.unborn_negatives": False,
     "loss.temperature": 0.2,
     "model.start_alike": False,
+    "sharding.optimizer": "adagrad",
+    "training.table_learning_rate": 0.02,
     "self_supervision.temperature": 0.02,
     "self_supervision.weight": 1.0,
 }

@@ -146,12 +146,14 @@ def memory(inspection: Inspection) -> Iterator[Finding]:
     copies = 2 if inspection.config.checkpoints.asynchronous else 1
     needed, free = sum(sizes.values()) * copies, available_memory()
     if free is not None and free < needed:
+        row_wise = inspection.config.sharding.optimizer == "row_wise_adagrad"
+        optimizer = "" if row_wise else "`sharding.optimizer: row_wise_adagrad` or "
         yield Finding(
             f"{free / GIB:.2f} GiB of memory are available, and the embedding tables with their "
             f"optimizer state take {needed / GIB:.2f} GiB",
             "shrink the largest tables (`dim`, `features.min_count`, `vocabulary: hash` with fewer "
-            "`buckets`), set `sharding.optimizer: row_wise_adagrad` or `checkpoints.asynchronous: "
-            "false`, or take a larger machine",
+            f"`buckets`), set {optimizer}`checkpoints.asynchronous: false`, or take a larger "
+            "machine",
             *(MACHINE, None, None, 0, _largest(sizes)),
         )
 
