@@ -17,12 +17,12 @@ from tests.training.small_training import PREFIX, SmallTraining, small_config
 COLUMNS = {"sharding_types": ["column_wise"], "min_partition": 4}
 WHOLE = {"sharding_types": ["data_parallel"]}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "table_wise": {},
-    "column_wise": {"default": COLUMNS},
-    "data_parallel": {"default": WHOLE},
-    "mixed": {"tables": {"package": COLUMNS, "section": WHOLE}},
+    "table_wise": {"optimizer": "adagrad"},
+    "column_wise": {"optimizer": "adagrad", "default": COLUMNS},
+    "data_parallel": {"optimizer": "adagrad", "default": WHOLE},
+    "mixed": {"optimizer": "adagrad", "tables": {"package": COLUMNS, "section": WHOLE}},
     "row_wise_adagrad": {"optimizer": "row_wise_adagrad", "tables": {"section": WHOLE}},
-    "fp16": {"tables": {"package": {"data_type": "fp16"}}},
+    "fp16": {"optimizer": "adagrad", "tables": {"package": {"data_type": "fp16"}}},
 }
 NUM_EPOCHS = 2
 

@@ -158,6 +158,7 @@ def test_settings_that_cannot_work_are_refused(sharding: dict[str, Any]) -> None
 def test_a_table_has_its_own_settings_over_the_default_ones() -> None:
     sharding = ShardingConfig.model_validate(
         {
+            "optimizer": "adagrad",
             "default": {"data_type": "fp16", "sharding_types": ["table_wise"]},
             "tables": {"package": {"sharding_types": ["column_wise"], "min_partition": 16}},
         }
@@ -176,7 +177,8 @@ def test_a_study_trains_half_precision_tables_whole(tmp_path: Path) -> None:
     columns = {"sharding_types": ["column_wise"], "min_partition": 4}
     vectors = {}
     for data_type in ("fp32", "fp16"):
-        config = small_config(tmp_path, default={**columns, "data_type": data_type})
+        default = {**columns, "data_type": data_type}
+        config = small_config(tmp_path, optimizer="adagrad", default=default)
         run = RunPaths(config, DAY)
         training_set = load_training_set(run.training_set)
         names = [feature.name for feature in training_set.schema.item]

@@ -49,8 +49,8 @@ def warm_start(
 
     A row of a table, and what an optimizer keeps of it, is copied by the value that it stands for:
     the row of a new value stays fresh, also where it was another value's before. So do rows that
-    are free, and tensors whose shapes changed. Where an optimizer keeps one number a row instead of
-    one a weight (row-wise Adagrad), that is their mean, and back. What a tower's first layer makes of a feature is
+    are free, and tensors whose shapes changed. What adagrad keeps of a row's weights is a number
+    for row_wise_adagrad, their mean, and back. What a tower's first layer makes of a feature is
     copied by the feature's name: a feature may come, go, or stand elsewhere.
 
     Args:

@@ -133,7 +133,7 @@ def test_a_gpu_is_missed_where_the_sharding_needs_one() -> None:
 
 
 def test_tables_are_as_large_as_their_values_and_optimizer_state() -> None:
-    row_of_8 = 8 * 4 * 2  # weights and Adagrad
+    row_of_8 = 8 * 4 + 4  # weights, and a sum
     expected = {
         "query_query_id": NUM_QUERIES * row_of_8,
         "query_country": 5 * row_of_8,
@@ -144,8 +144,8 @@ def test_tables_are_as_large_as_their_values_and_optimizer_state() -> None:
         "item_size": 20 * row_of_8,
     }
     assert environment.table_bytes(inspect_tables()) == expected
-    row_wise = inspect_tables(config={"sharding": {"optimizer": "row_wise_adagrad"}})
-    assert environment.table_bytes(row_wise)["item_section"] == 8 * (8 * 4 + 4)
+    adagrad = inspect_tables(config={"sharding": {"optimizer": "adagrad"}})
+    assert environment.table_bytes(adagrad)["item_section"] == 8 * (8 * 4 * 2)
 
 
 def test_room_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
