@@ -3,9 +3,11 @@
     longtail bench train --json
 
 Every ratio is of contenders that took turns in one run. `vs_pytorch` and `lookup_vs_pytorch`: how
-many times faster we are. `vs_floor`: a step by its matrix products and lookups alone. `ssl_cost`,
-`ssl_cost_over_mixed`: a step with self-supervision by one without. `input_headroom`: how many times
-faster batches are made than trained on. `two_ranks`: two ranks by one, a thread each.
+many times faster we are; `vs_pytorch_adagrad` and `lookup_vs_pytorch_adagrad`: the same where our
+tables, too, learn by Adagrad, one number a weight. `vs_floor`: a step by its matrix products and
+lookups alone. `ssl_cost`, `ssl_cost_over_mixed`: a step with self-supervision by one without.
+`input_headroom`: how many times faster batches are made than trained on. `two_ranks`: two ranks by
+one, a thread each.
 `large_catalogue`: examples a second over the large synthetic catalogue by those over the small one;
 `memory_over_tables`: what the process holds there by its tables and optimizer state.
 """
@@ -13,6 +15,7 @@ faster batches are made than trained on. `two_ranks`: two ranks by one, a thread
 import argparse
 import statistics
 import sys
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -23,7 +26,7 @@ from training.growth import Grown
 from training.ours import CPU, VARIANTS, Input, Ours
 from training.plain_pytorch import Plain
 from training.ranks import examples_per_second
-from training.work import Steps, Work, demo, endless
+from training.work import Steps, Work, demo, endless, with_settings
 
 from longtail.training.in_process import one_rank
 from longtail.training.processor import prepare_cpu, product_dtype
@@ -52,7 +55,11 @@ def measure(options: argparse.Namespace) -> Report:
         a + b for a, b in zip(seconds["ssl products"], seconds["ssl lookups"], strict=True)
     ]
     ratios["vs_pytorch"] = median_ratio(seconds[reference], seconds["base"])
+    ratios["vs_pytorch_adagrad"] = median_ratio(seconds[reference], seconds["adagrad"])
     ratios["lookup_vs_pytorch"] = median_ratio(seconds["plain lookups"], seconds["lookups"])
+    ratios["lookup_vs_pytorch_adagrad"] = median_ratio(
+        seconds["plain lookups"], seconds["adagrad lookups"]
+    )
     ratios["vs_floor"] = median_ratio(seconds["base"], floor)
     ratios["vs_floor_ssl"] = median_ratio(seconds["ssl"], ssl_floor)
     ratios["ssl_cost"] = median_ratio(seconds["ssl"], seconds["base"])
@@ -90,14 +97,18 @@ def _steps(work: Work, options: argparse.Namespace) -> tuple[dict[str, Steps], S
     ours = {variant: Ours(work, variant, size) for variant in VARIANTS}
     batches = {variant: next(endless(work, ours[variant].config)) for variant in ours}
     plain = Plain(work, size)
+    settings = with_settings(work.config, sharding={"optimizer": "adagrad"})
+    adagrad = Ours(replace(work, config=settings), "base", size)
     contenders: dict[str, Steps] = {
         **ours,
+        "adagrad": adagrad,
         "base input": Input(work, ours["base"]),
         "ssl input": Input(work, ours["ssl"]),
         "products": Products(ours["base"], batches["base"]),
         "ssl products": Products(ours["ssl"], batches["ssl"]),
         "lookups": Lookups(ours["base"], batches["base"]),
         "ssl lookups": Lookups(ours["ssl"], batches["ssl"]),
+        "adagrad lookups": Lookups(adagrad, batches["base"]),
         "plain lookups": PlainLookups(work, next(plain.batches())),
     }
 

@@ -67,6 +67,7 @@ def test_the_benchmark_runs_small(tmp_path: Path) -> None:
     assert document["name"] == "train"
     assert document["ratios"].keys() == {
         *("vs_pytorch", "lookup_vs_pytorch", "vs_floor", "vs_floor_ssl"),
+        *("vs_pytorch_adagrad", "lookup_vs_pytorch_adagrad"),
         *("ssl_cost", "ssl_cost_over_mixed", "input_headroom", "two_ranks"),
         *("large_catalogue", "memory_over_tables"),
     }

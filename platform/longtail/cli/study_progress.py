@@ -1,6 +1,7 @@
 """How a study goes on: a line a finished cell, and how long it will still take."""
 
 import time
+from collections import Counter
 
 from rich.console import Console
 from rich.text import Text
@@ -55,8 +56,12 @@ class StudyProgress:
         cell = event.cell
         what = "trial" if cell.part == "validation" else f"seed {cell.seed}"
         name = f"{cell.variant} at {cell.fraction:g}, {what}"
-        tried = {key.split(".")[1]: value for key, value in cell.settings.items()}
-        settings = ", ".join(f"{key} {value:g}" for key, value in tried.items())
+        short = {key: key.split(".")[1] for key in cell.settings}
+        names = Counter(short.values())  # two sections have a temperature
+        settings = ", ".join(
+            f"{short[key] if names[short[key]] == 1 else key} {value:g}"
+            for key, value in cell.settings.items()
+        )
         line = Text.assemble(
             (f"[{self._num_done:>3}/{max(self._num_planned, self._num_done)}] ", "cyan"),
             (name, "bold"),
