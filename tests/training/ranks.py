@@ -11,7 +11,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from longtail.config import Config
 from longtail.dataset.batches import BatchBuilder
-from tests.training.small_training import PREFIX, SmallTraining, small_config
+from longtail.training.pipeline import OverlappedSteps, training_steps
+from tests.training.small_training import CPU, PREFIX, SmallTraining, small_config
 
 # Of every table: what kinds there are on a CPU, alone and together. Embeddings are 8 wide.
 COLUMNS = {"sharding_types": ["column_wise"], "min_partition": 4}
@@ -73,7 +74,7 @@ def evaluated(training: SmallTraining) -> float:
 
 
 def run(rank: int, world_size: int, folder: str) -> None:
-    """Train with each setting, save, load into a fresh model, and train on in both."""
+    """Train with each setting, save, load into a fresh model, train on in both, and overlapped."""
     os.environ["LOCAL_WORLD_SIZE"] = str(world_size)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -97,6 +98,10 @@ def run(rank: int, world_size: int, folder: str) -> None:
         load(stored, checkpoint_id=place / f"checkpoint-{name}")
         loaded.model.load_state_dict(stored["model"])
         loaded.optimizer.load_state_dict(stored["optim"])
+        overlapped = fresh()
+        set_tables(overlapped.model, start_weights(overlapped))
+        steps = training_steps(overlapped.model, overlapped.optimizer, CPU)
+        assert isinstance(steps, OverlappedSteps) == (world_size > 1)
         kinds = {
             table: sharding.sharding_type
             for table, sharding in training.model.module.embedding_bags.module_sharding_plan.items()
@@ -104,6 +109,11 @@ def run(rank: int, world_size: int, folder: str) -> None:
         results[name] |= {
             "goes on": training.train(1),
             "resumed": loaded.train(1),
+            "overlapped": [
+                float(terms.total.detach())
+                for epoch in range(NUM_EPOCHS)
+                for terms in steps(overlapped.builder.epoch(epoch))
+            ],
             "kinds": kinds,
         }
     torch.save(results, place / f"rank-{rank}.pt")

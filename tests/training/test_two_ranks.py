@@ -77,6 +77,14 @@ def test_a_checkpoint_goes_on_where_it_was_made(
 
 
 @pytest.mark.parametrize("name", SETTINGS)
+def test_ranks_that_exchange_the_next_indices_early_learn_the_same(
+    name: str, trained: tuple[Path, list[dict[str, Any]]]
+) -> None:
+    for told in trained[1]:
+        assert told[name]["overlapped"] == told[name]["losses"]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.usefixtures("one_rank")
 def test_one_rank_loads_what_two_have_saved(
     name: str, trained: tuple[Path, list[dict[str, Any]]]

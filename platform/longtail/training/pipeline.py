@@ -1,13 +1,14 @@
-"""The steps of training: one after another on a CPU, overlapped on CUDA.
+"""The steps of training: one after another on a lone CPU, else overlapped.
 
-On CUDA TorchRec's `TrainPipelineSparseDist` copies the batch after next, exchanges the indices of
-the next one, and trains on this one, on three streams. What is learned is the same.
+TorchRec's `TrainPipelineSparseDist` exchanges the indices of the next batch while it trains on this
+one; on CUDA it copies the batch after next as well, on three streams. What is learned is the same.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torchrec.distributed.train_pipeline import TrainPipelineSparseDist
 from torchrec.sparse.jagged_tensor import KeyedTensor
@@ -64,7 +65,7 @@ class PlainSteps:
 
 
 class OverlappedSteps:
-    """The same steps through `TrainPipelineSparseDist`; give it pinned batches (see `pinned`).
+    """The same steps through `TrainPipelineSparseDist`; on CUDA give it `pinned` batches.
 
     While it runs, the model has the next batch's indices in its tables: nothing else may call the
     model before `detach`.
@@ -142,8 +143,8 @@ def training_steps(
     before: Callable[[], None] = _nothing,
     lap: Callable[[str], None] = _nothing,
 ) -> PlainSteps | OverlappedSteps:
-    """The way to train on a device: plain on a CPU, overlapped on CUDA."""
-    if device.type != "cuda":
+    """The way to train on a device: plain where there is nothing to wait for."""
+    if device.type != "cuda" and dist.get_world_size() == 1:
         return PlainSteps(model, optimizer, device, before=before, lap=lap)
     return OverlappedSteps(model, optimizer, device, before=before, lap=lap)
 
