@@ -60,26 +60,33 @@ def train(
     clock = meter.clock
     model.train()
     steps = training_steps(model, optimizer, device, before=stop.ask, lap=clock.device_lap)
-    while progress.epoch < num_epochs:
-        first_step = progress.step_in_epoch(per_step)
-        batches = prefetched(pinned(builder.epoch(progress.epoch, first_step=first_step), device))
-        for terms in steps(clock.waits_for(batches)):
-            meter.add(progress, terms)
-            progress = progress.after_step(per_step, examples.num_examples)
-            stopping = stop.answer()
-            last = stopping or progress.step == num_steps
-            if last or meter.is_due(progress.step):
-                meter.report(model)
-            clock.lap("reporting")
-            if last or progress.step % checkpoint_every_steps == 0:
-                failure = checkpointer.save(progress, loss=meter.loss_since_checkpoint())
-                if failure is not None:
-                    meter.warn(f"{failure}. Training goes on; the next checkpoint is tried")
-                clock.lap("checkpoint")
-            if last:
-                checkpointer.wait()
-            if stopping and progress.step < num_steps:
-                raise TrainingInterruptedError(f"stopped after step {progress.step} of {num_steps}")
+    try:
+        while progress.epoch < num_epochs:
+            first_step = progress.step_in_epoch(per_step)
+            batches = prefetched(
+                pinned(builder.epoch(progress.epoch, first_step=first_step), device)
+            )
+            for terms in steps(clock.waits_for(batches)):
+                meter.add(progress, terms)
+                progress = progress.after_step(per_step, examples.num_examples)
+                stopping = stop.answer()
+                last = stopping or progress.step == num_steps
+                if last or meter.is_due(progress.step):
+                    meter.report(model)
+                clock.lap("reporting")
+                if last or progress.step % checkpoint_every_steps == 0:
+                    failure = checkpointer.save(progress, loss=meter.loss_since_checkpoint())
+                    if failure is not None:
+                        meter.warn(f"{failure}. Training goes on; the next checkpoint is tried")
+                    clock.lap("checkpoint")
+                if last:
+                    checkpointer.wait()
+                if stopping and progress.step < num_steps:
+                    raise TrainingInterruptedError(
+                        f"stopped after step {progress.step} of {num_steps}"
+                    )
+    finally:
+        steps.detach()  # others may call the model again
     return meter.summary()
 
 

@@ -63,6 +63,9 @@ class PlainSteps:
             self._lap("backward_and_update")
             yield terms
 
+    def detach(self) -> None:
+        """Nothing: the model was never changed."""
+
 
 class OverlappedSteps:
     """The same steps through `TrainPipelineSparseDist`; on CUDA give it `pinned` batches.
