@@ -137,6 +137,7 @@ class Cell:
             if identity[section][name] == value:
                 del identity[section][name]
         sharding = self.config.sharding
+        # What all cells had when this was not part of their identity, whatever the default is now.
         if sharding.learned != ShardingConfig(optimizer="adagrad").learned:
             identity["sharding"] = sharding.learned
         if self.part == "validation":
