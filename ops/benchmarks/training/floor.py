@@ -43,7 +43,7 @@ class Lookups:
 class PlainLookups:
     """The same examples through `nn.EmbeddingBag(sparse=True)` and sparse Adagrad.
 
-    PyTorch's, one number a weight: it has no row-wise one for sparse gradients.
+    PyTorch's, one number a weight: it has no row-wise one for sparse gradients. Sums, as ours are.
     """
 
     def __init__(self, work: Work, batch: PlainBatch) -> None:
@@ -54,7 +54,7 @@ class PlainLookups:
             table = nn.EmbeddingBag(
                 work.num_rows[name],
                 features[0].dim,
-                mode="mean",
+                mode="sum",
                 sparse=True,
                 include_last_offset=True,
             )

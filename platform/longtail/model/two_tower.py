@@ -35,6 +35,9 @@ class LossTerms(NamedTuple):
 def embedding_tables(schema: Schema, num_rows: dict[str, int]) -> list[EmbeddingBagConfig]:
     """TorchRec's description of the tables; features that share a table share its weights.
 
+    They sum a feature's embeddings; the model makes means of the sums. FBGEMM's own means cost a
+    wait a bag on an Intel CPU, by which a lookup takes twice as long (training/SPEED.md).
+
     Args:
         schema: the features of both sides.
         num_rows: rows of each table.
@@ -45,7 +48,7 @@ def embedding_tables(schema: Schema, num_rows: dict[str, int]) -> list[Embedding
             embedding_dim=features[0].dim,
             num_embeddings=num_rows[table],
             feature_names=[feature.key for feature in features],
-            pooling=PoolingType.MEAN,
+            pooling=PoolingType.SUM,
         )
         for table, features in schema.tables.items()
     ]
@@ -82,6 +85,7 @@ class TwoTower(nn.Module):
         if config.model.start_alike:
             _start_alike(schema, self.query_tower, self.item_tower)
         self._keys = {side: [f.key for f in schema.side(side)] for side in ("query", "item")}
+        self._multi_valued = {f.key for f in schema.features if f.kind == "multi"}
         self._loss = config.loss
         self._ssl = config.self_supervision
         self._masking = masking
@@ -167,14 +171,16 @@ class TwoTower(nn.Module):
         keys = pooled.keys()
         dtype = self._product_dtype or pooled.values().dtype
         num_cells = {key: len(cells.starts) for key, cells in batch.repeated.items()}
+        lengths = batch.features.lengths().view(-1, batch.features.stride())
+        shares = dict(zip(batch.features.keys(), lengths.clamp_min(1).reciprocal(), strict=True))
         parts = _Split.apply(  # type: ignore[no-untyped-call]
             pooled.values(),
             pooled.length_per_key(),
             [num_cells.get(key, num_rows[key.split(".", 1)[0]]) for key in keys],
+            [shares[key] if key in self._multi_valued else None for key in keys],
             dtype,
         )
         by_key: dict[str, torch.Tensor | Repeated] = dict(zip(keys, parts, strict=True))
-        lengths = batch.features.lengths().view(-1, batch.features.stride())
         missing = (lengths == 0).to(dtype).unbind()
         absent = dict(zip(batch.features.keys(), missing, strict=True))
         for key, cells in batch.repeated.items():
@@ -225,7 +231,7 @@ class TwoTower(nn.Module):
 
 
 class _Split(torch.autograd.Function):
-    """Pooled embeddings by key, each key with the rows that it has.
+    """Pooled embeddings by key, each key with the rows that it has, the sums of some made means.
 
     Written out because a backward pass through slices fills and adds a gradient of the whole for
     every one of them.
@@ -233,21 +239,44 @@ class _Split(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, values: torch.Tensor, dims: list[int], num_rows: list[int], dtype: torch.dtype
+        ctx: Any,
+        values: torch.Tensor,
+        dims: list[int],
+        num_rows: list[int],
+        shares: list[torch.Tensor | None],
+        dtype: torch.dtype,
     ) -> tuple[torch.Tensor, ...]:
-        ctx.dims, ctx.num_rows, ctx.shape, ctx.dtype = dims, num_rows, values.shape, values.dtype
-        parts = values.to(dtype).split(dims, dim=1)
-        return tuple(part[:rows] for part, rows in zip(parts, num_rows, strict=True))
+        """Of `[rows, sum(dims)]` each key's `[its rows, its dim]`.
+
+        A key's share `[rows]` is what each row is multiplied by, one by its number of values.
+        """
+        shares = [
+            None if share is None else share[:rows, None]
+            for share, rows in zip(shares, num_rows, strict=True)
+        ]
+        ctx.dims, ctx.num_rows, ctx.shares = dims, num_rows, shares
+        ctx.shape, ctx.dtype = values.shape, values.dtype
+        whole = values.split(dims, dim=1)
+        parts = [part[:rows] for part, rows in zip(whole, num_rows, strict=True)]
+        return tuple(
+            (part if share is None else part * share).to(dtype)
+            for part, share in zip(parts, shares, strict=True)
+        )
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         whole = gradients[0].new_empty(ctx.shape, dtype=ctx.dtype)
         parts = whole.split(ctx.dims, dim=1)
-        for part, gradient, rows in zip(parts, gradients, ctx.num_rows, strict=True):
-            part[:rows] = gradient
+        for part, gradient, rows, share in zip(
+            parts, gradients, ctx.num_rows, ctx.shares, strict=True
+        ):
+            if share is None:
+                part[:rows] = gradient
+            else:
+                torch.mul(gradient, share, out=part[:rows])
             part[rows:] = 0.0
-        return whole, None, None, None
+        return whole, *[None] * 4
 
 
 def _tower(schema: Schema, side: Side, config: Config) -> Tower:
