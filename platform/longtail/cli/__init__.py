@@ -8,6 +8,7 @@ import typer
 from longtail.cli import bench, check, init, plan, run, serve, served, stages, study
 from longtail.cli.output import complain, forget_connections
 from longtail.errors import LongtailError
+from longtail.training.openmp import waiting
 
 __all__ = ["app", "main"]
 
@@ -45,9 +46,7 @@ app.command(
 
 def main() -> None:
     """Run the command; a known error is one line on stderr and its exit code."""
-    # For torch's threads, here and in child processes: spinning while they wait, they would slow
-    # down whatever else runs on the machine, and each other.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.update(waiting(os.environ))  # of torch's threads, here and in child processes
     try:
         app()
     except LongtailError as error:

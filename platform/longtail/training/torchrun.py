@@ -20,6 +20,7 @@ from longtail.errors import LongtailError
 from longtail.training.agent import child_environment
 from longtail.training.checkpoint_files import checkpoints
 from longtail.training.interruption import STOP_SIGNALS, TrainingInterruptedError
+from longtail.training.openmp import waiting
 from longtail.training.outcome import clear_outcome, read_outcome
 
 _POLL_SECONDS = 0.5
@@ -133,9 +134,7 @@ def _environment(config: Config, num_ranks: int) -> dict[str, str]:
         **child_environment(),
         "LONGTAIL_HOME": str(config.home),
         "OMP_NUM_THREADS": str(threads),
-        # Threads that spin while they wait starve the batch builder, and on a machine that does
-        # other work as well they made a step six times slower.
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        **waiting(os.environ),
         # A restarted group hangs in its rendezvous while the store is shared (torch 2.13).
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
     }
