@@ -1,6 +1,7 @@
 """Lookups: of one version, whatever happens to slots and service meanwhile."""
 
 import sqlite3
+import threading
 from contextlib import closing
 
 import numpy as np
@@ -58,6 +59,32 @@ def test_lookups_do_not_wait_for_a_writer(project: Published) -> None:
         writer.execute('DELETE FROM "longtail_item_embeddings_b"')
         assert client.lookup(["item-000"])["embeddings"]["item-000"] is not None
         writer.execute("ROLLBACK")
+
+
+def test_a_lookup_sees_what_was_committed_before_it_however_many_threads_read(
+    project: Published,
+) -> None:
+    publish(project.config, FIRST)
+    client, publisher = EmbeddingClient(project.config), OnlineStore(project.config)
+    items, done, vector = list(project.vectors(FIRST)), threading.Event(), np.ones((1, 8), "f4")
+
+    def read() -> None:
+        while not done.is_set():
+            client.lookup(items)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    try:
+        unseen = []
+        for item in (f"fresh-{number}" for number in range(40)):
+            publisher.write("b", [item], vector, version=project.versions[FIRST])
+            unseen += client.lookup([item])["missing"]
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+    assert unseen == []
 
 
 @pytest.mark.parametrize("items", [[], "item-000", ["item-000", 7], [None]])

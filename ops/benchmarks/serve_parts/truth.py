@@ -43,6 +43,8 @@ class Truth:
         Raises:
             MixedVersionsError: one is not of the version that the answer names.
         """
+        if missing := answer["missing"]:
+            raise MixedVersionsError(f"a lookup of {answer['version']} misses {len(missing)} rows")
         keys = list(answer["embeddings"])
         found = np.array(list(answer["embeddings"].values()), np.float32)
         expected = self.item_vectors[answer["version"]][[self._rows[key] for key in keys]]

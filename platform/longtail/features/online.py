@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -44,6 +45,7 @@ class OnlineStore:
         self._provider = self._store._get_provider()
         self._served: _ServedSlot | None = None
         self._refreshing = threading.Lock()
+        self._one_read = one_read_at_a_time(self._store)
         self._slots: dict[str, OnlineSlot] = {}
 
     @property
@@ -139,7 +141,7 @@ class OnlineStore:
         versions: list[str | None] = []
         for start in range(0, len(items), READ_ROWS):
             keys = list(items[start : start + READ_ROWS])
-            with store_failures():
+            with store_failures(), self._one_read:
                 response = self._store.get_online_features(
                     features=served.service, entity_rows={served.join_key: keys}
                 )
@@ -180,6 +182,16 @@ def open_online(config: Config) -> FeatureStore:
         connection.execute(f"PRAGMA busy_timeout = {1000 * SQLITE_WAIT_SECONDS}")
         connection.execute("PRAGMA journal_mode = WAL")
     return store
+
+
+def one_read_at_a_time(store: FeatureStore) -> AbstractContextManager[object]:
+    """What a thread holds while it reads, where a read could be answered with an older state.
+
+    Feast's SQLite store has one connection, whose reads see one state of the file until none is
+    under way: while threads take turns without a pause, what was committed meanwhile is not seen.
+    """
+    online = store._get_provider().online_store
+    return threading.Lock() if isinstance(online, SqliteOnlineStore) else nullcontext()
 
 
 def find_service(store: FeatureStore, name: str, *, cached: bool = False) -> FeatureService | None:

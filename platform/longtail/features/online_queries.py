@@ -9,7 +9,13 @@ from feast.type_map import python_values_to_proto_values
 
 from longtail.config import Config
 from longtail.errors import LongtailError
-from longtail.features.online import OnlineRow, entity_keys, open_online, required_service
+from longtail.features.online import (
+    OnlineRow,
+    entity_keys,
+    one_read_at_a_time,
+    open_online,
+    required_service,
+)
 from longtail.features.online_slot import store_failures
 from longtail.features.schema import Feature, arrow_type
 
@@ -20,6 +26,7 @@ class OnlineQueries:
     def __init__(self, config: Config) -> None:
         self._store = open_online(config)
         self._provider = self._store._get_provider()
+        self._one_read = one_read_at_a_time(self._store)
         self._service_name = config.features.online_query_service
 
     def write(self, table: pa.Table) -> None:
@@ -106,7 +113,7 @@ class OnlineQueries:
             service.feature_view_projections[0].name, allow_registry_cache=True
         )
         join_key = view.join_keys[0]
-        with store_failures():
+        with store_failures(), self._one_read:
             response = self._store.get_online_features(
                 features=service, entity_rows={join_key: list(queries)}
             )
