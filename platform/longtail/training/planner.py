@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch.distributed.optim import _apply_optimizer_in_backward as apply_optimizer_in_backward
 from torchrec import EmbeddingBagCollection
-from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.planner import EmbeddingShardingPlanner
 from torchrec.distributed.planner.constants import DEFAULT_PERF_ESTIMATOR
 from torchrec.distributed.planner.enumerators import EmbeddingEnumerator
@@ -32,6 +31,7 @@ from longtail.config import Config, ShardingConfig
 from longtail.errors import InputError
 from longtail.features.schema import Schema
 from longtail.model.two_tower import embedding_tables
+from longtail.training.bag_exchange import BagsSharder
 from longtail.training.cluster import Cluster
 
 # What a CPU's kernels know; FBGEMM has no reduce-scatter of row shards there.
@@ -198,9 +198,9 @@ def make_planner(
     )
 
 
-def sharders() -> list[EmbeddingBagCollectionSharder]:
+def sharders() -> list[BagsSharder]:
     """What turns planned tables into sharded ones."""
-    return [EmbeddingBagCollectionSharder()]
+    return [BagsSharder()]
 
 
 def batch_rows(config: Config) -> int:
