@@ -38,6 +38,9 @@ def measure(options: argparse.Namespace) -> Report:
     """Run all comparisons."""
     prepare_cpu(options.threads)
     work = demo(options.as_of)
+    if options.products is not None:
+        settings = with_settings(work.config, compute={"products": options.products})
+        work = replace(work, config=settings)
     ratios: dict[str, float] = {}
     measured: dict[str, Any] = {}
     with one_rank():
@@ -82,13 +85,13 @@ def measure(options: argparse.Namespace) -> Report:
     if options.large_catalogue:
         _say("catalogues")
         _growth(work, options, ratios, measured)
-    settings = {
+    record = {
         **{name: getattr(options, name) for name in ("batch_size", "rounds", "steps", "threads")},
         "products": str(product_dtype(work.config, CPU) or torch.float32).removeprefix("torch."),
         "reference": reference,
         "torch": torch.__version__,
     }
-    return Report("train", ratios, settings, measured)
+    return Report("train", ratios, record, measured)
 
 
 def _steps(work: Work, options: argparse.Namespace) -> tuple[dict[str, Steps], Seconds]:
@@ -160,6 +163,11 @@ def _say(what: str) -> None:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as-of", type=date.fromisoformat, default=None)
+    parser.add_argument(
+        "--products",
+        choices=("auto", "float32", "bfloat16"),
+        help="our `compute.products`; default: the project's",
+    )
     parser.add_argument("--batch-size", type=int, default=1024)
     parser.add_argument("--batch-sizes", type=int, nargs="*", default=[1024, 4096, 16384])
     parser.add_argument("--rounds", type=int, default=7)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +45,8 @@ def write_tables(folder: Path) -> Path:
 @pytest.mark.slow
 def test_the_benchmark_runs_small(tmp_path: Path) -> None:
     config = write_tables(tmp_path)
-    sizes = {
+    sizes: dict[str, Any] = {
+        "--products": "float32",
         "--batch-size": 64,
         "--batch-sizes": 64,
         "--rounds": 1,
@@ -64,7 +66,7 @@ def test_the_benchmark_runs_small(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert document["name"] == "train"
+    assert (document["name"], document["settings"]["products"]) == ("train", "float32")
     assert document["ratios"].keys() == {
         *("vs_pytorch", "lookup_vs_pytorch", "vs_floor", "vs_floor_ssl"),
         *("vs_pytorch_adagrad", "lookup_vs_pytorch_adagrad"),
