@@ -213,6 +213,8 @@ def test_a_profile_of_some_steps_says_where_their_time_went(config: Config) -> N
         ("[lookup]_[embedding_bags]_[table_wise]", "lookup"),
         ("[output_dist]_[embedding_bags]_[table_wise]", "communication"),
         ("gloo:all_to_all", "communication"),
+        ("_ExchangeBackward", "communication"),
+        ("All2All_Pooled_Wait", "communication"),
         ("ncclDevKernel_SendRecv", "communication"),
         ("aten::addmm", "matrix_products"),
         ("aten::cat", "other"),

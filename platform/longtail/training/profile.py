@@ -73,7 +73,9 @@ class StepProfile:
 def part_of(operation: str) -> str:
     """What an operation of torch's profiler is for: a name such as `fbgemm::…` or `gloo:…`."""
     name = operation.lower()
-    if name.startswith(("gloo:", "c10d::")) or "nccl" in name or "_dist]" in name:
+    # `_Exchange` and `All2All_Pooled_Wait`: for embeddings, in bag_exchange.py and in TorchRec.
+    exchanges = "nccl", "_dist]", "_exchange", "all2all"
+    if name.startswith(("gloo:", "c10d::")) or any(each in name for each in exchanges):
         return "communication"
     if "fbgemm" in name or "embedding" in name or "splitlookup" in name:
         return "lookup"
