@@ -42,8 +42,8 @@ class _Context(EmbeddingBagCollectionContext):  # type: ignore[misc]
     """One batch on its way through the tables.
 
     Attributes:
-        filled: by sharding type, `[keys, rows]` bool: which of this rank's bags have values. None
-            where TorchRec's exchange stays.
+        filled: by sharding type, `[keys, rows]` bool: which of this rank's bags have values. Not
+            there on one rank and on CUDA.
     """
 
     filled: list[torch.Tensor] = field(default_factory=list)
@@ -80,11 +80,12 @@ class Bags(ShardedEmbeddingBagCollection):  # type: ignore[misc]
         self, ctx: _Context, dist_input: KJTList
     ) -> LazyAwaitable[KeyedTensor]:
         """Look up, and send the bags back."""
-        for exchange, own, features in zip(
-            self._output_dists, ctx.filled, dist_input, strict=False
-        ):
-            if isinstance(exchange, FilledBags):
-                exchange.expect(own, features.lengths() > 0)
+        if self._packs:
+            for exchange, own, features in zip(
+                self._output_dists, ctx.filled, dist_input, strict=True
+            ):
+                if isinstance(exchange, FilledBags):
+                    exchange.expect(own, features.lengths() > 0)
         return super().compute_and_output_dist(ctx, dist_input)
 
 
