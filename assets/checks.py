@@ -41,7 +41,8 @@ def catalogue_did_not_shrink(
     context: AssetCheckExecutionContext, project: Project
 ) -> AssetCheckResult:
     """At least four fifths of the served version's items: a half-empty table is a broken export."""
-    from longtail.artifacts import RunPaths, published_pointer, read_json, required_stamp
+    from longtail.artifacts import RunPaths, published_pointer, read_json
+    from longtail.fingerprints import required_stamp
 
     with stage(context) as as_of:
         config = project.load()
@@ -60,7 +61,8 @@ def every_split_has_examples(
     context: AssetCheckExecutionContext, project: Project
 ) -> AssetCheckResult:
     """Nothing can be learned from an empty training part, nor measured on an empty test part."""
-    from longtail.artifacts import RunPaths, required_stamp
+    from longtail.artifacts import RunPaths
+    from longtail.fingerprints import required_stamp
 
     with stage(context) as as_of:
         folder = RunPaths(project.load(), as_of).training_set

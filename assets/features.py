@@ -18,7 +18,7 @@ from assets.stage import stage
 def catalogue(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
     """All active items as of the day, the latest queries, both histories, the interactions."""
     from longtail.artifacts import RunPaths
-    from longtail.features.snapshot import build_catalogue
+    from longtail.features.feast.catalogue import build_catalogue
 
     with stage(context) as as_of:
         config = project.load()

@@ -64,7 +64,7 @@ def main() -> None:
     os.environ["LONGTAIL_CONFIG"] = str(config_file(arguments.config))
     signal.signal(signal.SIGTERM, _interrupt)
     hide_warnings()
-    from longtail.features.preflight import check_project
+    from longtail.checks.preflight import check_project
 
     try:
         config = load_config()

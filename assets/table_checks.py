@@ -19,8 +19,8 @@ from dagster import (
 from assets.metadata import Metadata, table
 from assets.resources import Project
 from assets.stage import stage
-from longtail.features.checks.registry import CHECKS
-from longtail.features.checks.report import Problem
+from longtail.checks.registry import CHECKS
+from longtail.checks.report import Problem
 
 OF_TABLES = [
     AssetCheckSpec(check.name, asset=name, description=check.explanation, blocking=True)
@@ -39,7 +39,7 @@ def check_tables(
     context: AssetCheckExecutionContext, project: Project
 ) -> Iterator[AssetCheckResult]:
     """What is wrong with the rows that somebody else writes."""
-    from longtail.features.preflight import check_tables as look
+    from longtail.checks.preflight import check_tables as look
 
     with stage(context) as as_of:
         config = project.load()
@@ -54,7 +54,7 @@ def check_project(
     context: AssetCheckExecutionContext, project: Project
 ) -> Iterator[AssetCheckResult]:
     """Whether configuration and machine are what the catalogue of the day needs."""
-    from longtail.features.preflight import check_machine
+    from longtail.checks.preflight import check_machine
 
     with stage(context) as as_of:
         yield from _results(OF_THE_PROJECT, check_machine(project.load(), as_of).problems)

@@ -43,7 +43,7 @@ WAIT_SECONDS = 300.0
 _PRELOADED = [
     "feast",
     "feast.repo_operations",
-    "longtail.features.online",
+    "longtail.features.feast.online_store",
     "longtail.embeddings.publish",
     "longtail.serving.client",
 ]
@@ -174,7 +174,7 @@ class Reading:
 
 def _read_forever(config: Config, counts: Any, told: multiprocessing.connection.Connection) -> None:
     """Read in turns as client and as plain Feast, until the parent says stop."""
-    from longtail.features.definitions import open_store
+    from longtail.features.feast.definitions import open_store
     from longtail.serving.client import EmbeddingClient
 
     # Feast says so when a service was applied between the read of its name and that of its rows.

@@ -55,7 +55,7 @@ def prepared_project(folder: Path) -> Published:
 
 def make_project(folder: Path) -> Published:
     """Write the tables and the repository, apply it, build each day's catalogue and version."""
-    from longtail.features.snapshot import build_catalogue
+    from longtail.features.feast.catalogue import build_catalogue
     from longtail.features.vocabulary import build_vocabularies
 
     repository = folder / "feature_repo"
@@ -134,8 +134,8 @@ def _write_encoder(paths: VersionPaths, random: np.random.Generator) -> None:
     import safetensors.torch
     import torch
 
+    from longtail.encoder.torch_encoder import Encoder
     from longtail.features.vocabulary import load_vocabularies
-    from longtail.training.bundle import Encoder
 
     schema = Schema.from_json(read_json(paths.schema))
     torch.manual_seed(int(random.integers(2**31)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from longtail.artifacts import write_json
-from longtail.correlation.masking_plan import masking_plan
+from longtail.augmentation.masking_plan import masking_plan
 
 
 def write_correlations(

@@ -38,15 +38,16 @@ import torch
 import torch.distributed as dist
 from report import Report, run_benchmark
 
+from longtail.augmentation.masking_plan import masking_plan
 from longtail.config import Config, ShardingConfig, TrainingConfig
-from longtail.correlation.masking_plan import masking_plan
-from longtail.dataset.batches import Batch, BatchBuilder
+from longtail.dataset.batch import Batch
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.training_set import Examples, TrainingSet
 from longtail.features.encoding import EncodedRows, offsets_of
 from longtail.features.schema import Feature, Schema
 from longtail.training.loop import prefetched
 from longtail.training.pipeline import OverlappedSteps, pinned
-from longtail.training.sharding import build_model
+from longtail.training.sharding.sharded_model import build_model
 
 CATEGORIES, TAGS, TAGS_PER_ITEM, HISTORY = 1_000, 5_000, 5, 10
 WEIGHT_BYTES = 4

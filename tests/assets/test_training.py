@@ -13,7 +13,7 @@ from assets.resources import Project as ProjectResource
 from assets.resources import resources
 from assets.training import TOLD_TO_STOP, two_tower_model
 from longtail.training.interruption import TrainingInterruptedError
-from tests.training.launched import DAY, Project
+from tests.training.launch.launched import DAY, Project
 
 
 def test_the_exit_code_is_that_of_the_launcher() -> None:

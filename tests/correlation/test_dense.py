@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
+from longtail.correlation.correlation_matrix import correlation_matrix
 from longtail.correlation.dense import is_dense, with_bins
-from longtail.correlation.matrix import correlation_matrix
 from longtail.correlation.mutual_information import entropy
 
 Catalogue = Callable[..., ibis.Table]

@@ -11,8 +11,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from longtail.augmentation.masking_plan import masking_plan
 from longtail.correlation.heat_map import MASKED, NEVER, SEED, SHOWN, heat_map, save_heat_map
-from longtail.correlation.masking_plan import masking_plan
 
 MOST_BYTES_INSIDE_A_PAGE = 300_000
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
 
-from longtail.correlation.matrix import correlation_matrix
+from longtail.correlation.correlation_matrix import correlation_matrix
 from longtail.correlation.mutual_information import (
     entropy,
     joint_weights,

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from longtail.dataset.batches import Batch
+from longtail.dataset.batch import Batch
 from longtail.dataset.training_set import Examples, TrainingSet
 from longtail.features.encoding import EncodedRows, offsets_of
 from longtail.features.schema import Feature, Schema

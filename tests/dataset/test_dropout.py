@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.config import Config, SelfSupervisionConfig, TrainingConfig
-from longtail.dataset.batches import BatchBuilder
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.dropout import drop_features, drop_values
 from tests.dataset.small_set import MULTI_VALUED, cells, make_training_set, rows_of
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longtail.config import Config, SelfSupervisionConfig, TrainingConfig
-from longtail.dataset.batches import Batch, BatchBuilder
+from longtail.dataset.batch import Batch
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.candidates import padded
 from longtail.dataset.distinct_cells import DistinctCells
 from tests.dataset.small_set import make_training_set, rows_of
@@ -25,7 +26,7 @@ def test_distinct_cells_are_those_of_a_loop(batches: list[list[int]]) -> None:
 
 
 def build(share: float, monkeypatch: pytest.MonkeyPatch) -> Batch:
-    monkeypatch.setattr("longtail.dataset.batches._REPEATED_SHARE", share)
+    monkeypatch.setattr("longtail.dataset.batch_builder._REPEATED_SHARE", share)
     config = Config(
         feature_repo=Path(),
         self_supervision=SelfSupervisionConfig(sample_size=6, value_dropout=0.4),

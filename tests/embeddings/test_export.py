@@ -12,10 +12,10 @@ from longtail.artifacts import RunPaths, VersionPaths, write_json
 from longtail.config import Config
 from longtail.embeddings import export
 from longtail.embeddings.export import export_catalogue
+from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import LongtailError
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
-from longtail.training.bundle import load_encoder
 from tests.evaluation.small_project import DIM, make_config, make_day, make_version
 
 DAY = date(2025, 8, 9)

@@ -9,14 +9,14 @@ import pytest
 
 from longtail.artifacts import VersionPaths, published_pointer, read_json
 from longtail.embeddings.pointer import Slot, publication_lock, read_pointer
+from longtail.embeddings.publication_steps import Step
 from longtail.embeddings.publish import publish, publish_query_features, rollback, status
 from longtail.embeddings.slots import choose_slot
-from longtail.embeddings.steps import Step
 from longtail.embeddings.versions import list_versions
 from longtail.errors import InputError, LongtailError
-from longtail.features.definitions import open_store
-from longtail.features.online import OnlineStore
-from longtail.features.store import FeatureRepository
+from longtail.features.feast.definitions import open_store
+from longtail.features.feast.online_store import OnlineStore
+from longtail.features.feast.repository import FeatureRepository
 from tests.publications import CACHE_TTL, DAYS, NEW, REMOVED, Published
 
 FIRST, SECOND, THIRD, FOURTH = DAYS
@@ -76,7 +76,7 @@ def test_each_publication_replaces_the_one_before(
 def test_a_publication_says_its_steps_in_order(
     project: Published, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "longtail.embeddings.steps")
+    caplog.set_level(logging.DEBUG, "longtail.embeddings.publication_steps")
 
     def said(act: Callable[[], object]) -> list[Step]:
         caplog.clear()

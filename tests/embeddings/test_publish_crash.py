@@ -18,10 +18,10 @@ import pytest
 import yaml
 
 from longtail.embeddings.pointer import Pointer, read_pointer
+from longtail.embeddings.publication_steps import Step
 from longtail.embeddings.publish import publish, status
-from longtail.embeddings.steps import Step
-from longtail.features.definitions import open_store
-from longtail.features.online import OnlineStore
+from longtail.features.feast.definitions import open_store
+from longtail.features.feast.online_store import OnlineStore
 from tests.drills import (
     Readers,
     kill_after,

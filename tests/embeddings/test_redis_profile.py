@@ -11,9 +11,9 @@ from longtail.cli import main
 from longtail.config import load_config
 from longtail.embeddings.publish import publish, publish_query_features
 from longtail.errors import InputError, LongtailError
-from longtail.features.definitions import open_store
-from longtail.features.online import OnlineStore
-from longtail.features.store import FeatureRepository
+from longtail.features.feast.definitions import open_store
+from longtail.features.feast.online_store import OnlineStore
+from longtail.features.feast.repository import FeatureRepository
 from longtail.serving.client import EmbeddingClient
 from tests.embeddings.stores import redis_server
 from tests.publications import DAYS, NEW, REMOVED, ROOT, Published

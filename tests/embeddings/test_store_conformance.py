@@ -14,10 +14,10 @@ from feast.protos.feast.types.Value_pb2 import FloatList, Value
 from longtail.embeddings import slots
 from longtail.embeddings.publish import publish, publish_query_features, rollback, status
 from longtail.errors import LongtailError
-from longtail.features.definitions import open_store
-from longtail.features.online import OnlineStore
-from longtail.features.slot_storage import FeastStorage
-from longtail.features.store import FeatureRepository
+from longtail.features.feast.definitions import open_store
+from longtail.features.feast.online_store import OnlineStore
+from longtail.features.feast.repository import FeatureRepository
+from longtail.features.feast.slot_storage import FeastStorage
 from longtail.serving.client import EmbeddingClient
 from tests.embeddings.stores import STORES
 from tests.publications import DAYS, NEW, REMOVED, Published

@@ -14,10 +14,10 @@ import torch
 from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
 from longtail.config import Config, ModelConfig
 from longtail.dataset.training_set import Examples, TrainingSet, write_training_set
+from longtail.encoder.torch_encoder import Encoder
 from longtail.features.encoding import encode_table
 from longtail.features.schema import Feature, Schema
 from longtail.features.vocabulary import build_vocabularies, load_vocabularies
-from longtail.training.bundle import Encoder
 
 DIM = 8
 DAY_US = 86_400_000_000

@@ -15,13 +15,13 @@ import pytest
 from longtail.artifacts import RunPaths, VersionPaths, published_pointer, read_json, write_json
 from longtail.config import Config, GateConfig
 from longtail.embeddings.export import export_catalogue
+from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import InputError, LongtailError
 from longtail.evaluation.evaluate import evaluate_version
 from longtail.evaluation.gate import approve
 from longtail.evaluation.probes import frequent_classes, probe
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
-from longtail.training.bundle import load_encoder
 from tests.evaluation.small_project import Day, make_config, make_day, make_version
 
 FIRST, SECOND = date(2023, 6, 10), date(2025, 8, 9)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from longtail.encoder.torch_encoder import Encoder
 from longtail.evaluation.norms import encode_with_norms
 from longtail.features.encoding import EncodedRows, offsets_of
-from longtail.training.bundle import Encoder
 from tests.evaluation.small_project import DIM, SCHEMA
 
 NUM_VALUES, OUTPUT_DIM = 12, 5

@@ -9,9 +9,9 @@ import pytest
 
 from longtail.artifacts import RunPaths, VersionPaths
 from longtail.dataset.training_set import Examples, load_training_set
+from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import InputError
 from longtail.evaluation.validation import recall_at_50
-from longtail.training.bundle import load_encoder
 from tests.evaluation.small_project import make_config, make_day, make_version
 
 DAY = date(2023, 6, 10)

@@ -70,7 +70,7 @@ def project(tmp_path: Path) -> Config:
 @pytest.fixture(scope="session")
 def unchanged_project(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """The same project, applied once; for tests that only read."""
-    from longtail.features.store import FeatureRepository
+    from longtail.features.feast.repository import FeatureRepository
 
     config = make_project(tmp_path_factory.mktemp("project"))
     FeatureRepository(config).apply()

@@ -159,7 +159,7 @@ def test_tables_encoded_in_parts_are_the_table_encoded_whole() -> None:
 def test_a_table_with_a_broken_vector_is_one_error_and_nothing_is_written(tmp_path: Path) -> None:
     """Through Feast's own reading of the file."""
     from longtail.config import load_config
-    from longtail.features.snapshot import build_catalogue
+    from longtail.features.feast.catalogue import build_catalogue
 
     texts: list[object] = [[1.0, 2.0], None, [], [3.0, NAN], [1.0, 1.0], [0.0, 5.0]]
     items = item_rows().append_column("text", pa.array(texts, VECTORS))

@@ -108,9 +108,9 @@ def train_project(file: Path, *, num_ranks: int) -> Trained:
     from longtail.correlation.mine import mine_correlations
     from longtail.dataset.build import build_training_set
     from longtail.evaluation.evaluate import evaluate_version
-    from longtail.features.snapshot import build_catalogue
+    from longtail.features.feast.catalogue import build_catalogue
     from longtail.features.vocabulary import build_vocabularies
-    from longtail.training.launch import train
+    from longtail.training.launch.launcher import train
 
     config = load_config(file)
     build_catalogue(config, LAST)
@@ -128,7 +128,7 @@ def trained(
     from longtail.embeddings.export import export_catalogue
     from longtail.embeddings.index import build_index
     from longtail.evaluation.gate import approve
-    from longtail.features.snapshot import build_catalogue
+    from longtail.features.feast.catalogue import build_catalogue
 
     folder = tmp_path_factory.mktemp("text")
     done = train_project(make_project(folder, with_text=True), num_ranks=2)
@@ -210,7 +210,7 @@ def test_an_item_never_seen_is_near_its_twins(trained: Trained) -> None:
 
 def test_queries_have_their_dense_features_online(trained: Trained) -> None:
     from longtail.embeddings.publish import publish_query_features
-    from longtail.features.online_queries import OnlineQueries
+    from longtail.features.feast.online_queries import OnlineQueries
 
     publish_query_features(trained.config, LAST)
     schema = Schema.from_json(read_json(trained.paths.schema))

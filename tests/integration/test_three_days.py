@@ -95,9 +95,9 @@ def refresh(file: Path, day: date) -> VersionPaths:
     from longtail.embeddings.index import build_index
     from longtail.evaluation.evaluate import evaluate_version
     from longtail.evaluation.gate import approve
-    from longtail.features.snapshot import build_catalogue
+    from longtail.features.feast.catalogue import build_catalogue
     from longtail.features.vocabulary import build_vocabularies
-    from longtail.training.launch import train
+    from longtail.training.launch.launcher import train
 
     config = load_config(file)
     build_catalogue(config, day)

@@ -10,16 +10,16 @@ from torchrec import EmbeddingBagCollection
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
 
 from longtail.artifacts import write_json
+from longtail.augmentation.masking_plan import MaskingPlan, masking_plan
 from longtail.config import Config, ModelConfig, SelfSupervisionConfig, TrainingConfig
-from longtail.correlation.masking_plan import MaskingPlan, masking_plan
-from longtail.dataset.batches import Batch, BatchBuilder
+from longtail.dataset.batch import Batch
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.training_set import TrainingSet, load_training_set, write_training_set
+from longtail.encoder.numpy_towers import load_numpy_towers
+from longtail.encoder.torch_encoder import load_encoder
 from longtail.features.schema import Schema
-from longtail.model.augmentation import masking
 from longtail.model.towers import Inputs, Tower, by_row
 from longtail.model.two_tower import TwoTower, embedding_tables
-from longtail.serving.towers import load_towers
-from longtail.training.bundle import load_encoder
 from tests.dataset.dense_set import DENSE_SCHEMA, LENGTH, make_dense_set
 from tests.dataset.small_set import NUM_ROWS, cells
 
@@ -56,7 +56,7 @@ def make_model(config: Config) -> TwoTower:
     names = [feature.name for feature in DENSE_SCHEMA.item]
     likeness = np.random.default_rng(5).random((len(names), len(names)))
     plan = masking_plan(names, likeness + likeness.T)
-    masks = masking(config.self_supervision, names, plan)
+    masks = config.self_supervision.augmenter.masks(names, plan)
     model = TwoTower(DENSE_SCHEMA, config, DoubleBags(), masks).double()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -174,9 +174,8 @@ def test_the_gradient_reaches_the_shared_projection() -> None:
 
 def test_without_dense_features_a_model_has_no_projection() -> None:
     plain = Schema(DENSE_SCHEMA.query[:2], tuple(f for f in DENSE_SCHEMA.item if not f.is_dense))
-    masks = masking(
-        make_config("none").self_supervision, [f.name for f in plain.item], MaskingPlan({}, {})
-    )
+    augmenter = make_config("none").self_supervision.augmenter
+    masks = augmenter.masks([f.name for f in plain.item], MaskingPlan({}, {}))
     model = TwoTower(plain, make_config("none"), torch.nn.Identity(), masks)
     assert not [name for name in model.state_dict() if name.startswith("projections")]
 
@@ -194,7 +193,7 @@ def test_both_encoders_give_what_matrices_give(tmp_path: Path) -> None:
     write_training_set(tmp_path / "set", training_set)
     mapped = load_training_set(tmp_path / "set")
     arrays = {name: value.double().numpy() for name, value in weights.items()}
-    torch_encoder, numpy_encoder = load_encoder(tmp_path), load_towers(tmp_path)
+    torch_encoder, numpy_encoder = load_encoder(tmp_path), load_numpy_towers(tmp_path)
     for side, rows in (("query", mapped.query_rows), ("item", mapped.item_rows)):
         expected = np.stack([by_hand(arrays, side, rows, row) for row in range(rows.num_rows)])
         for encoder in (torch_encoder, numpy_encoder):

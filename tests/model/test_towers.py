@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.model.augmentation import Mask
+from longtail.augmentation.masks import Mask
 from longtail.model.towers import Inputs, Repeated, Tower, by_row
 
 DIMS = [3, 2, 4, 1]

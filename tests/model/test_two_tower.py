@@ -15,13 +15,14 @@ import torch
 from torchrec import EmbeddingBagCollection
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
 
+from longtail.augmentation.masking_plan import masking_plan
+from longtail.augmentation.masks import Masks
 from longtail.config import Config, LossConfig, ModelConfig, SelfSupervisionConfig, TrainingConfig
-from longtail.correlation.masking_plan import masking_plan
-from longtail.dataset.batches import Batch, BatchBuilder
+from longtail.dataset.batch import Batch
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.training_set import TrainingSet
-from longtail.model.augmentation import Masking, masking
+from longtail.encoder.torch_encoder import Encoder
 from longtail.model.two_tower import LossTerms, TwoTower, embedding_tables
-from longtail.training.bundle import Encoder
 from tests.dataset.small_set import (
     NUM_ITEMS,
     NUM_ROWS,
@@ -50,7 +51,7 @@ Weights = dict[str, np.ndarray]
 def first_layer_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sections go through the first layer row by row, or each distinct one once."""
     share = {"rows": 0.0, "cells": float("inf")}[request.param]
-    monkeypatch.setattr("longtail.dataset.batches._REPEATED_SHARE", share)
+    monkeypatch.setattr("longtail.dataset.batch_builder._REPEATED_SHARE", share)
 
 
 class DoubleBags(torch.nn.Module):
@@ -82,14 +83,14 @@ def make_config(
     )
 
 
-def make_masking(config: Config, never_mask: Sequence[str] = ()) -> Masking:
+def make_masking(config: Config, never_mask: Sequence[str] = ()) -> Masks:
     correlations = np.random.default_rng(5).random((4, 4))
     names = [feature.name for feature in SCHEMA.item]
     plan = masking_plan(names, correlations + correlations.T, never_mask)
-    return masking(config.self_supervision, names, plan)
+    return config.self_supervision.augmenter.masks(names, plan)
 
 
-def make_model(config: Config, masks: Masking, **options: Any) -> TwoTower:
+def make_model(config: Config, masks: Masks, **options: Any) -> TwoTower:
     """A model whose parameters are all random, the defaults and biases as well."""
     model = TwoTower(SCHEMA, config, DoubleBags(), masks, **options).double()
     generator = torch.Generator().manual_seed(1)
@@ -130,7 +131,7 @@ class Reference:
         self,
         training_set: TrainingSet,
         config: Config,
-        masks: Masking,
+        masks: Masks,
         batch: Batch,
         examples: np.ndarray,
         counts: np.ndarray,
@@ -230,7 +231,7 @@ class Reference:
 
 
 def last_of_an_epoch(
-    config: Config, masks: Masking, *, world_size: int = 1, rank: int = 0
+    config: Config, masks: Masks, *, world_size: int = 1, rank: int = 0
 ) -> tuple[Batch, Reference]:
     """The last batch of the second epoch, filled up with examples that count for nothing."""
     training_set = make_training_set()

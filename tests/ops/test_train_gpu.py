@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from longtail.config import Config, TrainingConfig
-from longtail.dataset.batches import BatchBuilder
+from longtail.dataset.batch_builder import BatchBuilder
 from tests.integration.conftest import child_environment
 
 FOLDER = Path(__file__).resolve().parents[2] / "ops" / "benchmarks"

@@ -11,7 +11,7 @@ from longtail.config import Config
 from longtail.embeddings.pointer import publication_lock
 from longtail.embeddings.publish import publish, rollback
 from longtail.errors import InputError, LongtailError
-from longtail.features.online import OnlineStore
+from longtail.features.feast.online_store import OnlineStore
 from longtail.serving import client as client_module
 from longtail.serving.client import EmbeddingClient
 from tests.publications import DAYS, NEW, REMOVED, Published
@@ -42,7 +42,7 @@ def test_one_client_follows_every_publication(project: Published) -> None:
 
 
 def test_more_keys_than_one_read_takes(project: Published, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longtail.features.online.READ_ROWS", 7)
+    monkeypatch.setattr("longtail.features.feast.online_store.READ_ROWS", 7)
     publish(project.config, FIRST)
     expected = project.vectors(FIRST)
     answer = EmbeddingClient(project.config).lookup(list(expected))

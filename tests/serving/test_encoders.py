@@ -16,11 +16,11 @@ from longtail.config import Config
 from longtail.embeddings.export import export_catalogue
 from longtail.embeddings.index import build_index
 from longtail.embeddings.publish import publish, rollback
+from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import InputError, LongtailError
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
 from longtail.serving import ItemEncoder, QueryEncoder
-from longtail.training.bundle import load_encoder
 from tests.evaluation.small_project import DIM, make_config, make_day, make_version
 from tests.publications import DAYS, Published
 

@@ -20,7 +20,7 @@ from longtail.errors import InputError, LongtailError
 from longtail.serving import catalogue_index
 from longtail.serving.catalogue_index import CatalogueIndex, load_index
 from longtail.serving.neighbours import Neighbours
-from longtail.serving.value_rows import SortedValues
+from longtail.serving.vocabulary_rows import SortedValues
 from tests.publications import DAYS, NEW, REMOVED, Published
 
 FIRST, SECOND, *_ = DAYS

@@ -11,11 +11,11 @@ import pytest
 
 from longtail.artifacts import RunPaths, VersionPaths
 from longtail.embeddings.publish import publish, publish_query_features
+from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import InputError, LongtailError
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
 from longtail.serving import ItemEncoder, QueryEncoder, Recommender
-from longtail.training.bundle import load_encoder
 from tests.publications import DAYS, Published
 
 FIRST, SECOND, *_ = DAYS

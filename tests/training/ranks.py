@@ -10,7 +10,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from longtail.config import Config
-from longtail.dataset.batches import BatchBuilder
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.training.pipeline import OverlappedSteps, training_steps
 from tests.training.small_training import CPU, PREFIX, SmallTraining, small_config
 

@@ -11,16 +11,16 @@ import torch
 import torch.distributed as dist
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
+from longtail.augmentation.masking_plan import masking_plan
 from longtail.config import Config, SelfSupervisionConfig, TrainingConfig
-from longtail.correlation.masking_plan import masking_plan
-from longtail.dataset.batches import BatchBuilder
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.training_set import TrainingSet, load_training_set
 from longtail.training.checkpoint import Checkpointer
 from longtail.training.interruption import StopRequest
 from longtail.training.loop import train
 from longtail.training.meter import Meter
 from longtail.training.reports import JsonLines
-from longtail.training.sharding import build_model
+from longtail.training.sharding.sharded_model import build_model
 from tests.evaluation.small_project import make_config, make_day
 
 DAY = date(2023, 6, 10)

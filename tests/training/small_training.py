@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from longtail.artifacts import RunPaths, read_json
+from longtail.augmentation.masking_plan import masking_plan
 from longtail.config import (
     ComputeConfig,
     Config,
@@ -16,10 +17,10 @@ from longtail.config import (
     ShardingConfig,
     TrainingConfig,
 )
-from longtail.correlation.masking_plan import masking_plan
-from longtail.dataset.batches import Batch, BatchBuilder
+from longtail.dataset.batch import Batch
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.training_set import load_training_set
-from longtail.training.sharding import build_model
+from longtail.training.sharding.sharded_model import build_model
 from tests.evaluation.small_project import make_config, make_day
 
 DAY = date(2023, 6, 10)

@@ -18,14 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longtail.config import CheckpointsConfig, Config, LossConfig
+from longtail.encoder.torch_encoder import Encoder, load_encoder
 from longtail.errors import InputError, LongtailError
 from longtail.training import checkpoint as module
-from longtail.training.bundle import Encoder, load_encoder, write_encoder
 from longtail.training.checkpoint import Checkpointer
 from longtail.training.checkpoint_files import checkpoints, read_tensors, stored_tensors
-from longtail.training.log_tail import LogTail
-from longtail.training.progress import Progress
-from longtail.training.selection import checkpoint_score, chosen_checkpoint
+from longtail.training.checkpoint_selection import checkpoint_score, chosen_checkpoint
+from longtail.training.encoder_bundle import write_encoder
+from longtail.training.launch.training_log import LogTail
+from longtail.training.run_progress import Progress
 from tests.training.small_run import Run
 
 

@@ -12,13 +12,13 @@ import torch.distributed as dist
 import yaml
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json
+from longtail.augmentation.masking_plan import masking_plan
 from longtail.config import Config, LossConfig, SelfSupervisionConfig, TrainingConfig, load_config
-from longtail.correlation.masking_plan import masking_plan
 from longtail.dataset.training_set import Examples, TrainingSet, load_training_set
+from longtail.encoder.torch_encoder import Encoder, load_encoder
 from longtail.errors import LongtailError
-from longtail.training.bundle import Encoder, load_encoder
 from longtail.training.in_process import train_in_process
-from longtail.training.launch import train
+from longtail.training.launch.launcher import train
 from tests.evaluation.small_project import make_config, make_day
 from tests.uncorrelated import write_correlations
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from longtail.dataset.batches import Batch
+from longtail.dataset.batch import Batch
 from longtail.training.pipeline import OverlappedSteps, PlainSteps, pinned, training_steps
 from tests.training.small_training import CPU, PREFIX, SmallTraining, small_config
 
@@ -92,7 +92,7 @@ def test_a_failing_batch_ends_the_steps_with_its_error(tmp_path: Path) -> None:
 def test_every_tensor_of_a_batch_is_pinned_for_cuda(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("longtail.dataset.batches._REPEATED_SHARE", float("inf"))
+    monkeypatch.setattr("longtail.dataset.batch_builder._REPEATED_SHARE", float("inf"))
     training = SmallTraining(small_config(tmp_path))
     batch = next(training.batches(1))
     assert batch.repeated

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from longtail.config import Config
+from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import LongtailError
 from longtail.features.vocabulary import Vocabulary, load_vocabularies
 from longtail.model.towers import by_row
-from longtail.training.bundle import load_encoder, write_encoder
 from longtail.training.checkpoint_files import checkpoints, newest_checkpoint, read_tensors
+from longtail.training.encoder_bundle import write_encoder
 from longtail.training.loop import prefetched
 from longtail.training.warm_start import old_row_of_new, warm_start
 from tests.evaluation.small_project import make_day

@@ -16,8 +16,7 @@ from torchrec import EmbeddingBagCollection
 from torchrec.optim.rowwise_adagrad import RowWiseAdagrad
 
 from longtail.config import Config
-from longtail.dataset.batches import BatchBuilder
-from longtail.model.augmentation import masking
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.model.two_tower import TwoTower, embedding_tables
 from tests.training.ranks import (
     NUM_EPOCHS,
@@ -106,7 +105,7 @@ def plain_losses(config: Config, name: str) -> list[list[float]]:
     sharded = SmallTraining(config)
     schema = sharded.training_set.schema
     bags = EmbeddingBagCollection(tables=embedding_tables(schema, sharded.num_rows))
-    masks = masking(config.self_supervision, [f.name for f in schema.item], sharded.plan)
+    masks = config.self_supervision.augmenter.masks([f.name for f in schema.item], sharded.plan)
     torch.manual_seed(config.training.seed)
     model = TwoTower(schema, config, bags, masks)
     with torch.no_grad():

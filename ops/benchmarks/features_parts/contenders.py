@@ -20,8 +20,8 @@ from longtail.artifacts import RunPaths
 from longtail.dataset.build import build_training_set
 from longtail.dataset.sampler import ExampleSampler
 from longtail.dataset.training_set import load_training_set
-from longtail.features.snapshot import build_catalogue
-from longtail.features.store import FeatureRepository
+from longtail.features.feast.catalogue import build_catalogue
+from longtail.features.feast.repository import FeatureRepository
 from longtail.features.vocabulary import build_vocabularies
 
 BATCH_SIZE = 4096
@@ -78,7 +78,7 @@ def feast_pandas(folder: Path) -> tuple[int, Clock]:
     """Feast's data frame of all interactions, each column made codes by pandas, rows permuted."""
     import pandas as pd
 
-    from longtail.features.sources import duckdb_session
+    from longtail.features.feast.sources import duckdb_session
 
     repository = warmed_up(folder)
     clock = Clock()

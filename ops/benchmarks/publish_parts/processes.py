@@ -44,10 +44,10 @@ def _publish(config: Any) -> dict[str, float]:
     """The whole publication: validated, written, read back, flipped."""
     from publish_parts.rows import DAY
 
-    from longtail.embeddings import steps
+    from longtail.embeddings import publication_steps as steps
+    from longtail.embeddings.publication_steps import Step
     from longtail.embeddings.publish import publish
-    from longtail.embeddings.steps import Step
-    from longtail.features.online import open_online
+    from longtail.features.feast.online_store import open_online
 
     open_online(config)  # imports, outside of what is timed
     clock = _Clock()
@@ -71,8 +71,8 @@ def _materialize(config: Any) -> dict[str, float]:
     """Feast's own way, of the same rows into a view of its own in the same store."""
     from publish_parts.rows import DAY
 
-    from longtail.features.online import open_online
-    from longtail.features.sources import duckdb_session
+    from longtail.features.feast.online_store import open_online
+    from longtail.features.feast.sources import duckdb_session
 
     store = open_online(config)
     day = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC)

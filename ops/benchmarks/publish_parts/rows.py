@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from longtail.artifacts import RunPaths, VersionPaths, file_hash, write_json
+from longtail.artifacts import RunPaths, VersionPaths, write_json
 from longtail.config import Config
 from longtail.features.schema import Feature, Schema
+from longtail.fingerprints import file_hash
 
 DAY, VERSION = date(2024, 1, 10), "20240110-00000001"
 CHUNK_ROWS = 50_000
@@ -41,7 +42,7 @@ reference = FeatureView(
 
 def make_project(folder: Path, num_rows: int, dim: int, online_store: dict[str, Any]) -> Config:
     """A Feast repository over an online store, and an approved version; nothing published."""
-    from longtail.features.store import FeatureRepository
+    from longtail.features.feast.repository import FeatureRepository
 
     repository = folder / "feature_repo"
     shutil.copytree(_REPOSITORY, repository, ignore=shutil.ignore_patterns("data", ".longtail"))

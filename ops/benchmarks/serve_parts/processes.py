@@ -68,9 +68,9 @@ def _encode_by_torch(config: Any, rounds: int) -> dict[str, float]:
     from serve_parts.project import VERSION, query_rows
 
     from longtail.artifacts import VersionPaths
+    from longtail.encoder.torch_encoder import load_encoder
     from longtail.features.encoding import encode_table
-    from longtail.serving.value_rows import load_served_vocabularies
-    from longtail.training.bundle import load_encoder
+    from longtail.serving.vocabulary_rows import load_served_vocabularies
 
     paths = VersionPaths(config, VERSION)
     encoder = load_encoder(paths.folder)
@@ -90,7 +90,7 @@ def _serve(config: Any, rounds: int) -> dict[str, float]:
     from serve_parts.project import VERSION, query_rows
 
     from longtail.artifacts import VersionPaths
-    from longtail.features.online import SERVICE, open_online, required_service
+    from longtail.features.feast.online_store import SERVICE, open_online, required_service
     from longtail.serving import EmbeddingClient, ItemEncoder, Neighbours, Recommender
 
     client, neighbours, recommender = (

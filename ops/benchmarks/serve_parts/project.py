@@ -24,7 +24,7 @@ def publish_project(folder: Path, num_items: int) -> Config:
     Everything but training is done by the stages themselves: the weights are random.
     """
     from longtail.embeddings.publish import publish, publish_query_features
-    from longtail.features.snapshot import build_catalogue
+    from longtail.features.feast.catalogue import build_catalogue
     from longtail.features.vocabulary import build_vocabularies
 
     repository = folder / "feature_repo"
@@ -114,9 +114,9 @@ def _write_version(config: Config, version: str) -> None:
     import safetensors.torch
     import torch
 
+    from longtail.encoder.torch_encoder import Encoder
     from longtail.features.schema import Schema
     from longtail.features.vocabulary import load_vocabularies
-    from longtail.training.bundle import Encoder
 
     paths, run = VersionPaths(config, version), RunPaths(config, DAY)
     paths.folder.mkdir(parents=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from longtail.dataset.batches import Batch
+from longtail.dataset.batch import Batch
 from longtail.training.processor import product_dtype
 from training.ours import CPU, Ours
 from training.plain_pytorch import PlainBatch
@@ -86,7 +86,7 @@ class Products:
         dtype = product_dtype(config, CPU) or torch.float32
         schema = ours.model.module.query_tower, ours.model.module.item_tower
         size = config.training.batch_size
-        contrasts = config.self_supervision.contrasts
+        contrasts = config.self_supervision.augmenter.contrasts
         rows = [batch.num_queries, batch.num_items + batch.num_sampled]
         later_rows = [rows[0], rows[1] + 2 * batch.num_sampled * contrasts]
         self._products: list[Product] = []

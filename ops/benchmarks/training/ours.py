@@ -7,7 +7,7 @@ import torch
 from longtail.config import Config
 from longtail.training.loop import prefetched
 from longtail.training.pipeline import training_steps
-from longtail.training.sharding import build_model
+from longtail.training.sharding.sharded_model import build_model
 from training.work import Work, endless, with_settings
 
 CPU = torch.device("cpu")

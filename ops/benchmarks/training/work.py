@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
-from longtail.artifacts import RunPaths, read_json, required_stamp
+from longtail.artifacts import RunPaths, read_json
+from longtail.augmentation.masking_plan import MaskingPlan
 from longtail.config import Config, load_config
-from longtail.correlation.masking_plan import MaskingPlan
 from longtail.dataset.training_set import TrainingSet, load_training_set
+from longtail.fingerprints import required_stamp
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def with_settings(config: Config, **sections: dict[str, Any]) -> Config:
 
 def endless(work: Work, config: Config, *, world_size: int = 1, rank: int = 0) -> Iterator[Any]:
     """Our batches, epoch after epoch."""
-    from longtail.dataset.batches import BatchBuilder
+    from longtail.dataset.batch_builder import BatchBuilder
 
     builder = BatchBuilder(work.training_set, config, world_size=world_size, rank=rank)
     epoch = 0

@@ -8,7 +8,7 @@ import typer
 from longtail.cli import bench, check, init, plan, run, serve, served, stages, study
 from longtail.cli.output import complain, forget_connections
 from longtail.errors import LongtailError
-from longtail.training.openmp import waiting
+from longtail.training.launch.openmp_threads import waiting
 
 __all__ = ["app", "main"]
 

@@ -24,9 +24,9 @@ def check(
     Exit code 2 where one of them is an error; `longtail run` begins with the same.
     """
     with output(as_json) as out:
-        from longtail.features.checks.finding import Finding
-        from longtail.features.checks.report import Problem, Report
-        from longtail.features.preflight import check_project
+        from longtail.checks.preflight import check_project
+        from longtail.checks.report import Problem, Report
+        from longtail.features.finding import Finding
 
         try:
             project = load_config(config)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from longtail.cli import init_tables
 from longtail.cli.options import JsonOption
 from longtail.cli.output import output
+from longtail.cli.tables import init_tables
 
 _FORM = "Parquet or CSV, a file or a folder."
 
@@ -76,8 +76,8 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """A new project from your own tables: a Feast repository and a configuration that run."""
-    from longtail.features.init.plan import Request
-    from longtail.features.init.project import init_project
+    from longtail.init.project import init_project
+    from longtail.init.project_plan import Request
 
     with output(as_json) as out:
         request = Request(

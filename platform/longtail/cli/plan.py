@@ -7,16 +7,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from longtail.artifacts import RunPaths, read_json, required_stamp
+from longtail.artifacts import RunPaths, read_json
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption
 from longtail.cli.output import output
 from longtail.cli.preparation import make_catalogue
-from longtail.cli.tables import grid
+from longtail.cli.tables.result_tables import grid
 from longtail.config import Config, load_config
 from longtail.errors import InputError, LongtailError
+from longtail.fingerprints import required_stamp
 
 if TYPE_CHECKING:
-    from longtail.training.cluster import Cluster
+    from longtail.training.sharding.cluster import Cluster
 
 _GIGABYTE = 2**30
 _HBM_GIGABYTES = 80.0  # of an A100 or H100
@@ -98,9 +99,9 @@ def plan(
 
         from longtail.features.schema import Schema
         from longtail.features.vocabulary import SCHEMA_FILE, build_vocabularies
-        from longtail.training.alternatives import what_would_fit
-        from longtail.training.cluster import Cluster, host_bytes
-        from longtail.training.planning import Model, lengths_in, plan_cluster
+        from longtail.training.sharding.cluster import Cluster, host_bytes
+        from longtail.training.sharding.cluster_plan import Model, lengths_in, plan_cluster
+        from longtail.training.sharding.plan_alternatives import what_would_fit
 
         build_vocabularies(project, day)
         paths = RunPaths(project, day)

@@ -14,8 +14,8 @@ log = logging.getLogger("longtail.features")
 
 def make_catalogue(project: Config, as_of: date | None) -> date:
     """Make the day's catalogue, once its data are known to be good; returns the day."""
-    from longtail.features.preflight import check_project
-    from longtail.features.snapshot import build_catalogue
+    from longtail.checks.preflight import check_project
+    from longtail.features.feast.catalogue import build_catalogue
 
     report = check_project(project, as_of)
     day = report.require()

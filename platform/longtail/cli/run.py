@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from longtail.artifacts import RunPaths, VersionPaths, published_pointer, read_json
-from longtail.cli import tables
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption
 from longtail.cli.output import output, progress_line
+from longtail.cli.tables import result_tables as tables
 from longtail.cli.training_bar import TrainingBar, training_bar
 from longtail.config import Config, config_file, load_config
 from longtail.errors import GateRefusedError, InputError, LongtailError

@@ -26,7 +26,7 @@ def serve(
     """Feast's feature server on this machine's loopback address, until it is ended."""
     with output(as_json) as out:
         load_config(config)
-        command = [sys.executable, "-P", "-m", "longtail.features.server"]
+        command = [sys.executable, "-P", "-m", "longtail.features.feast.server"]
         command += [f"--config={config_file(config)}", f"--port={port}"]
         server = subprocess.Popen(command, start_new_session=True)
         url = f"http://127.0.0.1:{port}"

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from longtail.cli import tables
 from longtail.cli.options import ConfigOption, CountOption, JsonOption
 from longtail.cli.output import output
+from longtail.cli.tables import result_tables as tables
 from longtail.config import load_config
 
 

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from longtail.cli import correlation_tables, health_tables, tables
-from longtail.cli.correlation_tables import CorrelationMatrix
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption, MeasureOption
 from longtail.cli.output import output
 from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
+from longtail.cli.tables import correlation_tables, health_tables
+from longtail.cli.tables import result_tables as tables
+from longtail.cli.tables.correlation_tables import CorrelationMatrix
 from longtail.cli.training_bar import TrainingBar, training_bar
 from longtail.config import Config, config_file, load_config
 from longtail.errors import GateRefusedError
@@ -125,7 +126,7 @@ def _model(
     num_ranks: int | None = None,
     bar: TrainingBar | None = None,
 ) -> dict[str, Any]:
-    from longtail.training.launch import train as train_model
+    from longtail.training.launch.launcher import train as train_model
 
     make_training_set(project, day)
     make_correlations(project, day)

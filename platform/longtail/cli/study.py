@@ -16,10 +16,10 @@ from longtail.cli.output import output
 from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
 from longtail.config import load_config
 from longtail.errors import InputError, LongtailError
-from longtail.evaluation.study.variants import VARIANTS
+from longtail.study.variants import VARIANTS
 
 if TYPE_CHECKING:
-    from longtail.evaluation.study.plan import Plan
+    from longtail.study.grid import Plan
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ def study(
     as_json: JsonOption = False,
 ) -> None:
     """Compare ways to train: a grid of variants, data fractions and seeds, and its table."""
-    from longtail.evaluation.study import presets
+    from longtail.study import presets
 
     with output(as_json) as out, _interruptible():
         project = load_config(config)
@@ -135,11 +135,11 @@ def study(
         for measure in sorted({project.correlation.measure, *plan.measures(project)}):
             make_correlations(project, day, measure)
 
-        from longtail.cli import study_tables
         from longtail.cli.study_progress import StudyProgress
-        from longtail.evaluation.study.study import Study
-        from longtail.evaluation.study.work import train_and_measure
-        from longtail.evaluation.study.workers import Processes
+        from longtail.cli.tables import study_tables
+        from longtail.study.whole_study import Study
+        from longtail.study.worker_task import train_and_measure
+        from longtail.study.workers import Processes
 
         place = (folder or project.home / "studies" / (preset or "study")).absolute()
         grid = Study(project, day, plan, place)

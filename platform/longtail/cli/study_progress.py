@@ -6,8 +6,8 @@ from collections import Counter
 from rich.console import Console
 from rich.text import Text
 
-from longtail.evaluation.study.cells import Cell
-from longtail.evaluation.study.runner import Event
+from longtail.study.cells import Cell
+from longtail.study.runner import Event
 
 
 class StudyProgress:

@@ -7,7 +7,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from longtail.training.log_tail import PROGRESS_LINE
+from longtail.training.launch.training_log import PROGRESS_LINE
 
 
 class TrainingBar:

@@ -6,11 +6,12 @@ from typing import Any
 
 from ibis.expr.types import Table
 
-from longtail.artifacts import RunPaths, read_stamp, replaced_folder, source_hash
+from longtail.artifacts import RunPaths, replaced_folder
 from longtail.config import Config
 from longtail.correlation.engine import held
 from longtail.correlation.pair_counts import CountSettings, PairCounts, changes, counted_from
 from longtail.correlation.sample import sampled
+from longtail.fingerprints import read_stamp, source_hash
 
 log = logging.getLogger("longtail.correlation")
 

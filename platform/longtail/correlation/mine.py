@@ -6,23 +6,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from longtail.artifacts import (
-    STAMP,
-    RunPaths,
-    fingerprint,
-    is_current,
-    read_json,
-    replaced_folder,
-    required_stamp,
-    source_hash,
-    write_json,
-)
+from longtail.artifacts import STAMP, RunPaths, read_json, replaced_folder, write_json
+from longtail.augmentation.masking_plan import check_overrides, masking_plan
 from longtail.config import Config
 from longtail.correlation.associations import associations
-from longtail.correlation.figures import measure_items, measured_items
-from longtail.correlation.masking_plan import check_overrides, masking_plan
+from longtail.correlation.catalogue_correlations import measure_items, measured_items
 from longtail.correlation.measures import Measure
 from longtail.features.schema import Schema
+from longtail.fingerprints import fingerprint, is_current, required_stamp, source_hash
 
 log = logging.getLogger("longtail.correlation")
 

@@ -7,26 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from longtail.artifacts import (
-    STAMP,
-    RunPaths,
-    fingerprint,
-    is_current,
-    read_json,
-    replaced_folder,
-    required_stamp,
-    source_hash,
-    write_json,
-)
+from longtail.artifacts import STAMP, RunPaths, read_json, replaced_folder, write_json
 from longtail.config import Config
 from longtail.dataset.interactions import pair_places, read_interactions
-from longtail.dataset.sides import known_keys, side_rows
+from longtail.dataset.side_rows import known_keys, side_rows
 from longtail.dataset.splits import TEST, TRAIN, VALIDATION, split_examples
 from longtail.dataset.training_set import Examples, TrainingSet, write_training_set
 from longtail.dataset.untrained import untrained_shares
+from longtail.features.feast.repository import FeatureRepository
 from longtail.features.schema import SIDES, Schema
-from longtail.features.store import FeatureRepository
 from longtail.features.vocabulary import SCHEMA_FILE, load_vocabularies
+from longtail.fingerprints import fingerprint, is_current, required_stamp, source_hash
 
 log = logging.getLogger("longtail.dataset")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from longtail.dataset.splits import pair_position
-from longtail.features.history import first_of_group
+from longtail.features.feast.history import first_of_group
 from longtail.features.record_batches import record_batches
 from longtail.features.schema import Side
 

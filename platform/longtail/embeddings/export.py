@@ -11,21 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from longtail.artifacts import (
-    RunPaths,
-    VersionPaths,
-    file_hash,
-    fingerprint,
-    read_json,
-    replaced_file,
-    required_stamp,
-    source_hash,
-)
+from longtail.artifacts import RunPaths, VersionPaths, read_json, replaced_file
 from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.features.encoding import encode_table
 from longtail.features.record_batches import record_batches
 from longtail.features.vocabulary import load_vocabularies
+from longtail.fingerprints import file_hash, fingerprint, required_stamp, source_hash
 
 log = logging.getLogger("longtail.embeddings")
 
@@ -94,7 +86,7 @@ def export_catalogue(config: Config, as_of: date) -> dict[str, Any]:
 
 
 def _write(paths: VersionPaths, run: RunPaths, target: Any, identity: str) -> None:
-    from longtail.training.bundle import load_encoder
+    from longtail.encoder.torch_encoder import load_encoder
 
     encoder = load_encoder(paths.folder)
     vocabularies = load_vocabularies(paths.vocabularies)

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import RunPaths, VersionPaths, replaced_file
 from longtail.config import Config, IndexConfig
+from longtail.embeddings.embedding_matrix import embedding_matrix, read_columns
 from longtail.embeddings.export import approved_version
 from longtail.embeddings.index_recall import measure_recall
-from longtail.embeddings.matrix import embedding_matrix, read_columns
 from longtail.embeddings.versions import commit_version
 
 log = logging.getLogger("longtail.embeddings")

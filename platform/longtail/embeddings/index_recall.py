@@ -75,7 +75,7 @@ def recall(
 def _query_vectors(
     paths: VersionPaths, run: RunPaths, random: np.random.Generator, num_queries: int
 ) -> npt.NDArray[np.float32]:
-    from longtail.training.bundle import load_encoder
+    from longtail.encoder.torch_encoder import load_encoder
 
     encoder = load_encoder(paths.folder)
     features = encoder.schema.query

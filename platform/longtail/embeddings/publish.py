@@ -18,17 +18,17 @@ from longtail.embeddings.pointer import (
     read_pointer,
     timestamp,
 )
+from longtail.embeddings.publication_steps import Step, enter
 from longtail.embeddings.query_features import publish_query_features
 from longtail.embeddings.slots import choose_slot, difference, fill_slot, flip, settle
 from longtail.embeddings.sorted_keys import Keys
-from longtail.embeddings.steps import Step, enter
-from longtail.embeddings.validation import check_lost, validate_embeddings
+from longtail.embeddings.version_validation import check_lost, validate_embeddings
 from longtail.embeddings.versions import list_versions, retain_versions, verify_version
 from longtail.errors import LongtailError
 from longtail.features.schema import Schema
 
 if TYPE_CHECKING:  # it imports Feast, which takes seconds: `status` must not
-    from longtail.features.online import OnlineStore
+    from longtail.features.feast.online_store import OnlineStore
 
 __all__ = ["publish", "publish_query_features", "repair", "rollback", "status"]
 
@@ -130,7 +130,7 @@ def repair(config: Config, online: "OnlineStore | None" = None) -> bool:
 
 
 def _open_online(config: Config) -> "OnlineStore":
-    from longtail.features.online import OnlineStore
+    from longtail.features.feast.online_store import OnlineStore
 
     online = OnlineStore(config)
     enter(Step.RESTORE_SLOTS)

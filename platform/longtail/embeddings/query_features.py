@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from longtail.artifacts import RunPaths, read_json, required_stamp, write_json
+from longtail.artifacts import RunPaths, read_json, write_json
 from longtail.config import Config
 from longtail.embeddings.pointer import timestamp
 from longtail.features.record_batches import record_batches
+from longtail.fingerprints import required_stamp
 
 log = logging.getLogger("longtail.embeddings")
 
@@ -30,7 +31,7 @@ def publish_query_features(config: Config, as_of: date) -> dict[str, Any]:
     Raises:
         LongtailError: the day has no catalogue, or the store returned something else.
     """
-    from longtail.features.online_queries import OnlineQueries
+    from longtail.features.feast.online_queries import OnlineQueries
 
     catalogue = RunPaths(config, as_of).catalogue
     fingerprint = required_stamp(catalogue, made_by="dataset")["fingerprint"]
@@ -70,7 +71,7 @@ def publish_query_features(config: Config, as_of: date) -> dict[str, Any]:
 
 def _still_there(config: Config, file: Path) -> bool:
     """Whether the store has the first rows; one that was lost or emptied has none."""
-    from longtail.features.online_queries import OnlineQueries
+    from longtail.features.feast.online_queries import OnlineQueries
 
     queries = OnlineQueries(config)
     queries.make_room()

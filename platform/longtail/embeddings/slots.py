@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from longtail.config import Config
+from longtail.embeddings.ordered_threads import in_order
 from longtail.embeddings.pointer import (
     SLOTS,
     Pointer,
@@ -22,14 +23,13 @@ from longtail.embeddings.pointer import (
     timestamp,
     write_pointer,
 )
-from longtail.embeddings.steps import Step, enter
-from longtail.embeddings.threads import in_order
-from longtail.embeddings.validation import Batch, Content, embedding_batches
+from longtail.embeddings.publication_steps import Step, enter
+from longtail.embeddings.version_validation import Batch, Content, embedding_batches
 from longtail.errors import LongtailError
 
 if TYPE_CHECKING:  # it imports Feast, which takes seconds
-    from longtail.features.online import OnlineStore
-    from longtail.features.online_slot import ReadBack
+    from longtail.features.feast.online_slot import ReadBack
+    from longtail.features.feast.online_store import OnlineStore
 
 log = logging.getLogger("longtail.embeddings")
 

@@ -15,8 +15,6 @@ from longtail.artifacts import (
     STAMP,
     RunPaths,
     VersionPaths,
-    file_hash,
-    fingerprint,
     parse_version_day,
     read_json,
     write_json,
@@ -24,6 +22,7 @@ from longtail.artifacts import (
 from longtail.config import Config
 from longtail.embeddings.pointer import read_pointer
 from longtail.errors import InputError, LongtailError
+from longtail.fingerprints import file_hash, fingerprint
 
 log = logging.getLogger("longtail.embeddings")
 

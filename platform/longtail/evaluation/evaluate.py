@@ -9,18 +9,15 @@ import numpy as np
 from longtail.artifacts import (
     RunPaths,
     VersionPaths,
-    file_hash,
-    fingerprint,
     parse_version_day,
     read_json,
     replaced_file,
-    required_stamp,
-    source_hash,
     write_json,
 )
 from longtail.config import Config
 from longtail.errors import InputError, LongtailError
-from longtail.evaluation.comparison import compare_with_served, version_to_beat
+from longtail.evaluation.served_comparison import compare_with_served, version_to_beat
+from longtail.fingerprints import file_hash, fingerprint, required_stamp, source_hash
 
 log = logging.getLogger("longtail.evaluation")
 
@@ -95,6 +92,7 @@ def _check_trained(paths: VersionPaths, run: RunPaths) -> None:
 
 def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]:
     from longtail.dataset.training_set import load_training_set
+    from longtail.encoder.torch_encoder import load_encoder
     from longtail.evaluation.baselines import baseline_metrics
     from longtail.evaluation.coverage import RETRIEVED, ranks_and_retrievals
     from longtail.evaluation.health import embedding_health
@@ -103,7 +101,6 @@ def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]
     from longtail.evaluation.norms import encode_with_norms
     from longtail.evaluation.probes import linear_probes
     from longtail.evaluation.slices import item_slices
-    from longtail.training.bundle import load_encoder
 
     start = time.monotonic()
     as_of = parse_version_day(version)

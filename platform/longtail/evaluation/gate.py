@@ -9,17 +9,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from longtail.artifacts import (
-    RunPaths,
-    VersionPaths,
-    file_hash,
-    fingerprint,
-    read_json,
-    write_json,
-)
+from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
 from longtail.config import Config
 from longtail.errors import GateRefusedError
-from longtail.evaluation.comparison import version_to_beat
+from longtail.evaluation.served_comparison import version_to_beat
+from longtail.fingerprints import file_hash, fingerprint
 
 log = logging.getLogger("longtail.evaluation")
 

@@ -1,6 +1,6 @@
 """What a ranking is asked: held-out pairs, candidates, and what a query may not be shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -98,6 +98,22 @@ def held_out_pairs(
         excluded_item=excluded_item,
         num_pairs_without_item=len(examples) - int(usable.sum()),
     )
+
+
+def fewer_queries(training_set: TrainingSet, limit: int) -> TrainingSet:
+    """Keep the validation examples of `limit` random queries, always the same ones."""
+    query = training_set.query_of_row[training_set.validation.query_row]
+    asked = np.unique(query)
+    if len(asked) <= limit:
+        return training_set
+    kept = np.random.default_rng(0).choice(asked, limit, replace=False)
+    examples = chosen_examples(training_set.validation, np.flatnonzero(np.isin(query, kept)))
+    return replace(training_set, validation=examples)
+
+
+def chosen_examples(examples: Examples, rows: Int64Array) -> Examples:
+    """Return some rows of a part's examples, in the order given."""
+    return Examples(**{f.name: getattr(examples, f.name)[rows] for f in fields(Examples)})
 
 
 def _pairs(

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from longtail.encoder.torch_encoder import Encoder
 from longtail.features.encoding import EncodedRows
-from longtail.training.bundle import Encoder
 
 
 def encode_with_norms(

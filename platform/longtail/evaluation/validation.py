@@ -5,11 +5,10 @@ Training imports nothing of evaluation; it is handed a function by name.
 
 from longtail.config import Config
 from longtail.dataset.training_set import TrainingSet
+from longtail.encoder.torch_encoder import Encoder
 from longtail.errors import InputError
-from longtail.evaluation.held_out import held_out_pairs
+from longtail.evaluation.held_out import fewer_queries, held_out_pairs
 from longtail.evaluation.metrics import retrieval_metrics, similarity_ranks
-from longtail.evaluation.study.measure import fewer_queries
-from longtail.training.bundle import Encoder
 
 
 def recall_at_50(encoder: Encoder, training_set: TrainingSet, config: Config) -> float:

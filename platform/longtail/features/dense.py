@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from longtail.errors import InputError
-from longtail.features.checks.finding import MAX_EXAMPLES, Finding, TableName
+from longtail.features.finding import MAX_EXAMPLES, Finding, TableName
 from longtail.features.schema import Feature, Scale
 
 Float32Array = npt.NDArray[np.float32]

@@ -15,22 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from longtail.artifacts import (
-    STAMP,
-    RunPaths,
-    fingerprint,
-    is_current,
-    read_json,
-    replaced_folder,
-    required_stamp,
-    source_hash,
-    write_json,
-)
+from longtail.artifacts import STAMP, RunPaths, read_json, replaced_folder, write_json
 from longtail.config import Config
 from longtail.features.dense import measure_scale
 from longtail.features.hashing import stable_hash
 from longtail.features.schema import Feature, Schema
-from longtail.features.succession import Previous, Turnover, previous_vocabularies, succeed
+from longtail.features.vocabulary_succession import (
+    Previous,
+    Turnover,
+    previous_vocabularies,
+    succeed,
+)
+from longtail.fingerprints import fingerprint, is_current, required_stamp, source_hash
 
 log = logging.getLogger("longtail.features")
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from longtail.model.augmentation import Mask
+from longtail.augmentation.masks import Mask
 
 Features = Sequence[torch.Tensor]
 

@@ -10,11 +10,11 @@ from torch.nn import functional
 from torchrec.modules.embedding_configs import EmbeddingBagConfig, PoolingType
 from torchrec.sparse.jagged_tensor import KeyedTensor
 
+from longtail.augmentation.masks import Masks
 from longtail.config import Config
-from longtail.dataset.batches import Batch
+from longtail.dataset.batch import Batch
 from longtail.dataset.candidates import padded
 from longtail.features.schema import Schema, Side
-from longtail.model.augmentation import Masking
 from longtail.model.losses import batch_softmax, view_contrast
 from longtail.model.projections import projections
 from longtail.model.towers import Inputs, Repeated, Tower, by_row
@@ -61,7 +61,7 @@ class TwoTower(nn.Module):
         schema: the features of both sides.
         config: model, loss and self-supervision sections are read.
         embedding_bags: maps a KeyedJaggedTensor to a KeyedTensor; TorchRec shards it.
-        masking: makes the mask of a step, for the self-supervised task.
+        masks: make the mask of a step, for the self-supervised task.
         product_dtype: what the towers' matrix products are computed in; None is the weights' own.
         of_all_ranks: from a rank's candidates, `[padded(its number), output_dim]`, and how many all
             ranks have together, to those of all ranks. None where each rank has its own alone.
@@ -72,7 +72,7 @@ class TwoTower(nn.Module):
         schema: Schema,
         config: Config,
         embedding_bags: nn.Module,
-        masking: Masking,
+        masks: Masks,
         product_dtype: torch.dtype | None = None,
         of_all_ranks: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
     ) -> None:
@@ -88,7 +88,8 @@ class TwoTower(nn.Module):
         self._multi_valued = {f.key for f in schema.features if f.kind == "multi"}
         self._loss = config.loss
         self._ssl = config.self_supervision
-        self._masking = masking
+        self._augmentation = config.self_supervision.augmenter
+        self._masks = masks
         self._product_dtype = product_dtype
         self._of_all_ranks = of_all_ranks
 
@@ -109,7 +110,7 @@ class TwoTower(nn.Module):
         *num_views, num_rows = map(len, first_layers)
         views, candidates = vectors.split([sum(num_views), num_rows])
         main_loss = self._main_loss(batch, query_vectors, candidates)
-        if not self._ssl.contrasts:
+        if not self._augmentation.contrasts:
             return LossTerms(main_loss, main_loss, torch.zeros_like(main_loss))
         if not len(views):  # spreading out contrasts the items with themselves
             views = candidates[batch.num_items :][: batch.num_sampled].repeat(2, 1)
@@ -137,9 +138,9 @@ class TwoTower(nn.Module):
             unmasked, `[padded(num_candidates), width]` or more.
         """
         tower = self.item_tower
-        if not self._ssl.contrasts or self._ssl.augmentation == "spread_out":
+        if not self._augmentation.contrasts or not self._augmentation.makes_views:
             return [tower.first(pooled, missing)]
-        mask = self._masking.mask(batch.mask_draw)
+        mask = self._masks.mask(batch.mask_draw)
         ends = [batch.num_items + copy * batch.num_sampled for copy in range(3)]
         first, second = slice(*ends[:2]), slice(*ends[batch.num_copies - 1 :][:2])
         unmasked = slice(padded(batch.num_candidates))

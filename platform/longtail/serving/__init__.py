@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from longtail.embeddings.matrix import embedding_matrix
+    from longtail.embeddings.embedding_matrix import embedding_matrix
     from longtail.serving.client import EmbeddingClient
     from longtail.serving.encoders import ItemEncoder, QueryEncoder
     from longtail.serving.neighbours import Neighbours
@@ -28,7 +28,7 @@ _MODULES = {
     "Neighbours": "longtail.serving.neighbours",
     "QueryEncoder": "longtail.serving.encoders",
     "Recommender": "longtail.serving.recommend",
-    "embedding_matrix": "longtail.embeddings.matrix",
+    "embedding_matrix": "longtail.embeddings.embedding_matrix",
 }
 
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from longtail.artifacts import VersionPaths
 from longtail.config import Config
-from longtail.embeddings.matrix import read_columns
+from longtail.embeddings.embedding_matrix import read_columns
 from longtail.embeddings.versions import verify_version
 from longtail.errors import InputError, LongtailError
-from longtail.serving.following import Shared
-from longtail.serving.value_rows import SortedValues
+from longtail.serving.served_version import Shared
+from longtail.serving.vocabulary_rows import SortedValues
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]

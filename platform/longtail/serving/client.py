@@ -7,9 +7,9 @@ from typing import Any
 from longtail.config import Config
 from longtail.embeddings.publish import repair
 from longtail.errors import LongtailError
-from longtail.features.online import OnlineStore
-from longtail.serving.following import PointerFile
-from longtail.serving.keys import check_keys
+from longtail.features.feast.online_store import OnlineStore
+from longtail.serving.item_keys import check_keys
+from longtail.serving.served_version import PointerFile
 
 SETTLE_SECONDS = 10.0
 """How long a lookup waits for a publisher that is between its commit and the service."""

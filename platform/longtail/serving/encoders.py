@@ -8,11 +8,11 @@ import numpy.typing as npt
 from longtail.artifacts import VersionPaths
 from longtail.config import Config
 from longtail.embeddings.versions import read_manifest, verify_version
+from longtail.encoder.numpy_towers import NumpyTowers, load_numpy_towers
 from longtail.features.schema import Schema, Side
 from longtail.serving.feature_rows import Rows, encode_rows
-from longtail.serving.following import Following, Shared
-from longtail.serving.towers import Towers, load_towers
-from longtail.serving.value_rows import ServedVocabulary, load_served_vocabularies
+from longtail.serving.served_version import Following, Shared
+from longtail.serving.vocabulary_rows import ServedVocabulary, load_served_vocabularies
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class VersionEncoder:
     """
 
     version: str
-    towers: Towers
+    towers: NumpyTowers
     vocabularies: dict[str, ServedVocabulary]
 
     @property
@@ -61,7 +61,7 @@ def _load(config: Config, version: str) -> VersionEncoder:
     names += [name for name in listed if name.startswith(folder)]
     verify_version(config, version, files=names)
     return VersionEncoder(
-        version, load_towers(paths.folder), load_served_vocabularies(paths.vocabularies)
+        version, load_numpy_towers(paths.folder), load_served_vocabularies(paths.vocabularies)
     )
 
 

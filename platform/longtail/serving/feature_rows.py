@@ -10,7 +10,7 @@ from longtail.errors import InputError
 from longtail.features.dense import encode_dense
 from longtail.features.encoding import EncodedRows, encode_table, offsets_of
 from longtail.features.schema import Feature, arrow_type
-from longtail.serving.value_rows import ServedVocabulary
+from longtail.serving.vocabulary_rows import ServedVocabulary
 
 FeatureValues = Mapping[str, Any]
 """Values by feature name: a string or an integer, a list of them where a feature is multi-valued,

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.serving.catalogue_index import CatalogueIndex, load_index
-from longtail.serving.following import Following
-from longtail.serving.keys import check_keys
+from longtail.serving.item_keys import check_keys
+from longtail.serving.served_version import Following
 
 
 class Neighbours:

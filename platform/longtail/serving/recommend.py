@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 from longtail.artifacts import RunPaths, parse_version_day
 from longtail.config import Config
 from longtail.errors import LongtailError
-from longtail.features.online_queries import OnlineQueries
+from longtail.features.feast.online_queries import OnlineQueries
 from longtail.features.schema import Side
 from longtail.serving.catalogue_index import CatalogueIndex, load_index
 from longtail.serving.encoders import VersionEncoder, load_version_encoder
 from longtail.serving.feature_rows import Rows
-from longtail.serving.following import Following
-from longtail.serving.keys import check_keys
+from longtail.serving.item_keys import check_keys
+from longtail.serving.served_version import Following
 
 
 @dataclass(frozen=True)

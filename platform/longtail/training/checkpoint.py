@@ -27,8 +27,8 @@ from longtail.training.checkpoint_files import (
     stored_tensors,
     write_synced,
 )
-from longtail.training.progress import Progress
-from longtail.training.snapshot import snapshot
+from longtail.training.run_progress import Progress
+from longtail.training.state_snapshot import snapshot
 
 log = logging.getLogger("longtail.training")
 

@@ -9,17 +9,16 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from longtail.augmentation.masking_plan import MaskingPlan
 from longtail.config import Config
-from longtail.correlation.masking_plan import MaskingPlan
-from longtail.dataset.batches import BatchBuilder
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.training_set import TrainingSet
+from longtail.encoder.tensor_names import table_of_tensor
+from longtail.encoder.torch_encoder import Encoder
 from longtail.errors import LongtailError
-from longtail.training.bundle import Encoder
 from longtail.training.loop import prefetched
 from longtail.training.processor import prepare_cpu
-from longtail.training.sharding import build_model
-
-_TABLES = "embedding_bags.embedding_bags."
+from longtail.training.sharding.sharded_model import build_model
 
 
 def train_in_process(
@@ -76,8 +75,8 @@ def _encoder(model: torch.nn.Module, training_set: TrainingSet, config: Config) 
     """An encoder over the very tensors of a model that one rank holds whole."""
     tensors, tables = {}, {}
     for name, value in model.state_dict().items():
-        if name.startswith(_TABLES):
-            table = name.removeprefix(_TABLES).removesuffix(".weight")
+        table = table_of_tensor(name)
+        if table is not None:
             tables[table] = value.local_shards()[0].tensor
         else:
             tensors[name] = value

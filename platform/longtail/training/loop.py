@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from longtail.dataset.batches import BatchBuilder
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.training.checkpoint import Checkpointer
 from longtail.training.interruption import StopRequest, TrainingInterruptedError
 from longtail.training.meter import Meter

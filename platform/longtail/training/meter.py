@@ -11,10 +11,10 @@ from torch import nn
 
 from longtail.dataset.sampler import ExampleSampler
 from longtail.errors import LongtailError
-from longtail.training.clock import StepClock
-from longtail.training.profile import StepProfile
-from longtail.training.progress import Progress
 from longtail.training.reports import Reports
+from longtail.training.run_progress import Progress
+from longtail.training.step_clock import StepClock
+from longtail.training.step_profile import StepProfile
 
 PARTS = ("input", "forward", "backward_and_update", "reporting", "checkpoint")
 

@@ -14,7 +14,7 @@ from torchrec.distributed.train_pipeline import TrainPipelineSparseDist
 from torchrec.sparse.jagged_tensor import KeyedTensor
 from torchrec.streamable import Pipelineable
 
-from longtail.dataset.batches import Batch
+from longtail.dataset.batch import Batch
 from longtail.model.two_tower import LossTerms
 
 # It has both methods; by this TorchRec's pipelines, which check, know it.

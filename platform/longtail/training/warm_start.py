@@ -15,7 +15,8 @@ from torch.distributed.checkpoint._nested_dict import flatten_state_dict
 
 from longtail.artifacts import VersionPaths, parse_version_day, read_json
 from longtail.config import Config
-from longtail.features.schema import Feature, Schema, Side
+from longtail.encoder.tensor_names import side_of_inputs, table_of_state
+from longtail.features.schema import Feature, Schema
 from longtail.features.vocabulary import Vocabulary, load_vocabularies
 from longtail.training.checkpoint_files import newest_checkpoint, read_tensors, stored_tensors
 
@@ -80,8 +81,8 @@ def warm_start(
     for name, tensor in live.items():
         if name not in stored or not isinstance(tensor, torch.Tensor):
             continue
-        table = _table_of(name, old_rows) if len(tensor.size()) else None
-        side = _input_of(name) if len(tensor.size()) else None
+        table = table_of_state(name, old_rows) if len(tensor.size()) else None
+        side = side_of_inputs(name) if len(tensor.size()) else None
         if side is not None and stored[name][:-1] == tuple(tensor.shape)[:-1]:
             _copy_columns(tensor, read_tensors(checkpoint, [name])[name], old_columns[side])
             num_filled += 1
@@ -124,14 +125,6 @@ def old_column_of_new(new: Sequence[Feature], old: Sequence[Feature]) -> npt.NDA
     )
 
 
-def _input_of(name: str) -> Side | None:
-    """The tower of whose input features a state name speaks, number by number."""
-    for side in ("query", "item"):
-        if f"{side}_tower.default" in name or f"{side}_tower.input_layer.weight" in name:
-            return "query" if side == "query" else "item"
-    return None
-
-
 def _copy_columns(
     tensor: torch.Tensor, old: torch.Tensor, old_columns: npt.NDArray[np.int64]
 ) -> None:
@@ -139,14 +132,6 @@ def _copy_columns(
     known = source >= 0
     with torch.no_grad():
         tensor[..., known.to(tensor.device)] = old[..., source[known]].to(tensor)
-
-
-def _table_of(name: str, tables: dict[str, npt.NDArray[np.int64]]) -> str | None:
-    """The table in a state name such as `model.embedding_bags.embedding_bags.<table>.weight`."""
-    for table in tables:
-        if f"embedding_bags.{table}." in name:
-            return table
-    return None
 
 
 def _copy_rows(

@@ -11,26 +11,27 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from longtail.artifacts import RunPaths, VersionPaths, read_json, required_stamp, write_json
+from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
+from longtail.augmentation.masking_plan import MaskingPlan
 from longtail.config import Config, load_config
-from longtail.correlation.masking_plan import MaskingPlan
-from longtail.dataset.batches import BatchBuilder
+from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.training_set import load_training_set
 from longtail.errors import LongtailError
 from longtail.features.vocabulary import load_vocabularies
-from longtail.training.agent import end_with_parent
-from longtail.training.bundle import write_encoder
+from longtail.fingerprints import required_stamp
 from longtail.training.checkpoint import Checkpointer
 from longtail.training.checkpoint_files import checkpoints
+from longtail.training.checkpoint_selection import checkpoint_score, chosen_checkpoint
+from longtail.training.encoder_bundle import write_encoder
 from longtail.training.interruption import StopRequest
+from longtail.training.launch.run_outcome import write_outcome
+from longtail.training.launch.torchrun_agent import end_with_parent
 from longtail.training.loop import train
 from longtail.training.meter import Meter
-from longtail.training.outcome import write_outcome
 from longtail.training.processor import prepare_cpu
-from longtail.training.profile import StepProfile
 from longtail.training.reports import JsonLines, NoReports, Reports, Several, TensorBoard
-from longtail.training.selection import checkpoint_score, chosen_checkpoint
-from longtail.training.sharding import build_model
+from longtail.training.sharding.sharded_model import build_model
+from longtail.training.step_profile import StepProfile
 from longtail.training.warm_start import warm_start
 
 
@@ -149,7 +150,7 @@ def _device() -> torch.device:
 def main() -> None:
     """Parse what the launcher gives, and run this rank.
 
-    The exit code is 0 where the run ended by decision; `longtail.training.outcome` says why.
+    The exit code is 0 where the ranks decided to end the run; `launch/run_outcome.py` says why.
     """
     end_with_parent()
     parser = argparse.ArgumentParser(prog="longtail.training.worker")

@@ -1,0 +1,1 @@
+"""Augmentations of an item: the features that its two views hide, the values that they drop."""

@@ -1,0 +1,25 @@
+"""The augmentations by name: what `self_supervision.augmentation` may be set to."""
+
+from longtail.augmentation.augmentation import Augmentation
+from longtail.augmentation.augmentations import (
+    CorrelatedMasking,
+    DropoutOnly,
+    FeatureDropout,
+    IndependentMasking,
+    NoAugmentation,
+    RandomMasking,
+    SpreadOut,
+)
+
+AUGMENTATIONS: dict[str, type[Augmentation]] = {
+    augmentation.name: augmentation
+    for augmentation in (
+        CorrelatedMasking,
+        RandomMasking,
+        IndependentMasking,
+        DropoutOnly,
+        SpreadOut,
+        FeatureDropout,
+        NoAugmentation,
+    )
+}

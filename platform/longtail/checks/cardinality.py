@@ -1,0 +1,93 @@
+"""Columns that say too little, or something else of every row."""
+
+from collections.abc import Iterator
+
+from longtail.checks.check import check
+from longtail.checks.inspection import TABLE_OF, Inspection, quoted, values_of
+from longtail.features.finding import MAX_EXAMPLES, Finding
+
+MIN_ROWS = 20
+"""Of fewer rows a constant or an empty column says nothing."""
+MIN_VALUES = 100
+"""Of fewer values being different says nothing."""
+
+
+@check("warning", "items", "queries")
+def near_unique(inspection: Inspection) -> Iterator[Finding]:
+    """A feature with almost as many values as there are rows: an identifier, or free text.
+
+    Distinct values over values, at least `checks.near_unique_share`, of 100 values or more; each
+    key's latest row counts. A hashed vocabulary is meant for that, and is left alone.
+    """
+    limit = inspection.config.checks.near_unique_share
+    for side in inspection.sides:
+        for feature in inspection.features(side):
+            if feature.vocabulary == "hash":
+                continue
+            values = values_of(feature, _latest(side), inspection.key(side))
+            facts = inspection.row(
+                f"SELECT count(value) AS num, count(DISTINCT value) AS num_distinct FROM {values}"
+            )
+            num, num_distinct = facts["num"], facts["num_distinct"]
+            if num >= MIN_VALUES and num_distinct >= limit * num:
+                rows = inspection.rows(
+                    f"SELECT DISTINCT value FROM {values} WHERE value IS NOT NULL "
+                    f"ORDER BY value LIMIT {MAX_EXAMPLES}"
+                )
+                source = inspection.sources[TABLE_OF[side]]
+                yield Finding(
+                    f"column `{feature.name}` of {source} has {num_distinct} different values "
+                    f"among {num}: hardly two {TABLE_OF[side]} share one, so nothing is learned "
+                    "from it",
+                    "leave it out of the FeatureService, cut it into coarser values, or tag it "
+                    "`vocabulary: hash`",
+                    *(source, TABLE_OF[side], feature.name, num),
+                    tuple(row["value"] for row in rows),
+                )
+
+
+@check("warning", "items", "queries")
+def constant_columns(inspection: Inspection) -> Iterator[Finding]:
+    """A feature that has one value, the same in the latest row of every key."""
+    for side in inspection.sides:
+        for feature in inspection.features(side):
+            column = quoted(feature.name)
+            facts = inspection.row(
+                f"SELECT count(*) AS num_rows, count({column}) AS num, "
+                f"count(DISTINCT {column}) AS num_distinct, any_value({column}) AS value "
+                f"FROM {_latest(side)}"
+            )
+            num_rows = facts["num_rows"]
+            if num_rows >= MIN_ROWS and facts["num"] == num_rows and facts["num_distinct"] == 1:
+                source = inspection.sources[TABLE_OF[side]]
+                yield Finding(
+                    f"column `{feature.name}` of {source} is {facts['value']!r} in every row",
+                    "leave it out of the FeatureService, or look for what emptied it",
+                    *(source, TABLE_OF[side], feature.name, num_rows, (facts["value"],)),
+                )
+
+
+@check("warning", "items", "queries")
+def nearly_empty(inspection: Inspection) -> Iterator[Finding]:
+    """A feature that hardly any key has a value of: less than `checks.min_coverage` of them."""
+    limit = inspection.config.checks.min_coverage
+    for side in inspection.sides:
+        for feature in inspection.features(side):
+            values = values_of(feature, _latest(side), inspection.key(side))
+            num_rows = inspection.latest[side].num_rows
+            covered = inspection.row(f"SELECT count(DISTINCT key) AS num FROM {values}")["num"]
+            if num_rows >= MIN_ROWS and covered < limit * num_rows:
+                rows = inspection.rows(
+                    f"SELECT key, value FROM {values} ORDER BY key, value LIMIT {MAX_EXAMPLES}"
+                )
+                source = inspection.sources[TABLE_OF[side]]
+                yield Finding(
+                    f"column `{feature.name}` of {source} has a value for {covered} of {num_rows} "
+                    f"{TABLE_OF[side]} only",
+                    "leave it out of the FeatureService, or look for what emptied it",
+                    *(source, TABLE_OF[side], feature.name, num_rows - covered, tuple(rows)),
+                )
+
+
+def _latest(side: str) -> str:
+    return "items" if side == "item" else "queries"

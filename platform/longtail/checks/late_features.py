@@ -1,0 +1,74 @@
+"""Features that a query cannot have when it asks."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from longtail.checks.check import check
+from longtail.checks.inspection import Inspection, quoted, values_of
+from longtail.features.feast.admission import TIMESTAMP
+from longtail.features.feast.table_validation import json_value
+from longtail.features.finding import MAX_EXAMPLES, Finding
+
+MOST = 0.5
+MIN_INTERACTIONS = 20
+
+
+@check("warning", "queries")
+def late_features(inspection: Inspection) -> Iterator[Finding]:
+    """A query feature whose values become known only after the query's interactions.
+
+    Of the interactions whose query ever has a value, for more than half the first such row is
+    stamped later than the interaction (of 20 interactions or more). Trained on, it would be
+    missing; known at serving time it cannot be. Where the rows as a whole come that late, the
+    finding is about their timestamps.
+    """
+    if "query" not in inspection.sides or "interactions" not in inspection.known:
+        return
+    key, source = inspection.key("query"), inspection.sources["queries"]
+    rows = f"(SELECT {quoted(key)} AS key, event_timestamp AS moment FROM query_rows)"
+    facts = _lateness(inspection, rows)
+    if _is_late(facts):
+        yield Finding(
+            f"rows of {source} are stamped later than {facts['num_late']} of the "
+            f"{facts['num']} interactions of their queries",
+            "stamp each row with the moment from which on its values held; what is known only "
+            "after the interaction cannot be a feature of the query",
+            *(source, "queries", TIMESTAMP, facts["num_late"], _examples(inspection, rows)),
+        )
+        return
+    for feature in inspection.features("query"):
+        values = values_of(feature, "query_rows", key)
+        facts = _lateness(inspection, values)
+        if _is_late(facts):
+            yield Finding(
+                f"column `{feature.name}` of {source} becomes known only after the interactions: "
+                f"later than {facts['num_late']} of {facts['num']}",
+                "leave it out of the query's FeatureService, or stamp its rows with the moment "
+                "from which on its values held",
+                *(source, "queries", feature.name, facts["num_late"]),
+                _examples(inspection, values),
+            )
+
+
+def _joined(values: str) -> str:
+    first = f"(SELECT key, min(moment) AS known FROM {values} GROUP BY 1)"
+    return f"interactions i JOIN {first} f ON i.query_id = f.key"
+
+
+def _lateness(inspection: Inspection, values: str) -> dict[str, Any]:
+    return inspection.row(
+        "SELECT count(*) AS num, count(*) FILTER (known > event_timestamp) AS num_late "
+        f"FROM {_joined(values)}"
+    )
+
+
+def _is_late(facts: dict[str, Any]) -> bool:
+    return bool(facts["num"] >= MIN_INTERACTIONS and facts["num_late"] > MOST * facts["num"])
+
+
+def _examples(inspection: Inspection, values: str) -> tuple[dict[str, Any], ...]:
+    rows = inspection.rows(
+        f"SELECT query_id, item_id, event_timestamp, known AS known_from FROM {_joined(values)} "
+        f"WHERE known > event_timestamp ORDER BY query_id, event_timestamp LIMIT {MAX_EXAMPLES}"
+    )
+    return tuple({name: json_value(value) for name, value in row.items()} for row in rows)

@@ -1,0 +1,185 @@
+"""A look at configuration, definitions, tables and machine before a run writes anything."""
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from longtail.artifacts import RunPaths, parse_version_day, published_pointer, read_json
+from longtail.checks.check import Check
+from longtail.checks.inspection import Inspection, Served
+from longtail.checks.registry import CHECKS, run_checks, unknown_checks
+from longtail.checks.report import Problem, Report
+from longtail.config import Config
+from longtail.errors import InputError
+from longtail.features.feast.admission import Admitted, write_quarantine
+from longtail.features.feast.definitions import open_store
+from longtail.features.feast.history import known_history, known_pairs, newest_day
+from longtail.features.feast.repository import FeatureRepository
+from longtail.features.feast.sources import describe, source_findings
+from longtail.features.finding import TABLES, Finding, TableName
+from longtail.features.schema import Schema
+from longtail.fingerprints import required_stamp
+
+log = logging.getLogger("longtail.features")
+
+
+def check_project(config: Config, as_of: date | None) -> Report:
+    """Look at everything, and tell every problem.
+
+    Nothing is written but the rows that are refused, to `runs/<as_of>/quarantine`.
+
+    Args:
+        config: the project.
+        as_of: the day, or None for the default one.
+    """
+    return _report(inspect_project(config, as_of), CHECKS)
+
+
+def check_tables(config: Config, as_of: date) -> Report:
+    """Look at the three tables alone.
+
+    Raises:
+        InputError: they cannot be looked at, since the configuration or the definitions are wrong.
+    """
+    inspection = inspect_project(config, as_of)
+    if inspection.schema is None:
+        raise InputError("; ".join(finding.message for _, finding in inspection.noted))
+    return _report(inspection, [check for check in CHECKS if check.tables])
+
+
+def check_machine(config: Config, as_of: date) -> Report:
+    """Look at the configuration and the machine, with the day's catalogue as it was made."""
+    folder = RunPaths(config, as_of).catalogue
+    required_stamp(folder, made_by="dataset")
+    names = {"items": "item_history", "queries": "query_history", "interactions": "interactions"}
+    inspection = Inspection(
+        config,
+        as_of,
+        tuple(("configuration", finding) for finding in unknown_checks(config.checks)),
+        Schema.from_json(read_json(folder / "schema.json")),
+        known={table: pq.read_table(folder / f"{names[table]}.parquet") for table in TABLES},
+        online_store=open_store(config).config.online_store,
+    )
+    return _report(inspection, [check for check in CHECKS if not check.tables])
+
+
+def _report(inspection: Inspection, checks: Sequence[Check]) -> Report:
+    try:
+        problems = [
+            Problem(check.name, severity, finding)
+            for check, severity, finding in run_checks(inspection, checks)
+            if severity != "ignore"
+        ]
+    finally:
+        inspection.close()
+    problems.sort(key=lambda problem: problem.severity != "error")
+    refused = {}
+    if inspection.as_of is not None and inspection.admitted:
+        refused = write_quarantine(inspection.config, inspection.as_of, inspection.admitted)
+    return Report(inspection.as_of, tuple(problems), refused)
+
+
+def inspect_project(config: Config, as_of: date | None) -> Inspection:
+    """Read what the catalogue of a day needs, as far as it can be read.
+
+    The definitions are applied to a registry that is thrown away, where the project's registry is
+    an embedded one. A registry that others share has these definitions anyway: there they are
+    applied, which keeps the published slot.
+    """
+    reading = _Reading(noted=[("configuration", each) for each in unknown_checks(config.checks)])
+    with tempfile.TemporaryDirectory(prefix="longtail-") as folder:
+        try:
+            repository = FeatureRepository(config.model_copy(update={"home": Path(folder)}))
+            if folder not in str(getattr(repository.store.config.registry, "path", "")):
+                repository = FeatureRepository(config)
+            reading.online_store = repository.store.config.online_store
+            repository.apply()
+            reading.schema = repository.schema()
+        except InputError as error:
+            source = str(config.feature_repo)
+            reading.noted += [("feature_definitions", each) for each in _findings(error, source)]
+        else:
+            for table in TABLES:
+                reading.read(repository, table)
+    day = reading.know(as_of)
+    return Inspection(
+        config,
+        day,
+        tuple(reading.noted),
+        reading.schema,
+        reading.sources,
+        reading.admitted,
+        reading.known,
+        _served(config),
+        reading.online_store,
+    )
+
+
+@dataclass
+class _Reading:
+    """What was read so far, and what could not be."""
+
+    noted: list[tuple[str, Finding]] = field(default_factory=list)
+    schema: Schema | None = None
+    sources: dict[TableName, str] = field(default_factory=dict)
+    admitted: dict[TableName, Admitted] = field(default_factory=dict)
+    known: dict[TableName, pa.Table] = field(default_factory=dict)
+    online_store: object = None
+
+    def read(self, repository: FeatureRepository, table: TableName) -> None:
+        """Read one table, or note what is wrong with it."""
+        check, name = "table_schema", str(table)
+        try:
+            source, columns = repository.source(table)
+            name = self.sources[table] = describe(source)
+            findings = source_findings(source, columns, table)
+            self.noted += [("table_schema", each) for each in findings]
+            if not findings:
+                check = "empty_tables"
+                self.admitted[table] = repository.admitted(table)
+        except InputError as error:
+            self.noted += [(check, each) for each in _findings(error, name, table)]
+
+    def know(self, as_of: date | None) -> date | None:
+        """Keep what is known by the day, and return the day."""
+        interactions = self.admitted.get("interactions")
+        if as_of is None and interactions is not None and interactions.rows.num_rows:
+            as_of = newest_day(interactions.rows, interactions.source)
+        day = as_of or datetime.now(UTC).date() - timedelta(days=1)
+        for table, admitted in self.admitted.items():
+            known = known_pairs if table == "interactions" else known_history
+            try:
+                self.known[table] = known(admitted.rows, day, admitted.source)
+            except InputError as error:
+                found = _findings(error, admitted.source, table)
+                self.noted += [("empty_tables", each) for each in found]
+        return as_of
+
+
+def _findings(error: InputError, source: str, table: TableName | None = None) -> list[Finding]:
+    """The problems of an error, each split into what is wrong and what to do."""
+    return [
+        replace(Finding.of(problem, source), table=table)
+        for problem in error.problems or (str(error),)
+    ]
+
+
+def _served(config: Config) -> Served | None:
+    """The catalogue that the served version was made from, where it is still on disk."""
+    pointer = published_pointer(config)
+    if not pointer.is_file():
+        return None
+    version = str(read_json(pointer)["version"])
+    folder = RunPaths(config, parse_version_day(version)).catalogue
+    files = [folder / name for name in ("schema.json", "items.parquet", "queries.parquet")]
+    if not all(file.is_file() for file in files):
+        log.info("drift is not measured: %s of the served version is gone", folder)
+        return None
+    schema = Schema.from_json(read_json(files[0]))
+    return Served(version, schema, pq.read_table(files[1]), pq.read_table(files[2]))

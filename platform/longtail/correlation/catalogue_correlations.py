@@ -1,0 +1,126 @@
+"""What is measured of a day's catalogue: all of it or a sample, dense features as bins."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+from ibis.expr.types import Table
+
+from longtail.artifacts import RunPaths
+from longtail.config import Config
+from longtail.correlation.correlation_matrix import Joint, correlation_matrix
+from longtail.correlation.daily_counts import counts_of_day
+from longtail.correlation.dense import is_dense, with_bins
+from longtail.correlation.engine import connected, held
+from longtail.correlation.measures import DECIMALS, Measure
+from longtail.correlation.sample import error_from_halves, num_halvings, sampled
+
+log = logging.getLogger("longtail.correlation")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The correlations of a catalogue's features.
+
+    Attributes:
+        matrix: see `correlation_matrix`.
+        errors: how far each figure may be from the whole catalogue's, None where it is exact.
+        sample_fraction: the share of the catalogue that was measured.
+        num_items: items that were measured.
+    """
+
+    matrix: np.ndarray
+    errors: np.ndarray | None
+    sample_fraction: float
+    num_items: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For `correlations.json`."""
+        return {
+            "matrix": self.matrix.tolist(),
+            "errors": None if self.errors is None else self.errors.tolist(),
+            "sample_fraction": self.sample_fraction,
+            "num_items": self.num_items,
+        }
+
+
+@dataclass(frozen=True)
+class MeasuredItems:
+    """The items of a day that are measured, on the engine that counts them.
+
+    Attributes:
+        table: one row an item: the features, dense ones as bins.
+        halvings: see `sample.sampled`.
+        binned: whether dense features were there.
+        backend: the engine, as an ibis backend.
+    """
+
+    table: Table
+    halvings: int
+    binned: bool
+    backend: Any
+
+
+@contextmanager
+def measured_items(config: Config, as_of: date, features: list[str]) -> Iterator[MeasuredItems]:
+    """Open a day's catalogue on the configured engine, sampled if it is over the budget.
+
+    Args:
+        config: reads the section `correlation`.
+        as_of: the day; its catalogue is there.
+        features: columns, the item key first.
+    """
+    settings = config.correlation
+    path = RunPaths(config, as_of).catalogue / "items.parquet"
+    with connected(settings) as backend:
+        items = backend.read_parquet(str(path)).select(*features)
+        halvings = 0
+        if settings.row_budget is not None:
+            halvings = num_halvings(_count(items), settings.row_budget)
+        binned = any(is_dense(items[name]) for name in features)
+        table = sampled(items, features[0], halvings)
+        if binned:
+            table = with_bins(table, settings.quantile_bins, features[0])
+        if halvings or binned:
+            table = held(table)  # or every pair would sample and sort again
+        yield MeasuredItems(table, halvings, binned, backend)
+
+
+def measure_items(
+    config: Config, as_of: date, items: MeasuredItems, features: list[str], measure: Measure
+) -> Figures:
+    """Every pair of features, and the error of each figure where a sample was measured."""
+    settings = config.correlation
+    joint: Joint | None = None
+    if settings.keep_counts and items.binned:
+        log.warning("pair counts are not kept: the bins of dense features move from day to day")
+    elif settings.keep_counts:
+        counts = counts_of_day(config, as_of, items.backend, items.table, features, items.halvings)
+        joint = counts.joint
+
+    def matrix(table: Table, stored: Joint | None = None) -> np.ndarray:
+        return correlation_matrix(
+            table,
+            features,
+            measure,
+            settings.missing,
+            num_shuffles=settings.chance_shuffles,
+            codes_gib=settings.memory_gib / 2,
+            joint=stored,
+        )
+
+    whole = matrix(items.table, joint)
+    errors = None
+    if items.halvings:
+        key = features[0]
+        first, second = (matrix(sampled(items.table, key, items.halvings, h)) for h in (0, 1))
+        errors = error_from_halves(whole, (first, second)).round(DECIMALS)
+    return Figures(whole, errors, 0.5**items.halvings, _count(items.table))
+
+
+def _count(table: Table) -> int:
+    return int(table.count().to_pyarrow().as_py())

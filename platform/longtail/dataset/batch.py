@@ -1,0 +1,125 @@
+"""What one rank trains on in one step, as tensors."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import torch
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
+
+
+class DenseColumn(NamedTuple):
+    """A dense feature of the rows of one side.
+
+    Attributes:
+        values: `[rows, length]` float32, zero where a row has none.
+        missing: `[rows]` bool, where a row has none.
+    """
+
+    values: torch.Tensor
+    missing: torch.Tensor
+
+
+class RepeatedCells(NamedTuple):
+    """A single-valued feature of R rows of one side that share few distinct cells.
+
+    Attributes:
+        of_row: `[padded(R)]` int64, the cell of each row; no value is a cell, too.
+        rows: `[R]` int64, the rows ordered by cell.
+        starts: `[padded(cells)]` int64, where those of each cell start among them.
+    """
+
+    of_row: torch.Tensor
+    rows: torch.Tensor
+    starts: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one rank trains on in one step.
+
+    Popularity repeats rows inside a batch: N examples have Q distinct query rows and I distinct
+    item rows, followed by M sampled catalogue items, once or twice. The rank's own candidates are
+    the I items and, with mixed negatives, the M sampled ones. C is their number; with negatives
+    across ranks, it is that of all ranks' candidates, each rank's filled up to as many rows.
+
+    Attributes:
+        features: keys `query.<name>` then `item.<name>`, stride `padded(max(Q, I + num_copies *
+            M))`; a side's rows come first, or of a repeated feature its cells, the rest of the
+            stride is empty. Categorical ones only.
+        repeated: the features of which each cell is looked up once, by key.
+        dense: the dense features, by key; `padded(Q)` rows or `padded(I + num_copies * M)`.
+        query: `[N]` int64, position of each example's query among the Q.
+        item: `[N]` int64, position of each example's item among the C.
+        weight: `[N]` float32, zero for examples that only fill up the batch.
+        total_weight: scalar float32 that the loss divides by: the weights' sum, or with negatives
+            across ranks the mean over ranks of theirs.
+        timestamp: `[N]` int64, microseconds.
+        candidate_birth: `[C]` int64, microseconds: a late one is no negative of earlier examples.
+        late: `[L]` int64, the candidates that were born after the batch's earliest example; none
+            where `loss.unborn_negatives` lets them be negatives.
+        candidate_repeats: `[C]` float32, examples of its rank that have this item row; for a
+            sampled one 1, or the weight of cold negatives; 0 where there is no candidate.
+        candidate_expected: `[C]` float32, times the item is expected among the candidates.
+        excluded_example, excluded_candidate: `[E]` int64, pairs that are accidental hits: the
+            candidate is the example's own item or, by `loss.accidental_hits`, any training positive
+            of its query.
+        num_queries, num_items, num_sampled: Q, I, M.
+        num_candidates: of this rank.
+        num_copies: 2 where each view of the sampled items has its own dropped values.
+        step: the global step.
+        mask_draw: a random number that chooses this step's mask, the same on every rank.
+    """
+
+    features: KeyedJaggedTensor
+    repeated: Mapping[str, RepeatedCells]
+    dense: Mapping[str, DenseColumn]
+    query: torch.Tensor
+    item: torch.Tensor
+    weight: torch.Tensor
+    total_weight: torch.Tensor
+    timestamp: torch.Tensor
+    candidate_birth: torch.Tensor
+    late: torch.Tensor
+    candidate_repeats: torch.Tensor
+    candidate_expected: torch.Tensor
+    excluded_example: torch.Tensor
+    excluded_candidate: torch.Tensor
+    num_queries: int
+    num_items: int
+    num_sampled: int
+    num_candidates: int
+    num_copies: int
+    step: int
+    mask_draw: int
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "Batch":
+        """The batch on another device."""
+        return self._mapped(lambda value: value.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory, from which a copy to a CUDA device can overlap."""
+        return self._mapped(lambda value: value.pin_memory())
+
+    def record_stream(self, stream: torch.Stream) -> None:
+        """Keep the tensors alive until `stream` has used them (TorchRec's pipelines ask)."""
+
+        def record(value: Any) -> Any:
+            value.record_stream(stream)
+            return value
+
+        self._mapped(record)
+
+    def _mapped(self, change: Callable[[Any], Any]) -> "Batch":
+        """The batch with every tensor changed."""
+        changed: dict[str, Any] = {
+            "repeated": {
+                key: RepeatedCells(*map(change, cells)) for key, cells in self.repeated.items()
+            },
+            "dense": {key: DenseColumn(*map(change, column)) for key, column in self.dense.items()},
+        }
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in changed and not isinstance(value, int):
+                changed[field.name] = change(value)
+        return replace(self, **changed)

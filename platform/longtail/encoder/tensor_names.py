@@ -1,0 +1,60 @@
+"""The names of a trained model's tensors: in its state, its checkpoints and its encoder bundle.
+
+Light to import: serving reads the names without torch.
+"""
+
+from collections.abc import Iterable
+from typing import get_args
+
+from longtail.features.schema import Side
+
+_SIDES: tuple[Side, ...] = get_args(Side)
+_TABLE_PREFIX, _TABLE_SUFFIX = "embedding_bags.embedding_bags.", ".weight"
+
+CHECKPOINT_PREFIX = "model."
+"""What a checkpoint puts before the names of the model; its optimizers have another prefix."""
+
+
+def table_tensor(table: str) -> str:
+    """Return the name of a table's `[rows, dim]` weights."""
+    return f"{_TABLE_PREFIX}{table}{_TABLE_SUFFIX}"
+
+
+def table_of_tensor(name: str) -> str | None:
+    """Return the table that a model's tensor holds the weights of; None for any other tensor."""
+    if not name.startswith(_TABLE_PREFIX):
+        return None
+    return name.removeprefix(_TABLE_PREFIX).removesuffix(_TABLE_SUFFIX)
+
+
+def projection_tensor(table: str) -> str:
+    """Return the name of the `[dim, length]` projection of the dense features of a table."""
+    return f"projections.{table}"
+
+
+def tower_prefix(side: Side) -> str:
+    """Return what stands before a tower's own names: `default`, `input_layer.weight`, and so on."""
+    return f"{side}_tower."
+
+
+def table_of_state(name: str, tables: Iterable[str]) -> str | None:
+    """Return the table that a checkpointed tensor belongs to: its weights, or its optimizer state.
+
+    Args:
+        name: such as `model.embedding_bags.embedding_bags.<table>.weight`.
+        tables: the tables to look for.
+    """
+    return next((table for table in tables if f"embedding_bags.{table}." in name), None)
+
+
+def side_of_inputs(name: str) -> Side | None:
+    """Return the side whose features a checkpointed tensor holds number by number, or None.
+
+    These are a tower's default embeddings and the weights of its first layer, and their optimizer
+    state: a column of them belongs to one number of one feature's embedding.
+    """
+    for side in _SIDES:
+        prefix = tower_prefix(side)
+        if f"{prefix}default" in name or f"{prefix}input_layer.weight" in name:
+            return side
+    return None

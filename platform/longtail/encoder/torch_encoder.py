@@ -1,0 +1,119 @@
+"""Both towers of a version as plain torch modules, over tables in memory.
+
+They need torch alone: no TorchRec, no FBGEMM, no process group.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.torch
+import torch
+from torch import nn
+from torch.nn import functional
+
+from longtail.artifacts import read_json
+from longtail.encoder.tensor_names import table_tensor
+from longtail.errors import LongtailError
+from longtail.features.dense import rows_of_vectors
+from longtail.features.encoding import EncodedRows, offsets_of
+from longtail.features.schema import Schema, Side
+from longtail.model.projections import projections
+from longtail.model.towers import Tower
+
+
+class Encoder(nn.Module):
+    """Both towers of a version as plain torch modules.
+
+    Args:
+        schema: the version's schema.
+        tables: `[rows, dim]` weights by table name.
+        hidden: widths of the towers' hidden layers.
+        output_dim: length of the vectors.
+    """
+
+    def __init__(
+        self, schema: Schema, tables: Mapping[str, torch.Tensor], hidden: list[int], output_dim: int
+    ) -> None:
+        super().__init__()
+        self.schema = schema
+        self.output_dim = output_dim
+        self._tables = dict(tables)
+        self.query_tower = Tower([f.dim for f in schema.query], hidden, output_dim)
+        self.item_tower = Tower([f.dim for f in schema.item], hidden, output_dim)
+        self.projections = projections(schema)
+
+    @torch.inference_mode()
+    def encode(
+        self, side: Side, rows: EncodedRows, *, batch_size: int = 4096
+    ) -> npt.NDArray[np.float32]:
+        """Encode feature rows.
+
+        Args:
+            side: which tower.
+            rows: R encoded rows of that side, by this version's vocabularies.
+            batch_size: rows at a time.
+
+        Returns:
+            `[R, output_dim]` float32 unit vectors.
+        """
+        tower = self.query_tower if side == "query" else self.item_tower
+        features = self.schema.side(side)
+        vectors = np.empty((rows.num_rows, self.output_dim), np.float32)
+        for first in range(0, rows.num_rows, batch_size):
+            batch = np.arange(first, min(first + batch_size, rows.num_rows))
+            values, lengths = rows.columns(batch)
+            ends = offsets_of(lengths.sum(axis=1))
+            pooled = [
+                self._embedded(side, i, rows, values[ends[i] : ends[i + 1]], lengths[i])
+                for i in range(len(features))
+            ]
+            dtype = tower.default.dtype  # tables may be fp16
+            missing = torch.from_numpy(lengths.T == 0).to(dtype)
+            vectors[batch] = tower([values.to(dtype) for values in pooled], missing).numpy()
+        return vectors
+
+    def _embedded(
+        self,
+        side: Side,
+        position: int,
+        rows: EncodedRows,
+        codes: npt.NDArray[np.int32],
+        lengths: npt.NDArray[np.int64],
+    ) -> torch.Tensor:
+        """`[B, dim]` embeddings of one feature, zero where it has no value."""
+        feature = self.schema.side(side)[position]
+        if feature.is_dense:
+            vectors = rows_of_vectors(rows.vectors[position], codes, lengths > 0)
+            return functional.linear(torch.from_numpy(vectors), self.projections[feature.table])
+        return functional.embedding_bag(
+            torch.from_numpy(codes.astype(np.int64)),
+            self._tables[feature.table],
+            torch.from_numpy(offsets_of(lengths)),
+            mode="mean",
+            include_last_offset=True,
+        )
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """Load the encoder of a version.
+
+    Args:
+        folder: the version's folder, with `encoder.safetensors`, `config.json`, `schema.json`.
+
+    Raises:
+        LongtailError: the bundle is missing or damaged.
+    """
+    file = folder / "encoder.safetensors"
+    schema = Schema.from_json(read_json(folder / "schema.json"))
+    model = read_json(folder / "config.json")["model"]
+    try:
+        tensors = safetensors.torch.load_file(file)
+    except (OSError, safetensors.SafetensorError, json.JSONDecodeError) as error:
+        raise LongtailError(f"{file} cannot be read ({error}): train this version again") from error
+    tables = {table: tensors.pop(table_tensor(table)) for table in schema.tables}
+    encoder = Encoder(schema, tables, model["hidden"], model["output_dim"])
+    encoder.load_state_dict(tensors)
+    return encoder.eval()

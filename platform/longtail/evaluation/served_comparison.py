@@ -1,0 +1,159 @@
+"""A new version against the served one, on the items that both know."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from longtail.artifacts import (
+    RunPaths,
+    VersionPaths,
+    parse_version_day,
+    published_pointer,
+    read_json,
+)
+from longtail.config import Config
+from longtail.dataset.training_set import TrainingSet
+from longtail.evaluation.held_out import HeldOut, held_out_pairs
+from longtail.evaluation.metrics import metrics_by_slice, similarity_ranks
+from longtail.features.encoding import EncodedRows, encode_table
+from longtail.features.schema import Schema, Side
+from longtail.features.vocabulary import load_vocabularies
+
+log = logging.getLogger("longtail.evaluation")
+
+Vectors = npt.NDArray[np.float32]
+
+
+def version_to_beat(config: Config, version: str) -> str | None:
+    """The served version that a new one is measured against.
+
+    None where nothing is served, where this version is served itself, and where the served one is
+    of a later day: an older day is never published, and a model that has seen the future is no
+    measure for one that has not.
+    """
+    file = published_pointer(config)
+    if not file.is_file():
+        return None
+    served = str(read_json(file)["version"])
+    if served == version or parse_version_day(served) > parse_version_day(version):
+        return None
+    return served
+
+
+def compare_with_served(
+    config: Config,
+    version: str,
+    served: str,
+    training_set: TrainingSet,
+    held_out: HeldOut,
+    query_vectors: Vectors,
+    item_vectors: Vectors,
+    slices: dict[str, npt.NDArray[np.bool_]],
+) -> dict[str, Any]:
+    """Ask both versions the same questions: rank the items that both know, features as of today.
+
+    The served version encodes with its own vocabularies what the new version's day has in its
+    catalogue. Candidates are the catalogue items that stand in the served version's export;
+    pairs of other items are left out.
+
+    Args:
+        config: the project.
+        version: the new version.
+        served: the served one.
+        training_set: of the new version's day.
+        held_out: its questions over the whole catalogue, Q queries and C candidates.
+        query_vectors: `[Q, dim]`, the new version's.
+        item_vectors: `[C, dim]`, the new version's.
+        slices: of the whole catalogue, `[C]` each.
+
+    Returns:
+        `{"version", "num_common_items", "metrics": {slice: ...}, "served_metrics": {slice: ...}}`,
+        or `{"version", "not_comparable": reason}` where a feature that the served version reads is
+        gone, or of another type or length.
+    """
+    paths = VersionPaths(config, served)
+    schema = Schema.from_json(read_json(paths.schema))
+    run = RunPaths(config, parse_version_day(version))
+    missing = _missing_columns(run, schema)
+    changed = _changed_features(training_set.schema, schema)
+    if missing or changed:
+        names = ", ".join(missing or changed)
+        how = (
+            "which the catalogue has no more" if missing else "whose type or length is another now"
+        )
+        reason = f"the served version reads {names}, {how}"
+        log.warning("%s cannot be compared with %s: %s", version, served, reason)
+        return {"version": served, "not_comparable": reason}
+    exported = pq.read_table(paths.embeddings, columns=["item_id"])["item_id"]
+    known = pc.is_in(training_set.item_ids, value_set=exported.combine_chunks())
+    common = held_out_pairs(training_set, "test", candidates=known.to_numpy(zero_copy_only=False))
+    chosen_items = np.searchsorted(held_out.candidate, common.candidate)
+    chosen_queries = np.searchsorted(held_out.query, common.query)
+    common_slices = {name: mask[chosen_items] for name, mask in slices.items()}
+
+    def measured(queries: Vectors, items: Vectors) -> dict[str, Any]:
+        batch = config.evaluation.query_batch_size
+        ranks = similarity_ranks(queries, items, common, query_batch_size=batch)
+        return dict(metrics_by_slice(ranks, common, common_slices))
+
+    from longtail.encoder.torch_encoder import load_encoder
+
+    encoder = load_encoder(paths.folder)
+    vocabularies = load_vocabularies(paths.vocabularies)
+
+    def encoded(side: Side, ids: pa.Array) -> Vectors:
+        rows: EncodedRows = encode_table(
+            _features(run, schema, side, ids), schema.side(side), vocabularies
+        )
+        return encoder.encode(side, rows)
+
+    return {
+        "version": served,
+        "num_common_items": common.num_candidates,
+        "metrics": measured(query_vectors[chosen_queries], item_vectors[chosen_items]),
+        "served_metrics": measured(
+            encoded("query", training_set.query_ids.take(pa.array(common.query))),
+            encoded("item", training_set.item_ids.take(pa.array(common.candidate))),
+        ),
+    }
+
+
+def _file(run: RunPaths, side: Side) -> Any:
+    return run.catalogue / ("items.parquet" if side == "item" else "queries.parquet")
+
+
+def _missing_columns(run: RunPaths, schema: Schema) -> list[str]:
+    return [
+        feature.key
+        for side in ("query", "item")
+        for feature in schema.side(side)
+        if feature.name not in pq.read_schema(_file(run, side)).names
+    ]
+
+
+def _changed_features(schema: Schema, served: Schema) -> list[str]:
+    """Features whose values the served version could not take any more."""
+    now = {feature.key: feature for feature in schema.features}
+    return [
+        old.key
+        for old in served.features
+        if old.key in now
+        and (
+            (old.kind, old.dtype) != (now[old.key].kind, now[old.key].dtype)
+            or (old.is_dense and old.length != now[old.key].length)
+        )
+    ]
+
+
+def _features(run: RunPaths, schema: Schema, side: Side, ids: pa.Array) -> pa.Table:
+    """Features as of the day of the given keys, in their order; null where the day has none."""
+    names = [feature.name for feature in schema.side(side)]
+    key = names[0]
+    latest = pq.read_table(_file(run, side), columns=names)
+    rows = latest.take(pc.index_in(ids, value_set=latest[key].combine_chunks()))
+    return rows.set_column(names.index(key), key, ids)

@@ -1,0 +1,130 @@
+"""The catalogue of a day: items, queries, their histories and interactions, as Feast has them."""
+
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from longtail.artifacts import STAMP, RunPaths, replaced_folder, write_json
+from longtail.config import Config
+from longtail.features.feast.admission import TIMESTAMP, Admitted, write_quarantine
+from longtail.features.feast.history import (
+    ACTIVE,
+    first_of_group,
+    known_history,
+    known_pairs,
+    latest_rows,
+)
+from longtail.features.feast.repository import FeatureRepository
+from longtail.features.feast.table_validation import require_within_limit
+from longtail.features.finding import TABLES, TableName
+from longtail.fingerprints import file_hash, fingerprint
+
+log = logging.getLogger("longtail.features")
+
+FIRST_SEEN = "first_seen"
+
+
+def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
+    """Write `runs/<as_of>/catalogue`: everything later stages read of the data of that day.
+
+    Items that are not active by then are in `item_history.parquet` only. The definitions are
+    applied to the registry first. Refused rows go to `runs/<as_of>/quarantine`.
+
+    Returns:
+        the stamp: `fingerprint` of the contents, `as_of`, `num_items`, `num_queries`,
+        `num_interactions`.
+
+    Raises:
+        InputError: definitions or tables are wrong; nothing is written but the quarantine.
+    """
+    repository = FeatureRepository(config)
+    repository.apply()
+    schema = repository.schema()
+    admitted, known = _read_tables(repository, as_of)
+    write_quarantine(config, as_of, admitted)
+    require_within_limit(admitted.values(), config.checks)
+    interactions = known["interactions"]()
+    item_history, query_history = known["items"](), known["queries"]()
+    log.info(
+        "read %d interactions, %d item rows and %d query rows up to %s",
+        *(interactions.num_rows, item_history.num_rows, query_history.num_rows, as_of),
+    )
+    items = current_items(item_history, schema.item_key)
+    queries = latest_rows(query_history, schema.query_key)
+    tables = {
+        "items": items,
+        "queries": queries,
+        "item_history": item_history,
+        "query_history": query_history,
+        "interactions": interactions,
+    }
+    folder = RunPaths(config, as_of).catalogue
+    with replaced_folder(folder) as temporary:
+        write_json(temporary / "schema.json", schema.to_json())
+        files = [temporary / f"{name}.parquet" for name in tables]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            written = pool.map(partial(pq.write_table, compression="zstd"), tables.values(), files)
+        list(written)  # raises the error of a table that could not be written
+        stamp = {
+            "fingerprint": _fingerprint(temporary),
+            "as_of": as_of.isoformat(),
+            "num_items": items.num_rows,
+            "num_queries": queries.num_rows,
+            "num_interactions": interactions.num_rows,
+        }
+        write_json(temporary / STAMP, stamp)
+    log.info(
+        "catalogue of %s: %d items, %d queries, %d interactions",
+        *(as_of, items.num_rows, queries.num_rows, interactions.num_rows),
+    )
+    return stamp
+
+
+def _read_tables(
+    repository: FeatureRepository, as_of: date
+) -> tuple[dict[TableName, Admitted], dict[TableName, Callable[[], pa.Table]]]:
+    """Read the tables one after another, and part and sort each while the next one is read.
+
+    Returns:
+        what is admitted of each; and of that what is known by the day, or its error, when called.
+    """
+
+    def know(coming: Future[Admitted]) -> pa.Table:
+        table = coming.result()
+        known = known_pairs if table.table == "interactions" else known_history
+        return known(table.rows, as_of, table.source)
+
+    order: list[TableName] = ["interactions", "queries", "items"]  # what takes longest comes first
+    admitted: dict[TableName, Future[Admitted]] = {}
+    known: dict[TableName, Future[pa.Table]] = {}
+    with ThreadPoolExecutor(2 * len(order)) as pool:
+        for table in order:
+            admitted[table] = pool.submit(repository.admission(table))
+            known[table] = pool.submit(know, admitted[table])
+    return (
+        {table: admitted[table].result() for table in TABLES},
+        {table: known[table].result for table in TABLES},
+    )
+
+
+def current_items(history: pa.Table, key: str) -> pa.Table:
+    """The latest row of every item that is still active, with `first_seen`, its first timestamp.
+
+    Args:
+        history: item rows sorted by key, then timestamp, with the column `active`.
+    """
+    first = history.filter(first_of_group(history, [key]))[TIMESTAMP]
+    latest = latest_rows(history, key).append_column(FIRST_SEEN, first)
+    return latest.filter(latest[ACTIVE]).drop_columns(ACTIVE)
+
+
+def _fingerprint(folder: Path) -> str:
+    return fingerprint({file.name: file_hash(file) for file in sorted(folder.iterdir())})

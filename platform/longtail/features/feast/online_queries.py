@@ -1,0 +1,144 @@
+"""The online features of queries: written for all of them, read for the ones that ask."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+from feast import FeatureView
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+from feast.type_map import python_values_to_proto_values
+
+from longtail.config import Config
+from longtail.errors import LongtailError
+from longtail.features.feast.online_slot import store_failures
+from longtail.features.feast.online_store import (
+    OnlineRow,
+    entity_keys,
+    one_read_at_a_time,
+    open_online,
+    required_service,
+)
+from longtail.features.schema import Feature, arrow_type
+
+
+class OnlineQueries:
+    """The views of `features.online_query_service` in the online store."""
+
+    def __init__(self, config: Config) -> None:
+        self._store = open_online(config)
+        self._provider = self._store._get_provider()
+        self._one_read = one_read_at_a_time(self._store)
+        self._service_name = config.features.online_query_service
+
+    def write(self, table: pa.Table) -> None:
+        """Write the latest features of queries, and read every row back.
+
+        Args:
+            table: `[n]` rows: the query key (string), the service's features, `event_timestamp`.
+
+        Raises:
+            LongtailError: what was read back is not what was written.
+        """
+        for view, rows in self._rows(table):
+            with store_failures():
+                self._provider.online_write_batch(self._store.config, view, rows, None)
+            if (wrong := self._first_difference(view, rows)) is not None:
+                raise LongtailError(
+                    f"the online store returned other features of {view.name} than were "
+                    f"written for {rows[wrong][0].entity_values[0]}: publish them again"
+                )
+
+    def holds(self, table: pa.Table) -> bool:
+        """Whether the store has exactly these rows; see `write`."""
+        return all(self._first_difference(view, rows) is None for view, rows in self._rows(table))
+
+    def make_room(self) -> None:
+        """Make what the views' rows stand in, where the store was lost since `feast apply`."""
+        service = required_service(self._store, self._service_name)
+        views = [self._store.get_feature_view(p.name) for p in service.feature_view_projections]
+        with store_failures():
+            self._provider.update_infra(self._store.project, [], views, [], [], partial=True)
+
+    def _rows(self, table: pa.Table) -> Iterator[tuple[FeatureView, list[OnlineRow]]]:
+        """The rows of each of the service's views, as Feast takes them."""
+        service = required_service(self._store, self._service_name)
+        timestamps = table["event_timestamp"].to_pylist()
+        for projection in service.feature_view_projections:
+            view = self._store.get_feature_view(projection.name)
+            names = [feature.name for feature in projection.features]
+            keys = entity_keys(view, table[view.join_keys[0]].to_pylist())
+            columns = [
+                python_values_to_proto_values(
+                    table[feature.name].to_pylist(), feature.dtype.to_value_type()
+                )
+                for feature in projection.features
+            ]
+            yield (
+                view,
+                [
+                    (key, dict(zip(names, values, strict=True)), moment, None)
+                    for key, moment, *values in zip(keys, timestamps, *columns, strict=True)
+                ],
+            )
+
+    def _first_difference(self, view: FeatureView, rows: list[OnlineRow]) -> int | None:
+        keys, names = [key for key, *_ in rows], list(rows[0][1]) if rows else []
+        with store_failures():
+            found = self._provider.online_read(self._store.config, view, keys, names)
+        return next(
+            (
+                position
+                for position, ((_, returned), (_, written, _, _)) in enumerate(
+                    zip(found, rows, strict=True)
+                )
+                if returned != written
+            ),
+            None,
+        )
+
+    def read(self, queries: Sequence[str], features: Sequence[Feature]) -> pa.Table:
+        """The online features of queries, in the order asked for.
+
+        Args:
+            queries: `[n]` query keys.
+            features: the query features of a version's schema, its key among them.
+
+        Returns:
+            `[n]` rows, one column a feature.
+
+        Raises:
+            LongtailError: a query is unknown, or a feature is not served online.
+        """
+        service = required_service(self._store, self._service_name)
+        view = self._store.get_feature_view(
+            service.feature_view_projections[0].name, allow_registry_cache=True
+        )
+        join_key = view.join_keys[0]
+        with store_failures(), self._one_read:
+            response = self._store.get_online_features(
+                features=service, entity_rows={join_key: list(queries)}
+            )
+        columns = response.to_dict()
+        missing = [feature.name for feature in features if feature.name not in columns]
+        if missing:
+            raise LongtailError(
+                f"the served version reads {', '.join(missing)}, which the Feast service "
+                f"{service.name} does not offer: restore these features, or train a new version"
+            )
+        names = response.proto.metadata.feature_names.val
+        statuses = [
+            result.statuses
+            for name, result in zip(names, response.proto.results, strict=True)
+            if name != join_key
+        ]
+        for row, query in enumerate(queries):
+            if all(status[row] == FieldStatus.NOT_FOUND for status in statuses):
+                raise LongtailError(
+                    f"query {query!r} has no online features: check its id; a new query gets them "
+                    "with the next `longtail run`"
+                )
+        return pa.table(
+            {
+                feature.name: pa.array(columns[feature.name], arrow_type(feature))
+                for feature in features
+            }
+        )

@@ -1,0 +1,128 @@
+"""One slot of embeddings in an online store: emptied, written, read back, compared."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from feast import FeatureView, RepoConfig
+from feast.infra.online_stores.online_store import OnlineStore as FeastOnlineStore
+
+from longtail.errors import LongtailError
+from longtail.features.feast.row_format import Float32Array, RowFormat
+from longtail.features.feast.slot_storage import STORE_ERRORS, open_storage
+
+
+@dataclass(frozen=True)
+class EmbeddingRows:
+    """Embeddings as an online store returned them, one row a key asked for.
+
+    Attributes:
+        vectors: `[n]` lists of `dim` floats; None where the store has no row.
+        versions: `[n]` the row's `model_version`; None where the store has no row.
+    """
+
+    vectors: list[list[float] | None]
+    versions: list[str | None]
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """What a store returned for one batch.
+
+    Attributes:
+        problem: what differs first from what was written; None where every row is equal.
+        content: every row as it was returned: the key's length (4 bytes, little-endian), the key in
+            UTF-8, the vector's floats (little-endian); empty where a row differs.
+    """
+
+    problem: str | None
+    content: bytes = b""
+
+
+class OnlineSlot:
+    """The rows of one slot, read and written past service and registry."""
+
+    def __init__(self, store: FeastOnlineStore, config: RepoConfig, view: FeatureView) -> None:
+        self._format = RowFormat(config, view)
+        with store_failures():
+            self._storage = open_storage(store, config, view)
+
+    @property
+    def parallel(self) -> bool:
+        """Whether several threads may read and write it at once, and gain by it."""
+        return self._storage.parallel
+
+    def empty(self) -> None:
+        """Remove every row, of whatever version."""
+        with store_failures():
+            self._storage.clear()
+
+    def write(self, items: Sequence[str], vectors: Float32Array, *, version: str) -> None:
+        """Write one batch of rows, over those of the same items.
+
+        Args:
+            items: `[n]` keys.
+            vectors: `[n, dim]`.
+            version: the model version that every row carries.
+        """
+        keys, values = self._format.keys(items), self._format.vectors(vectors)
+        with store_failures():
+            self._storage.put(keys, values, version)
+
+    def read(self, items: Sequence[str]) -> EmbeddingRows:
+        """Read `[n]` rows, in the order of the items."""
+        with store_failures():
+            rows = self._storage.get(self._format.keys(items))
+        return EmbeddingRows(
+            vectors=[self._format.floats(row) if row is not None else None for row, _ in rows],
+            versions=[self._format.string(row) if row is not None else None for _, row in rows],
+        )
+
+    def read_back(self, items: Sequence[str], vectors: Float32Array, *, version: str) -> ReadBack:
+        """Read one batch of rows, and compare it with what it must be, bit by bit.
+
+        Args:
+            items: `[n]` keys.
+            vectors: `[n, dim]`.
+            version: the model version that every row must carry.
+        """
+        keys, expected = self._format.keys(items), self._format.vectors(vectors)
+        with store_failures():
+            rows = self._storage.get(keys)
+        carried = self._format.text(version)
+        for item, vector, (found, found_version) in zip(items, expected, rows, strict=True):
+            if found != vector:
+                what = "has another vector"
+                if found is None:
+                    what = "has no row"
+                elif len(found) != len(vector):
+                    what = f"has {len(self._format.floats(found))} values"
+                return ReadBack(f"item {item!r} {what}")
+            if found_version != carried:
+                other = None if found_version is None else self._format.string(found_version)
+                return ReadBack(f"item {item!r} carries version {other!r}")
+        start, size = len(self._format.key_start), 4 * vectors.shape[1]
+        returned = zip(keys, rows, strict=True)
+        content = (key[start:] + (vector or b"")[-size:] for key, (vector, _) in returned)
+        return ReadBack(None, b"".join(content))
+
+    def num_rows(self) -> int | None:
+        """How many items have a row; None where the store cannot say at a bearable cost."""
+        with store_failures():
+            return self._storage.num_rows()
+
+
+@contextmanager
+def store_failures() -> Iterator[None]:
+    """Turn what a store raises into one error.
+
+    Raises:
+        LongtailError: the store cannot be reached, or refuses.
+    """
+    try:
+        yield
+    except STORE_ERRORS as error:
+        raise LongtailError(
+            f"the online store failed ({type(error).__name__}: {error}): see that it runs, and "
+            "`online_store` in Feast's settings names it; then try again"
+        ) from error

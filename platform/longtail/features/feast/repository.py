@@ -1,0 +1,306 @@
+"""The adapter around Feast, offline half: definitions, histories and point-in-time features.
+
+Everything above sees Arrow tables with normalised columns: ids are `string`, single values
+`string` or `int64`, multiple ones lists of these, timestamps `timestamp[us, UTC]`, and the
+timestamp's column is called `event_timestamp`. Missing is null.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast import FeatureView, Project
+from feast.data_source import DataSource
+from feast.errors import FeastError, FeastObjectNotFoundException
+from feast.repo_operations import extract_objects_for_apply_delete
+from feast.types import Bool
+
+from longtail.config import Config
+from longtail.errors import InputError, LongtailError
+from longtail.features.dense import dense_findings
+from longtail.features.feast.admission import TIMESTAMP, Admitted, admit
+from longtail.features.feast.definitions import load_definitions, open_store
+from longtail.features.feast.history import (
+    ACTIVE,
+    WEIGHT,
+    known_history,
+    known_pairs,
+    latest_rows,
+    newest_day,
+)
+from longtail.features.feast.registry_schema import derive_schema, side_view
+from longtail.features.feast.sources import (
+    column_names,
+    describe,
+    duckdb_session,
+    normalised,
+    raise_findings,
+    read_source,
+)
+from longtail.features.feast.table_validation import (
+    ARROW_TYPES,
+    Column,
+    feature_column,
+    require_within_limit,
+)
+from longtail.features.finding import TableName
+from longtail.features.schema import Schema, Side
+
+ROW = "longtail_row"
+# Feast takes the keys as one data frame, and joins it in memory.
+POINT_IN_TIME_CHUNK = 500_000
+
+
+class FeatureRepository:
+    """What the project's Feast repository says about queries, items and interactions."""
+
+    def __init__(self, config: Config) -> None:
+        """Open the repository.
+
+        Raises:
+            InputError: its `feature_store.yaml` is missing or wrong.
+        """
+        self.config = config
+        self.store = open_store(config)
+        self._schema: Schema | None = None
+
+    def apply(self) -> None:
+        """Bring the registry in line with the definitions, as `feast apply` does.
+
+        Objects that are no longer defined are removed. The published slot stays: its definition
+        reads the pointer in `config.home`.
+
+        Raises:
+            InputError: a definition cannot be imported or contradicts another.
+        """
+        contents = load_definitions(self.config)
+        if not contents.projects:
+            contents.projects.append(Project(name=self.store.project))
+        try:
+            to_apply, to_delete, _, _ = extract_objects_for_apply_delete(
+                self.store.project, self.store.registry, contents
+            )
+            self.store.apply(to_apply, to_delete, partial=False)
+            self._schema = None
+        except (FeastError, ValueError) as error:
+            raise InputError(
+                f"Feast refuses the definitions in {self.config.feature_repo}: {error}"
+            ) from error
+
+    def schema(self) -> Schema:
+        """The model's schema, from the two FeatureServices.
+
+        Raises:
+            InputError: see `registry_schema.derive_schema`.
+        """
+        if self._schema is None:  # Feast checks the types of all that it parses, at every call
+            self._schema = derive_schema(self.store, self.config.features)
+        return self._schema
+
+    def admitted(self, table: TableName) -> Admitted:
+        """One of the three tables, read whole, with the rows that are refused apart.
+
+        Returns:
+            for items and queries the key, its features, `event_timestamp`, and for items `active`
+            (true where the source has none or null), sorted by key, then timestamp; for
+            interactions `query_id`, `item_id` (always named so), `event_timestamp`, and `weight`
+            where there are weights.
+
+        Raises:
+            InputError: the table is missing, empty, or lacks a column, or a dense feature has a
+                value that is not finite or of another length.
+        """
+        return self.admission(table)()
+
+    def admission(self, table: TableName) -> Callable[[], Admitted]:
+        """Read one of the three tables; what is returned parts its rows, on any thread.
+
+        Feast reads one table at a time. Same result and errors as `admitted`.
+        """
+        source, columns = self.source(table)
+        rows = read_source(self.store, source, columns, table)
+        # Not refused row by row: Feast's join reads the source itself, these rows included.
+        dense = [column.name for column in columns if column.form in ("decimal", "vector")]
+        raise_findings(dense_findings(rows, dense, columns[0].name, table, describe(source)))
+        ids = [column.name for column in columns if column.form == "id"]
+        if table == "interactions":
+            names = dict(zip(ids, ("query_id", "item_id"), strict=True))
+            rows = rows.rename_columns([names.get(name, name) for name in rows.column_names])
+            ids = list(names.values())
+        elif table == "items":
+            active = rows[ACTIVE] if ACTIVE in rows.column_names else pa.nulls(rows.num_rows)
+            rows = rows.drop_columns(ACTIVE) if ACTIVE in rows.column_names else rows
+            rows = rows.append_column(ACTIVE, pc.coalesce(active.cast(pa.bool_()), True))
+        return partial(
+            admit,
+            rows,
+            table=table,
+            source=describe(source),
+            ids=ids,
+            now=datetime.now(UTC),
+            unique=() if table == "interactions" else (ids[0], TIMESTAMP),
+            weight=WEIGHT if table == "interactions" and WEIGHT in rows.column_names else None,
+        )
+
+    def source(self, table: TableName) -> tuple[DataSource, list[Column]]:
+        """Where one of the three tables is, and the columns that are read of it, ids first.
+
+        Raises:
+            InputError: it is not defined, or has no such file.
+        """
+        schema = self.schema()
+        if table == "interactions":
+            name = self.config.features.interactions
+            try:
+                source = self.store.get_data_source(name)
+            except FeastObjectNotFoundException as error:
+                raise InputError(
+                    f"data source `{name}` is not defined in the feature repository: define it, or "
+                    "correct `features.interactions` in the configuration"
+                ) from error
+            columns = [Column(schema.query_key, "id"), Column(schema.item_key, "id")]
+            if WEIGHT in column_names(self.store, source):
+                columns.append(Column(WEIGHT, "number"))
+            return source, columns
+        side: Side = "item" if table == "items" else "query"
+        view = self._view(side)
+        columns = [feature_column(feature) for feature in schema.side(side)]
+        if side == "item" and _has_tombstone(view):
+            columns.append(Column(ACTIVE, "boolean"))
+        assert view.batch_source is not None
+        return view.batch_source, columns
+
+    def resolve_as_of(self, as_of: date | None) -> date:
+        """The day to refresh for: `as_of`, or else the day of the newest interaction.
+
+        Where every interaction has the timestamp 1970-01-01, which stands for tables without
+        timestamps, it is the last complete UTC day.
+
+        Raises:
+            InputError: the interactions cannot be read.
+        """
+        if as_of is not None:
+            return as_of
+        admitted = self.within_limit("interactions")
+        return newest_day(admitted.rows, admitted.source)
+
+    def within_limit(self, table: TableName) -> Admitted:
+        """A table as `admitted` has it, of which not too many rows are refused.
+
+        Raises:
+            InputError: as `admitted`; or more rows are refused than `checks.max_refused_share`.
+        """
+        admitted = self.admitted(table)
+        require_within_limit([admitted], self.config.checks)
+        return admitted
+
+    def interactions(self, as_of: date) -> pa.Table:
+        """All interactions up to the end of a day, each pair once, at its earliest.
+
+        Returns:
+            columns `query_id`, `item_id` (always named so), `event_timestamp`, `weight` float32;
+            sorted by query and item.
+
+        Raises:
+            InputError: the table is missing, wrong or empty.
+        """
+        admitted = self.within_limit("interactions")
+        return known_pairs(admitted.rows, as_of, admitted.source)
+
+    def history(self, side: Side, as_of: date) -> pa.Table:
+        """All rows of one side up to the end of a day.
+
+        Returns:
+            columns: the key, its features, `event_timestamp`, and for items `active` (true where
+            the source has none or null); sorted by key, then timestamp.
+
+        Raises:
+            InputError: the table is missing, wrong or empty.
+        """
+        admitted = self.within_limit("items" if side == "item" else "queries")
+        return known_history(admitted.rows, as_of, admitted.source)
+
+    def latest(self, side: Side, as_of: date) -> pa.Table:
+        """The newest row of each key up to the end of a day, sorted by key.
+
+        Same columns and errors as `history`; rows with `active` false are still there.
+        """
+        history = self.history(side, as_of)
+        return latest_rows(history, history.column_names[0])
+
+    def time_to_live(self, side: Side) -> timedelta | None:
+        """How long a row of a side holds where no other follows; None: for good."""
+        return self._view(side).ttl or None
+
+    def point_in_time(self, side: Side, keys: pa.Table) -> pa.Table:
+        """All of `point_in_time_chunks` in one table."""
+        return pa.concat_tables(self.point_in_time_chunks(side, keys))
+
+    def point_in_time_chunks(self, side: Side, keys: pa.Table) -> Iterator[pa.Table]:
+        """The features of each key as they were at its moment, through Feast's own join.
+
+        A row that is valid from exactly that moment on counts.
+
+        Args:
+            keys: columns: the side's key (string) and `event_timestamp` (UTC), [num_rows]. Pass
+                distinct rows: the join costs by row.
+
+        Yields:
+            the key, `event_timestamp` and the features, of the first `POINT_IN_TIME_CHUNK` rows of
+            `keys`, then of the next ones, in the order of `keys`; at least one table, which is
+            empty where `keys` is. Features are null where the key has no row by then.
+
+        Raises:
+            LongtailError: Feast lost or repeated rows.
+        """
+        schema = self.schema()
+        features = schema.side(side)
+        key = features[0].name
+        columns = [feature_column(feature) for feature in features]
+        if not keys.num_rows:
+            yield pa.schema(
+                [(key, pa.string()), (TIMESTAMP, ARROW_TYPES["timestamp"])]
+                + [(column.name, ARROW_TYPES[column.form]) for column in columns[1:]]
+            ).empty_table()
+        for start in range(0, keys.num_rows, POINT_IN_TIME_CHUNK):
+            chunk = keys.select([key, TIMESTAMP]).slice(start, POINT_IN_TIME_CHUNK)
+            numbered = chunk.append_column(ROW, pa.array(np.arange(chunk.num_rows)))
+            with duckdb_session():
+                service = self.store.get_feature_service(self._service(side))
+                joined = self.store.get_historical_features(
+                    entity_df=numbered.to_pandas(), features=service
+                ).to_arrow()
+            order = np.argsort(joined[ROW].to_numpy(), kind="stable")
+            if not np.array_equal(joined[ROW].to_numpy()[order], np.arange(chunk.num_rows)):
+                raise LongtailError(
+                    f"Feast's point-in-time join returned {joined.num_rows} rows for "
+                    f"{chunk.num_rows} keys of `{self._service(side)}`: use the duckdb offline "
+                    "store (`offline_store: {type: duckdb}` in feature_store.yaml)"
+                )
+            values = joined.select([feature.name for feature in features[1:]]).combine_chunks()
+            values = values.take(pa.array(order))
+            del joined
+            values = values.add_column(0, TIMESTAMP, chunk[TIMESTAMP])
+            yield normalised(values.add_column(0, key, chunk[key]), columns)
+
+    def _service(self, side: Side) -> str:
+        features = self.config.features
+        return features.query_service if side == "query" else features.item_service
+
+    def _view(self, side: Side) -> FeatureView:
+        return side_view(self.store, self._service(side))
+
+
+def _has_tombstone(view: FeatureView) -> bool:
+    for field in view.features:
+        if field.name == ACTIVE:
+            if field.dtype != Bool:
+                raise InputError(
+                    f"feature `{ACTIVE}` of view `{view.name}` is {field.dtype}: the tombstone "
+                    "must be Bool; give another feature another name"
+                )
+            return True
+    return False

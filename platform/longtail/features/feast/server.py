@@ -1,0 +1,34 @@
+"""`python -m longtail.features.feast.server`: Feast's feature server over the project's stores.
+
+Feast's own command would read the stores' places from `feature_store.yaml`, which do not follow
+`LONGTAIL_HOME`.
+"""
+
+import argparse
+from pathlib import Path
+
+from longtail.config import load_config
+from longtail.features.feast.definitions import open_store
+
+LOOPBACK = "127.0.0.1"
+# A publication is seen this much later; far below `cache_ttl_seconds`, for which slots are kept.
+REGISTRY_REFRESH_SECONDS = 5
+
+
+def main() -> None:
+    """Serve until ended by a signal.
+
+    The server writes as well as reads, and asks nobody who they are: it listens on this machine's
+    loopback address, nowhere else.
+    """
+    parser = argparse.ArgumentParser(prog="longtail.features.feast.server", description=__doc__)
+    parser.add_argument("--config", type=Path, default=None)
+    parser.add_argument("--port", type=int, required=True)
+    arguments = parser.parse_args()
+    open_store(load_config(arguments.config)).serve(
+        LOOPBACK, arguments.port, registry_ttl_sec=REGISTRY_REFRESH_SECONDS
+    )
+
+
+if __name__ == "__main__":
+    main()

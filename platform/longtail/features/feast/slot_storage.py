@@ -1,0 +1,226 @@
+"""Where the rows of a slot stand, store by store: to clear them, to put them and to get them.
+
+A store that has no class here is written and read through Feast's own interface; a class is worth
+its lines where that is slow. To add one: the class, its entry in `_STORAGES`, its entry in
+tests/embeddings/stores.py.
+"""
+
+import itertools
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Protocol
+
+from feast import FeatureView, RepoConfig
+from feast.infra.key_encoding_utils import deserialize_entity_key
+from feast.infra.online_stores.online_store import OnlineStore as FeastOnlineStore
+from feast.infra.online_stores.redis import RedisOnlineStore
+from feast.infra.online_stores.sqlite import SqliteOnlineStore
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from redis.exceptions import RedisError
+
+from longtail.features.feast.row_format import (
+    EMBEDDING,
+    FEATURES,
+    MODEL_VERSION,
+    RedisFormat,
+    RowFormat,
+    SqliteFormat,
+)
+
+STORE_ERRORS = (sqlite3.Error, RedisError)
+"""What a store raises when it cannot be reached, or cannot do its work."""
+
+Stored = tuple[bytes | None, bytes | None]
+"""The serialized embedding and model version of one key; None where there is none."""
+
+KEYS_AT_A_TIME = 5_000
+"""Keys in one statement or pipeline: far below the variables that SQLite takes in a statement."""
+
+
+class SlotStorage(Protocol):
+    """The rows of one slot; keys and values are bytes, as Feast serializes them."""
+
+    @property
+    def parallel(self) -> bool:
+        """Whether several threads may put and get at once, and gain by it."""
+
+    def clear(self) -> None:
+        """Remove every row, whatever it is of."""
+
+    def put(self, keys: Sequence[bytes], vectors: Sequence[bytes], version: str) -> None:
+        """Write rows, over those of the same keys."""
+
+    def get(self, keys: Sequence[bytes]) -> list[Stored]:
+        """Read rows, in the order of the keys."""
+
+    def num_rows(self) -> int | None:
+        """How many keys have a row; None where the store cannot say at a bearable cost."""
+
+
+def open_storage(store: FeastOnlineStore, config: RepoConfig, view: FeatureView) -> SlotStorage:
+    """The storage of a view in the online store that a Feast repository configures."""
+    for kind, storage in _STORAGES.items():
+        if isinstance(store, kind) and storage.fits(config):
+            fitting: SlotStorage = storage(store, config, view)
+            return fitting
+    return FeastStorage(store, config, view)
+
+
+class FeastStorage:
+    """Any online store, through the interface that all of them have."""
+
+    parallel: ClassVar[bool] = False  # not every store's client may be used by two threads
+
+    def __init__(self, store: FeastOnlineStore, config: RepoConfig, view: FeatureView) -> None:
+        self._store, self._config, self._view = store, config, view
+
+    def clear(self) -> None:
+        """Drop the view's rows as the removal of the view would, and make room for it again."""
+        self._update(delete=[self._view], keep=[])
+        self._update(delete=[], keep=[self._view])
+
+    def put(self, keys: Sequence[bytes], vectors: Sequence[bytes], version: str) -> None:
+        """See `SlotStorage`."""
+        now, model_version = datetime.now(UTC), Value(string_val=version)
+        rows: list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]] = [
+            (key, {EMBEDDING: Value.FromString(vector), MODEL_VERSION: model_version}, now, None)
+            for key, vector in zip(self._protos(keys), vectors, strict=True)
+        ]
+        self._store.online_write_batch(self._config, self._view, rows, None)
+
+    def get(self, keys: Sequence[bytes]) -> list[Stored]:
+        """See `SlotStorage`. An empty value is none: some stores return one for a missing row."""
+        found = self._store.online_read(
+            self._config, self._view, self._protos(keys), list(FEATURES)
+        )
+        none: dict[str, Value] = {}
+        values = [[(row or none).get(name) for name in FEATURES] for _, row in found]
+        return [(_serialized(embedding), _serialized(version)) for embedding, version in values]
+
+    def num_rows(self) -> int | None:
+        """Feast has no call that counts."""
+        return None
+
+    def _protos(self, keys: Sequence[bytes]) -> list[EntityKey]:
+        version = self._config.entity_key_serialization_version
+        return [deserialize_entity_key(key, version) for key in keys]
+
+    def _update(self, *, delete: list[FeatureView], keep: list[FeatureView]) -> None:
+        self._store.update(self._config, delete, keep, [], [], partial=True)
+
+
+class SqliteStorage(FeastStorage):
+    """Feast's embedded store: its own connection, many rows a statement."""
+
+    @staticmethod
+    def fits(config: RepoConfig) -> bool:
+        """Vector search keeps a second copy of each vector: Feast's own write does that."""
+        return not config.online_store.vector_enabled
+
+    def __init__(self, store: SqliteOnlineStore, config: RepoConfig, view: FeatureView) -> None:
+        super().__init__(store, config, view)
+        # A file that was lost is made anew, tables and all; its registry may stand elsewhere.
+        self._update(delete=[], keep=[view])
+        self._connection = store._get_conn(config)
+        self._format = SqliteFormat(config, view)
+
+    def put(self, keys: Sequence[bytes], vectors: Sequence[bytes], version: str) -> None:
+        """See `SlotStorage`. One transaction."""
+        moment = self._format.timestamp(datetime.now(UTC))
+        model_version = RowFormat.text(version)
+
+        def rows() -> Iterator[tuple[bytes, str, bytes, str | None, int]]:
+            for key, vector in zip(keys, vectors, strict=True):
+                yield key, EMBEDDING, vector, None, moment
+                yield key, MODEL_VERSION, model_version, version, moment
+
+        with self._connection:
+            self._connection.executemany(self._format.upsert, rows())
+
+    def get(self, keys: Sequence[bytes]) -> list[Stored]:
+        """See `SlotStorage`."""
+        found: dict[tuple[bytes, str], bytes] = {}
+        for start in range(0, len(keys), KEYS_AT_A_TIME):
+            asked = keys[start : start + KEYS_AT_A_TIME]
+            statement = (
+                f"SELECT entity_key, feature_name, value FROM {self._format.table} "
+                f"WHERE entity_key IN ({', '.join('?' * len(asked))})"
+            )
+            for key, name, value in self._connection.execute(statement, asked):
+                found[key, name] = value
+        return [(found.get((key, EMBEDDING)), found.get((key, MODEL_VERSION))) for key in keys]
+
+    def num_rows(self) -> int | None:
+        """See `SlotStorage`."""
+        statement = f"SELECT count(DISTINCT entity_key) FROM {self._format.table}"
+        return int(self._connection.execute(statement).fetchone()[0])
+
+
+class RedisStorage(FeastStorage):
+    """Redis, alone, as a cluster or behind sentinels: whatever client Feast opens."""
+
+    parallel: ClassVar[bool] = True
+
+    @staticmethod
+    def fits(config: RepoConfig) -> bool:
+        """Every Redis that Feast is configured for."""
+        return True
+
+    def __init__(self, store: RedisOnlineStore, config: RepoConfig, view: FeatureView) -> None:
+        super().__init__(store, config, view)
+        self._client = store._get_client(config.online_store)
+        self._keys, self._format = RowFormat(config, view), RedisFormat(config, view)
+        self._key_ttl = config.online_store.key_ttl_seconds
+
+    def clear(self) -> None:
+        """Take the view's fields out of every hash of the entity; empty hashes go by themselves.
+
+        Feast's own way lists all keys and all their fields in memory first, does nothing where
+        `full_scan_for_deletion` is off, and also clears a project whose name ends with this one's.
+        """
+        fields = [self._format.timestamp_field, *self._format.fields]
+        # A length inside the key may be any byte, that of an asterisk included.
+        start = re.sub(rb"([*?\[\]^\\-])", rb"\\\1", self._keys.key_start)
+        found = self._client.scan_iter(start + b"*", count=KEYS_AT_A_TIME)
+        while page := list(itertools.islice(found, KEYS_AT_A_TIME)):
+            with self._client.pipeline(transaction=False) as pipeline:
+                for key in page:
+                    length = self._keys.key_length(key)
+                    if length is not None and key[length:] == self._format.project:
+                        pipeline.hdel(key, *fields)
+                pipeline.execute()
+
+    def put(self, keys: Sequence[bytes], vectors: Sequence[bytes], version: str) -> None:
+        """See `SlotStorage`."""
+        project, (embedding, named) = self._format.project, self._format.fields
+        head = (self._format.timestamp_field, self._format.timestamp(datetime.now(UTC)))
+        tail = (named, RowFormat.text(version))
+        with self._client.pipeline(transaction=False) as pipeline:
+            for key, vector in zip(keys, vectors, strict=True):
+                pipeline.execute_command("HSET", key + project, *head, embedding, vector, *tail)
+                if self._key_ttl:
+                    pipeline.expire(key + project, self._key_ttl)
+            pipeline.execute()
+
+    def get(self, keys: Sequence[bytes]) -> list[Stored]:
+        """See `SlotStorage`."""
+        rows: list[Stored] = []
+        for start in range(0, len(keys), KEYS_AT_A_TIME):
+            with self._client.pipeline(transaction=False) as pipeline:
+                for key in keys[start : start + KEYS_AT_A_TIME]:
+                    pipeline.hmget(key + self._format.project, self._format.fields)
+                rows += [(embedding, version) for embedding, version in pipeline.execute()]
+        return rows
+
+
+_STORAGES: dict[type[FeastOnlineStore], Any] = {
+    SqliteOnlineStore: SqliteStorage,
+    RedisOnlineStore: RedisStorage,
+}
+
+
+def _serialized(value: Value | None) -> bytes | None:
+    return value.SerializeToString() if value is not None and value.WhichOneof("val") else None

@@ -1,0 +1,213 @@
+"""A Feast data source, read whole through the offline store, checked and normalised.
+
+Everything that reads one of the three tables reads it here, and `admission.admit` then says which
+of its rows are used: a check and a run see the same rows.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import RLock
+
+import ibis
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset
+from feast import FeatureStore, FileSource
+from feast.data_source import DataSource
+
+from longtail.errors import InputError
+from longtail.features.feast.admission import TIMESTAMP
+from longtail.features.feast.table_validation import ARROW_TYPES, Column, schema_findings
+from longtail.features.finding import MAX_EXAMPLES, Finding, TableName
+
+
+def source_findings(
+    source: DataSource, columns: Sequence[Column], table: TableName
+) -> list[Finding]:
+    """What keeps a source from being read: no file, missing columns, wrong types.
+
+    Args:
+        source: where the rows are.
+        columns: what is read besides the timestamp.
+        table: which of the three it is.
+    """
+    name = describe(source)
+    timestamp = source.timestamp_field
+    if not timestamp:
+        what = f"the source of {name} names no `timestamp_field`"
+        return [Finding(what, "name its column", name, table)]
+    if not isinstance(source, FileSource):
+        return []
+    wanted = [*columns, Column(timestamp, "timestamp")]
+    try:
+        files = file_schemas(source)
+    except InputError as error:
+        return [replace(Finding.of(str(error), name), table=table)]
+    found: dict[str | None, Finding] = {}
+    wrong: dict[str | None, set[str]] = {}
+    for file, schema in files.items():
+        for finding in schema_findings(schema, wanted, table, file):
+            found.setdefault(finding.column, finding)
+            wrong.setdefault(finding.column, set()).add(file)
+    return [_disagreement(each, files, wrong[each.column]) for each in found.values()]
+
+
+def _disagreement(finding: Finding, files: Mapping[str, pa.Schema], wrong: set[str]) -> Finding:
+    """Where only some files of a table are wrong, the finding says what the others have."""
+    right = [file for file in files if file not in wrong]
+    if not right:
+        return finding
+    other = files[right[0]].field(finding.column).type
+    what = f"{finding.what}, and {other} in {len(right)} other files, such as {right[0]}"
+    return replace(finding, what=what, examples=tuple(sorted(wrong))[:MAX_EXAMPLES])
+
+
+def read_source(
+    store: FeatureStore, source: DataSource, columns: Sequence[Column], table: TableName
+) -> pa.Table:
+    """All rows of a source, in its order, before any is refused.
+
+    Args:
+        store: the project's store.
+        source: where the rows are.
+        columns: what to read besides the timestamp, the ids first.
+        table: which of the three it is.
+
+    Returns:
+        the columns in the Arrow types of their forms, and `event_timestamp` in UTC, last. Anything
+        may be null.
+
+    Raises:
+        InputError: the table is missing or empty, a column is missing or of another type, or a
+            timestamp has no zone.
+    """
+    raise_findings(source_findings(source, columns, table))
+    with duckdb_session():
+        rows = store.provider.offline_store.pull_all_from_table_or_query(
+            config=store.config,
+            data_source=source,
+            join_key_columns=[column.name for column in columns],
+            feature_name_columns=[],
+            timestamp_field=source.timestamp_field,
+        ).to_arrow()
+    if not rows.num_rows:
+        raise InputError(f"{describe(source)} is empty: it must have at least one row")
+    names = [TIMESTAMP if n == source.timestamp_field else n for n in rows.column_names]
+    return normalised(rows.rename_columns(names), columns)
+
+
+def column_names(store: FeatureStore, source: DataSource) -> list[str]:
+    """The columns of a source.
+
+    Raises:
+        InputError: a file source has no such file.
+    """
+    if isinstance(source, FileSource):
+        return list(next(iter(file_schemas(source).values())).names)
+    return [name for name, _ in source.get_table_column_names_and_types(store.config)]
+
+
+def describe(source: DataSource) -> str:
+    """A source as an error names it: its file, or its name in Feast."""
+    return source.path if isinstance(source, FileSource) else f"data source `{source.name}`"
+
+
+def file_schemas(source: FileSource) -> dict[str, pa.Schema]:
+    """The Arrow schema of every file of a source, in their order; one for a single file.
+
+    Raises:
+        InputError: there is no such file, or it is not a Parquet file.
+    """
+    filesystem, path = FileSource.create_filesystem_and_path(
+        source.path, source.s3_endpoint_override or ""
+    )
+    try:
+        files = pa.dataset.dataset(path, filesystem=filesystem, format="parquet")
+        if not files.files:
+            raise FileNotFoundError
+        single = len(files.files) == 1
+        return {
+            source.path if single else fragment.path: fragment.physical_schema
+            for fragment in files.get_fragments()
+        }
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{source.path} does not exist: put the table there, or correct the path of source "
+            f"`{source.name}` in the feature repository"
+        ) from error
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"{source.path} is not a Parquet file: write the table as Parquet ({error})"
+        ) from error
+
+
+def normalised(rows: pa.Table, columns: Sequence[Column]) -> pa.Table:
+    """The rows with every column in the Arrow type of its form."""
+    types = {column.name: ARROW_TYPES[column.form] for column in columns}
+    types[TIMESTAMP] = ARROW_TYPES["timestamp"]
+    if pa.types.is_string(rows[TIMESTAMP].type):
+        # ibis 12 does not know DuckDB 2's type for nanoseconds with a zone, as pandas writes them,
+        # and passes them on in words.
+        precise = rows[TIMESTAMP].cast(pa.timestamp("ns", "UTC"))
+        rows = rows.set_column(rows.column_names.index(TIMESTAMP), TIMESTAMP, precise)
+    if rows[TIMESTAMP].type == pa.timestamp("ns", rows[TIMESTAMP].type.tz):
+        nearest = _to_the_nearest_microsecond(rows[TIMESTAMP])
+        rows = rows.set_column(rows.column_names.index(TIMESTAMP), TIMESTAMP, nearest)
+    return pa.table({name: _cast(rows[name], name, types[name]) for name in rows.column_names})
+
+
+def _to_the_nearest_microsecond(moments: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Nanoseconds as DuckDB casts them in Feast's join: halves go away from zero.
+
+    Cut instead, an interaction would come before the features that were written with it.
+    """
+    nanoseconds = moments.cast(pa.int64())
+    half = pc.if_else(pc.less(nanoseconds, 0), -500, 500)
+    return pc.divide(pc.add(nanoseconds, half), 1000).cast(pa.timestamp("us", "UTC"))
+
+
+_ROUNDED = (ARROW_TYPES["decimal"], ARROW_TYPES["vector"])
+
+
+def _cast(values: pa.ChunkedArray, name: str, to: pa.DataType) -> pa.ChunkedArray:
+    if values.null_count == len(values):
+        # Whatever DuckDB takes a column without any value for, texts for example, is no type of it.
+        return pa.chunked_array([pa.nulls(len(values), to)])
+    try:
+        # Not safe: finer timestamps lose digits, large integers become the nearest float.
+        return values.cast(to, safe=name != TIMESTAMP and to not in _ROUNDED)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            f"column `{name}` has values that are no {to}: cast or correct them ({error})"
+        ) from error
+
+
+def raise_findings(findings: Sequence[Finding]) -> None:
+    """Raise everything that was found as one `InputError`, if there is anything."""
+    if findings:
+        raise InputError("; ".join(finding.message for finding in findings))
+
+
+@contextmanager
+def duckdb_session() -> Iterator[None]:
+    """Give Feast's DuckDB store a connection of its own, dropped when the block is left.
+
+    The store uses ibis's default connection, which otherwise keeps every data frame that was ever
+    joined, and which DuckDB reports as leaked, line by line, when the process ends. It is the whole
+    process's, so that one thread at a time has a session; the others wait.
+    """
+    with _SESSION:
+        before = ibis.options.default_backend
+        ibis.options.default_backend = None
+        try:
+            with warnings.catch_warnings():
+                # ibis 12 calls DuckDB by a name that DuckDB 2 renames; Feast makes Python show it.
+                warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+                yield
+        finally:
+            ibis.options.default_backend = before
+
+
+_SESSION = RLock()

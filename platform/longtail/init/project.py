@@ -1,0 +1,104 @@
+"""Making a project: all of it beside its place, and then moved there."""
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from longtail.errors import InputError
+from longtail.init.feast_repository import write_repository
+from longtail.init.infer import infer_project
+from longtail.init.normalised_tables import write_tables
+from longtail.init.project_plan import Request
+from longtail.init.settings import render_configuration
+from longtail.init.summary import summarise
+
+REPOSITORY, CONFIGURATION, IGNORED = "feature_repo", "longtail.yaml", ".gitignore"
+_MEMORY = "4GB"
+_GITIGNORE = """\
+# what a run produces
+.longtail/
+# the tables: data, not source
+feature_repo/data/
+__pycache__/
+"""
+
+
+def init_project(folder: Path, request: Request, *, force: bool = False) -> dict[str, Any]:
+    """Make `folder/feature_repo`, `folder/longtail.yaml` and `folder/.gitignore`.
+
+    The tables that are given are only read. What a run produced below `folder` stays.
+
+    Args:
+        folder: a new folder, or one without these files.
+        force: replace the repository and the configuration.
+
+    Returns:
+        the document of `summary.summarise`.
+
+    Raises:
+        InputError: something would be overwritten, or the tables cannot be used; nothing is
+            written then.
+    """
+    folder = folder.resolve()
+    _check_target(folder, request, force=force)
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    staging = existing / f".longtail-init-{uuid.uuid4().hex[:8]}"
+    try:
+        staging.mkdir()
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error}") from error
+    try:
+        document = _write(staging, folder, request)
+        _move(staging / "project", folder, staging)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return document
+
+
+def _check_target(folder: Path, request: Request, *, force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: name a folder for the project")
+    taken = [name for name in (REPOSITORY, CONFIGURATION) if (folder / name).exists()]
+    if taken and not force:
+        raise InputError(
+            f"{folder} has a {' and a '.join(taken)} already: name another folder, or replace them "
+            "with --force (what a run produced stays)"
+        )
+    for path in (request.items, request.queries, request.interactions):
+        if path is not None and path.resolve().is_relative_to(folder / REPOSITORY):
+            raise InputError(f"{path} lies in what would be replaced: move it out of {folder}")
+
+
+def _write(staging: Path, folder: Path, request: Request) -> dict[str, Any]:
+    scratch, repository = staging / "scratch", staging / "project" / REPOSITORY
+    scratch.mkdir()
+    (repository / "data").mkdir(parents=True)
+    with duckdb.connect() as connection:
+        connection.execute(f"SET memory_limit = '{_MEMORY}'")
+        connection.execute(f"SET temp_directory = '{scratch / 'spilled'}'")
+        connection.execute("SET TimeZone = 'UTC'")
+        plan, readings = infer_project(connection, request, folder.name, scratch)
+        write_tables(connection, plan, readings, repository / "data")
+    write_repository(plan, repository, folder / ".longtail" / "feast")
+    (staging / "project" / CONFIGURATION).write_text(render_configuration(plan), encoding="utf-8")
+    (staging / "project" / IGNORED).write_text(_GITIGNORE, encoding="utf-8")
+    return summarise(plan, folder)
+
+
+def _move(project: Path, folder: Path, staging: Path) -> None:
+    """Move the finished project to its place; the configuration last, for it makes it one."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        project.rename(folder)
+        return
+    outgoing = staging / "outgoing"
+    outgoing.mkdir()
+    if not (folder / IGNORED).exists():
+        (project / IGNORED).rename(folder / IGNORED)
+    for name in (REPOSITORY, CONFIGURATION):
+        if (folder / name).exists():
+            (folder / name).rename(outgoing / name)
+        (project / name).rename(folder / name)

@@ -1,0 +1,1 @@
+"""Start a training run: prepare the version's folder, start torchrun, follow it, read its end."""

@@ -1,0 +1,5 @@
+"""`python -m longtail.training.launch`: train the version of a day in processes of its own."""
+
+from longtail.training.launch.launcher import main
+
+main()

@@ -1,0 +1,200 @@
+"""The launcher of a training run: prepares the version's folder, starts torchrun, reports.
+
+`python -m longtail.training.launch --config FILE --as-of DAY [--num-ranks N]`. Inside a Dagster
+Pipes process it forwards progress and metadata to Dagster; nothing else knows of Dagster.
+
+Exit codes: 0 trained, 1 failed, 2 wrong configuration, 75 told to stop (SIGTERM, SIGINT): start the
+same command again, and it goes on from the checkpoint of its last step.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
+from longtail.augmentation.masking_plan import MaskingPlan
+from longtail.config import Config, load_config
+from longtail.errors import LongtailError
+from longtail.fingerprints import fingerprint, required_stamp, source_hash
+from longtail.training.checkpoint_files import checkpoints
+from longtail.training.checkpoint_selection import validation_metric
+from longtail.training.interruption import STOP_SIGNALS, TrainingInterruptedError
+from longtail.training.launch.torchrun import only_one, run_ranks
+from longtail.training.launch.training_log import LogTail
+from longtail.training.reports import require_tensorboard
+from longtail.training.warm_start import warm_start_parent
+
+log = logging.getLogger("longtail.training")
+
+# How a run is carried out, not what it learns from: another number of ranks is the same version.
+_SPEED_SETTINGS = {
+    "num_ranks",
+    "threads_per_rank",
+    "checkpoint_every_steps",
+    "keep_checkpoints",
+    "max_restarts",
+    "log_every_steps",
+}
+
+
+def version_name(config: Config, as_of: date) -> str:
+    """The name of the version that these inputs and this configuration make."""
+    run = RunPaths(config, as_of)
+    identity = fingerprint(
+        required_stamp(run.training_set, made_by="dataset")["fingerprint"],
+        required_stamp(run.correlations, made_by="mine")["fingerprint"],
+        config.model.model_dump(mode="json"),
+        config.loss.model_dump(mode="json"),
+        config.self_supervision.model_dump(mode="json"),
+        config.training.model_dump(mode="json", exclude=_SPEED_SETTINGS),
+        config.sharding.learned,
+        config.checkpoints.best_by,
+        source_hash("model", "training"),
+    )
+    return f"{as_of:%Y%m%d}-{identity[:8]}"
+
+
+def train(
+    config_path: Path | None,
+    as_of: date,
+    *,
+    num_ranks: int | None = None,
+    on_progress: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Train the version of a day, or find it trained.
+
+    An interrupted run of the same version goes on from its newest checkpoint. While the ranks
+    work, SIGTERM and SIGINT stop them at their next step, with a checkpoint of it.
+
+    Args:
+        config_path: the configuration file; None is the default one.
+        as_of: the day, whose training set and correlations are there.
+        num_ranks: processes; default, the configuration's.
+        on_progress: called with each new record of the training log, in place of a log line every
+            few seconds.
+
+    Returns:
+        `{"version", "as_of", "num_ranks", "num_epochs", "parent", "num_steps", "final_loss",
+        "examples_per_second"}`, also written to the run's `model.json`.
+
+    Raises:
+        TrainingInterruptedError: it was told to stop.
+        LongtailError: training failed; the message says where its log stands.
+    """
+    config = load_config(config_path)
+    version = version_name(config, as_of)
+    paths = VersionPaths(config, version)
+    with only_one(config.home / "locks" / f"{version}.lock"):
+        if paths.training.is_file():
+            log.info("version %s is trained already", version)
+        else:
+            ranks = num_ranks or config.training.num_ranks
+            _train(config, config_path, as_of, paths, ranks, on_progress)
+    result: dict[str, Any] = read_json(paths.training)
+    write_json(RunPaths(config, as_of).model, result)
+    return result
+
+
+def _train(
+    config: Config,
+    config_path: Path | None,
+    as_of: date,
+    paths: VersionPaths,
+    num_ranks: int,
+    on_progress: Callable[[dict[str, Any]], None] | None,
+) -> None:
+    parent = warm_start_parent(config, as_of) if config.training.warm_start else None
+    _prepare(config, as_of, paths)
+    steps = checkpoints(paths.checkpoints)
+    start = f"warm start from {parent}" if parent else "cold start"
+    start = f"going on after step {steps[-1]}" if steps else start
+    log.info("training version %s on %d rank(s), %s", paths.version, num_ranks, start)
+    with LogTail(paths.training_log, on_progress) as tail:
+        try:
+            run_ranks(
+                config,
+                config_path,
+                as_of,
+                paths,
+                num_ranks=num_ranks,
+                parent=parent,
+                on_poll=tail.report,
+            )
+        finally:
+            tail.report(last=True)
+
+
+def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
+    """Put beside the model what it was made from."""
+    run = RunPaths(config, as_of)
+    correlations = read_json(run.correlations / "correlations.json")
+    plan = MaskingPlan.from_json(correlations)
+    config.self_supervision.augmenter.masks(correlations["features"], plan)  # or an error
+    if config.reporting.tensorboard:
+        require_tensorboard()
+    if config.checkpoints.best_by not in (None, "training_loss"):
+        validation_metric(config.checkpoints.best_by)
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    settings = config.model_dump(mode="json", exclude={"home", "feature_repo", "feature_store"})
+    write_json(paths.config, settings)
+    write_json(paths.schema, read_json(run.training_set / "schema.json"))
+    write_json(paths.masking_plan, correlations)
+    shutil.copytree(run.vocabularies, paths.vocabularies, dirs_exist_ok=True)
+    if not paths.checkpoints.is_dir():
+        paths.training_log.unlink(missing_ok=True)
+    paths.checkpoints.mkdir(exist_ok=True)
+
+
+def main() -> None:
+    """Parse the command line; report through Dagster Pipes where Dagster started us."""
+    parser = argparse.ArgumentParser(prog="longtail.training.launch", description=__doc__)
+    parser.add_argument("--config", type=Path, default=None)
+    parser.add_argument("--as-of", type=date.fromisoformat, required=True)
+    parser.add_argument("--num-ranks", type=int, default=None)
+    arguments = parser.parse_args()
+    # Before and after the ranks work, nothing is lost by ending at once. Set explicitly, for both
+    # may have been handed down as ignored.
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: sys.exit(TrainingInterruptedError.exit_code))
+    try:
+        _launch(arguments)
+    except LongtailError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def _launch(arguments: argparse.Namespace) -> None:
+    from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
+
+    if DAGSTER_PIPES_CONTEXT_ENV_VAR not in os.environ:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        result = train(arguments.config, arguments.as_of, num_ranks=arguments.num_ranks)
+        sys.stdout.write(json.dumps(result) + "\n")
+        return
+    with open_dagster_pipes() as pipes:
+        log.setLevel(logging.INFO)
+        log.addHandler(_PipesHandler(pipes))
+        result = train(arguments.config, arguments.as_of, num_ranks=arguments.num_ranks)
+        pipes.report_asset_materialization(
+            metadata={name: value for name, value in result.items() if value is not None},
+            data_version=result["version"],
+        )
+
+
+class _PipesHandler(logging.Handler):
+    """Forwards log records to Dagster."""
+
+    def __init__(self, pipes: Any) -> None:
+        super().__init__()
+        self._pipes = pipes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._pipes.log.info(self.format(record))

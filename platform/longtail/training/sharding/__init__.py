@@ -1,0 +1,1 @@
+"""Embedding tables spread over ranks: TorchRec's planner, the sharded model, what ranks send."""

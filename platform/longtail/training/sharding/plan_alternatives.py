@@ -1,0 +1,159 @@
+"""What would make a plan fit: changes that a user can make, each tried with the planner."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from longtail.config import Config, ShardingConfig
+from longtail.errors import InputError
+from longtail.features.schema import Feature, Schema
+from longtail.training.sharding.cluster import Cluster
+from longtail.training.sharding.cluster_plan import Document, Model, place
+
+_NODE = 8  # devices of one machine, where the question does not say
+_MOST_DOUBLINGS = 5
+_FEWEST_ROWS = 2**14
+
+
+@dataclass(frozen=True)
+class Change:
+    """A model and a cluster that differ from those asked about, and how."""
+
+    words: str
+    model: Model
+    cluster: Cluster
+
+
+def what_would_fit(model: Model, cluster: Cluster) -> list[Document]:
+    """Changes after which the plan fits, the mildest of each kind.
+
+    Returns:
+        `{"change", "world_size", "hbm_bytes", "ddr_bytes", "milliseconds"}` each: memory of the
+        fullest rank, and the planner's estimate of the slowest one's time a step.
+    """
+    found = []
+    for kind in _kinds(model, cluster):
+        for change in kind:
+            try:
+                placement = place(change.model, change.cluster)
+            except InputError:
+                continue
+            if placement is None:
+                continue
+            found.append(
+                {
+                    "change": change.words,
+                    "world_size": change.cluster.world_size,
+                    "hbm_bytes": max(int(storage.hbm) for storage in placement.storage),
+                    "ddr_bytes": max(int(storage.ddr) for storage in placement.storage),
+                    "milliseconds": max(perf.total for perf in placement.perf),
+                }
+            )
+            break
+    return found
+
+
+def _kinds(model: Model, cluster: Cluster) -> Iterator[Iterator[Change]]:
+    """Kinds of changes, each from the mildest on."""
+    yield _other_types(model, cluster)
+    yield _settings(model, cluster, "fp16 tables", data_type="fp16")
+    if model.config.sharding.optimizer != "row_wise_adagrad":
+        yield _settings(model, cluster, "row-wise Adagrad", optimizer="row_wise_adagrad")
+        yield _settings(
+            model,
+            cluster,
+            "fp16 tables with row-wise Adagrad",
+            data_type="fp16",
+            optimizer="row_wise_adagrad",
+        )
+    if cluster.device == "cuda":
+        yield _settings(
+            model,
+            cluster,
+            "tables in host memory, cached on the device",
+            compute_kernels=("fused_uvm_caching",),
+        )
+    yield _more_ranks(model, cluster)
+    yield _smaller_dims(model, cluster)
+    yield _hashed(model, cluster)
+
+
+def _other_types(model: Model, cluster: Cluster) -> Iterator[Change]:
+    if cluster.device == "cuda":
+        types: tuple[str, ...] = ("table_wise", "row_wise", "table_row_wise")
+        sharding = model.config.sharding
+        chosen = [sharding.of(table).sharding_types for table in model.schema.tables]
+        if all(names is None or set(names) >= set(types) for names in chosen):
+            return
+        yield from _settings(model, cluster, "tables split by rows", sharding_types=types)
+        return
+    # Row-wise Adagrad has no column shards.
+    as_well = {} if model.config.sharding.optimizer == "adagrad" else {"optimizer": "adagrad"}
+    for columns in (64, 32, 16):
+        words = f"tables split by columns, at least {columns} wide"
+        split = {"sharding_types": ("table_wise", "column_wise"), "min_partition": columns}
+        yield from _settings(model, cluster, words, **split, **as_well)
+
+
+def _settings(model: Model, cluster: Cluster, words: str, **changed: Any) -> Iterator[Change]:
+    """The configuration with other settings for all tables, where it allows them."""
+    sharding = model.config.sharding.model_dump()
+    named = []
+    for name, value in changed.items():
+        if name == "optimizer":
+            sharding[name] = value
+            named.append(f"sharding.optimizer: {value}")
+            continue
+        for table in (sharding["default"], *sharding["tables"].values()):
+            table[name] = value
+        listed = f"[{', '.join(value)}]" if isinstance(value, tuple) else value
+        named.append(f"sharding.default.{name}: {listed}")
+    try:
+        new = ShardingConfig.model_validate(sharding)
+    except ValidationError:
+        return
+    if new == model.config.sharding:
+        return
+    config: Config = model.config.model_copy(update={"sharding": new})
+    yield Change(f"{words} (`{'`, `'.join(named)}`)", replace(model, config=config), cluster)
+
+
+def _more_ranks(model: Model, cluster: Cluster) -> Iterator[Change]:
+    for doubling in range(1, _MOST_DOUBLINGS + 1):
+        world_size = cluster.world_size * 2**doubling
+        one_node = cluster.local_world_size == cluster.world_size
+        local = min(world_size, _NODE) if one_node else cluster.local_world_size
+        local = max(local, cluster.local_world_size)
+        yield Change(
+            f"{world_size} ranks",
+            model,
+            replace(cluster, world_size=world_size, local_world_size=local),
+        )
+
+
+def _smaller_dims(model: Model, cluster: Cluster) -> Iterator[Change]:
+    for divisor in (2, 4, 8):
+
+        def smaller(feature: Feature, divisor: int = divisor) -> Feature:
+            # FBGEMM's kernels read four numbers at a time.
+            return replace(feature, dim=max(4, feature.dim // divisor // 4 * 4))
+
+        schema = Schema(
+            tuple(map(smaller, model.schema.query)), tuple(map(smaller, model.schema.item))
+        )
+        words = f"embedding sizes divided by {divisor} (the features' `dim`)"
+        yield Change(words, replace(model, schema=schema), cluster)
+
+
+def _hashed(model: Model, cluster: Cluster) -> Iterator[Change]:
+    most = max(model.num_rows.values())
+    buckets = 2 ** math.floor(math.log2(max(2, most - 1)))
+    while buckets >= _FEWEST_ROWS:
+        large = sorted(table for table, rows in model.num_rows.items() if rows > buckets)
+        rows = {table: min(rows, buckets) for table, rows in model.num_rows.items()}
+        words = f"`vocabulary: hash`, `buckets: {buckets}` for {', '.join(large)}"
+        yield Change(words, replace(model, num_rows=rows), cluster)
+        buckets //= 2

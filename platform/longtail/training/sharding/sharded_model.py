@@ -1,0 +1,201 @@
+"""Sharding the model: TorchRec's planner places the tables, FBGEMM's optimizer lives in them."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torchrec.distributed.model_parallel import DistributedModelParallel
+from torchrec.distributed.planner.types import PlannerError
+from torchrec.distributed.types import ShardingPlan
+from torchrec.modules.embedding_configs import EmbeddingBagConfig
+from torchrec.optim.keyed import CombinedOptimizer, KeyedOptimizerWrapper
+from torchrec.optim.optimizers import in_backward_optimizer_filter
+
+from longtail.artifacts import read_json, write_json
+from longtail.augmentation.masking_plan import MaskingPlan
+from longtail.config import Config
+from longtail.dataset.training_set import TrainingSet
+from longtail.encoder.tensor_names import table_tensor
+from longtail.errors import LongtailError
+from longtail.model.two_tower import TwoTower
+from longtail.training.processor import product_dtype
+from longtail.training.sharding.cluster import reserved_bytes, this_cluster
+from longtail.training.sharding.gathered_candidates import candidates_of_all_ranks
+from longtail.training.sharding.torchrec_planner import (
+    batch_rows,
+    constraints,
+    make_planner,
+    pooling_of,
+    sharders,
+    table_optimizer,
+    tables_of,
+    unallocated_bags,
+)
+
+log = logging.getLogger("longtail.training")
+
+
+def build_model(
+    training_set: TrainingSet,
+    config: Config,
+    *,
+    num_rows: dict[str, int],
+    plan: MaskingPlan,
+    device: torch.device,
+    plan_file: Path | None = None,
+) -> tuple[DistributedModelParallel, CombinedOptimizer]:
+    """Build the two-tower model, shard it over the process group, and attach its optimizers.
+
+    The tables are made on the meta device, so that no rank ever holds one that is not its own.
+    They learn inside FBGEMM's backward pass; the towers, and tables that every rank holds whole,
+    through a plain optimizer.
+
+    Args:
+        training_set: its schema is read, and how many values its features have.
+        config: the whole configuration.
+        num_rows: rows of each embedding table.
+        plan: the masking plan.
+        device: of this rank.
+        plan_file: where rank 0 writes the sharding plan. If it is there, from an earlier start of
+            the same run, every table keeps its sharding type, at any number of ranks.
+
+    Returns:
+        The sharded model, and one optimizer over tables and towers.
+
+    Raises:
+        InputError: the device does not have what the configuration asks for.
+        LongtailError: the tables do not fit.
+    """
+    schema = training_set.schema
+    tables = tables_of(schema, num_rows, config.sharding)
+    bags = unallocated_bags(
+        tables, config.sharding, learning_rate=config.training.table_learning_rate
+    )
+    masks = config.self_supervision.augmenter.masks([f.name for f in schema.item], plan)
+    torch.manual_seed(config.training.seed)  # the towers start equal on every rank
+    across = config.loss.negatives_across_ranks and dist.get_world_size() > 1
+    model = TwoTower(
+        schema,
+        config,
+        bags,
+        masks,
+        product_dtype(config, device),
+        of_all_ranks=candidates_of_all_ranks if across else None,
+    )
+    model.query_tower.to(device)
+    model.item_tower.to(device)
+    model.projections.to(device)
+    sharding_plan = plan_sharding(model, tables, training_set, config, device, plan_file)
+    torch.manual_seed(config.training.seed + dist.get_rank())
+    sharded = DistributedModelParallel(
+        model,
+        device=device,
+        plan=sharding_plan,
+        sharders=sharders(),
+        # One rank has nobody to share gradients with.
+        init_data_parallel=dist.get_world_size() > 1,
+    )
+    return sharded, CombinedOptimizer(list(_optimizers(sharded, tables, config)))
+
+
+def plan_sharding(
+    model: nn.Module,
+    tables: Sequence[EmbeddingBagConfig],
+    training_set: TrainingSet,
+    config: Config,
+    device: torch.device,
+    plan_file: Path | None = None,
+) -> ShardingPlan:
+    """Ask TorchRec's planner on rank 0 where each table lives, and tell every rank."""
+    schema = training_set.schema
+    cluster = this_cluster(config, device, dist.get_world_size())
+    chosen: dict[str, str] = {}
+    if plan_file is not None and plan_file.is_file():
+        chosen = {entry["name"]: entry["sharding"] for entry in read_json(plan_file)["tables"]}
+    dist.barrier()  # rank 0 writes the file below
+    planner = make_planner(
+        cluster,
+        constraints(
+            tables,
+            config.sharding,
+            device.type,
+            pooling=pooling_of(config, schema, _lengths(training_set, cluster.world_size)),
+            chosen=chosen,
+        ),
+        batch_size=batch_rows(config),
+        reserved_bytes=reserved_bytes(config, schema, cluster),
+    )
+    try:
+        plan = planner.collective_plan(model, sharders(), dist.group.WORLD)
+    except PlannerError as error:
+        raise LongtailError(
+            f"the embedding tables do not fit into {cluster.world_size} rank(s): `longtail plan "
+            f"--world-size {cluster.world_size} --device {cluster.device}` tells what would"
+        ) from error
+    if plan_file is not None and dist.get_rank() == 0:
+        write_json(plan_file, {"world_size": cluster.world_size, "tables": _record(plan)})
+    return plan
+
+
+def _lengths(training_set: TrainingSet, world_size: int) -> dict[str, float]:
+    """Values a row by feature key, which is what ranks are balanced by; one rank has all."""
+    if world_size == 1:
+        return {}
+    means: dict[str, float] = {}
+    schema = training_set.schema
+    for features, rows in (
+        (schema.query, training_set.query_rows),
+        (schema.item, training_set.item_rows),
+    ):
+        lengths = np.diff(rows.offsets).reshape(-1, rows.num_features).mean(axis=0)
+        means |= {f.key: float(mean) for f, mean in zip(features, lengths, strict=True)}
+    return means
+
+
+def _record(plan: ShardingPlan) -> list[dict[str, Any]]:
+    """What is written of a plan."""
+    module_plan: Mapping[str, Any] = next(iter(plan.plan.values()))
+    return [
+        {
+            "name": name,
+            "sharding": sharding.sharding_type,
+            "kernel": sharding.compute_kernel,
+            "ranks": sharding.ranks,
+        }
+        for name, sharding in sorted(module_plan.items())
+    ]
+
+
+def _optimizers(
+    sharded: DistributedModelParallel, tables: Sequence[EmbeddingBagConfig], config: Config
+) -> Iterator[tuple[str, Any]]:
+    """FBGEMM's own, the towers', and that of tables which every rank holds whole, if any."""
+    training = config.training
+    yield "tables", sharded.fused_optimizer
+    names = {table_tensor(table.name) for table in tables}
+    plain = dict(in_backward_optimizer_filter(sharded.named_parameters()))
+    yield (
+        "towers",
+        KeyedOptimizerWrapper(
+            {name: value for name, value in plain.items() if name not in names},
+            lambda parameters: torch.optim.Adagrad(
+                parameters, lr=training.tower_learning_rate, fused=True
+            ),
+        ),
+    )
+    replicated = {name: value for name, value in plain.items() if name in names}
+    if replicated:
+        yield (
+            "replicated_tables",
+            KeyedOptimizerWrapper(
+                replicated,
+                lambda parameters: table_optimizer(
+                    parameters, config.sharding, learning_rate=training.table_learning_rate
+                ),
+            ),
+        )

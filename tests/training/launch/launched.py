@@ -1,0 +1,150 @@
+"""A training run of a small project as real processes: launcher, torchrun, ranks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from longtail.artifacts import RunPaths, VersionPaths, read_json
+from longtail.config import Config, load_config
+from longtail.training.launch.launcher import version_name
+from tests.evaluation.small_project import make_day
+from tests.uncorrelated import write_correlations
+
+DAY = date(2023, 6, 10)
+_MARK = "LONGTAIL_TEST_TRAINING"
+
+
+class Project:
+    """A project that is ready to be trained: 5 steps an epoch on one rank, of about 10 ms.
+
+    Args:
+        folder: an empty one.
+        sections: of the configuration, on top of small defaults.
+    """
+
+    def __init__(self, folder: Path, **sections: dict[str, Any]) -> None:
+        self.file = folder / "longtail.yaml"
+        training = {"batch_size": 32, "threads_per_rank": 1, "log_every_steps": 1}
+        settings = {
+            "feature_repo": ".",
+            "model": {"hidden": [16], "output_dim": 8},
+            **sections,
+            "training": {**training, **sections.get("training", {})},
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file.write_text(yaml.safe_dump(settings))
+        make_day(self.config, DAY, 40)
+        run = RunPaths(self.config, DAY)
+        names = ["item_id", "section", "tags"]
+        write_correlations(run.correlations, names)
+
+    @property
+    def config(self) -> Config:
+        return load_config(self.file)
+
+    @property
+    def paths(self) -> VersionPaths:
+        return VersionPaths(self.config, version_name(self.config, DAY))
+
+    @property
+    def result(self) -> dict[str, Any]:
+        result: dict[str, Any] = read_json(self.paths.training)
+        return result
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the training log tells of steps; its last line may be in the making."""
+        file = self.paths.training_log
+        content = file.read_bytes() if file.is_file() else b""
+        lines = content[: content.rfind(b"\n") + 1].splitlines()
+        return [record for record in map(json.loads, lines) if "loss" in record]
+
+    def losses(self) -> list[float]:
+        records = self.records()
+        assert [record["step"] for record in records] == list(range(1, len(records) + 1))
+        return [record["loss"] for record in records]
+
+
+class Launched:
+    """`python -m longtail.training.launch`, and what it has started.
+
+    Args:
+        project: what to train.
+        num_ranks: processes.
+        ignoring: signals that the launcher finds ignored, as a background shell hands them on.
+    """
+
+    def __init__(
+        self, project: Project, *, num_ranks: int = 1, ignoring: tuple[signal.Signals, ...] = ()
+    ) -> None:
+        self.project = project
+        self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
+        program = "import signal, sys; "
+        program += "".join(f"signal.signal({int(n)}, signal.SIG_IGN); " for n in ignoring)
+        program += "from longtail.training.launch.launcher import main; main()"
+        command = [sys.executable, "-c", program, f"--config={project.file}", f"--as-of={DAY}"]
+        self.process = subprocess.Popen(
+            [*command, f"--num-ranks={num_ranks}"],
+            env={**os.environ, _MARK: self._mark},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __enter__(self) -> "Launched":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pid in self._all():
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def wait_for_step(self, step: int) -> None:
+        """Wait until the training log has come to a step."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            records = self.project.records()
+            if records and records[-1]["step"] >= step and self.ranks():
+                return
+            assert self.process.poll() is None, self.process.communicate()[0]
+            time.sleep(0.02)
+        raise TimeoutError(f"step {step} was not reached")
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the launcher; its exit code and what it printed."""
+        output, _ = self.process.communicate(timeout=120)
+        return self.process.returncode, output
+
+    def ranks(self) -> list[int]:
+        """Process ids of the ranks that run now."""
+        lines = self._all().items()
+        return [pid for pid, line in lines if "training.worker" in line and "agent" not in line]
+
+    def torchrun(self) -> int:
+        """The process id of torchrun."""
+        (found,) = [pid for pid, line in self._all().items() if "training.agent" in line]
+        return found
+
+    def others(self) -> list[int]:
+        """All processes but the launcher."""
+        return [pid for pid in self._all() if pid != self.process.pid]
+
+    def _all(self) -> dict[int, str]:
+        found = {}
+        for folder in Path("/proc").iterdir():
+            try:
+                if f"{_MARK}={self._mark}".encode() in (folder / "environ").read_bytes():
+                    line = (folder / "cmdline").read_bytes()
+                    found[int(folder.name)] = line.replace(b"\0", b" ").decode()
+            except (OSError, ValueError):  # it ended meanwhile, or is no process
+                continue
+        return found

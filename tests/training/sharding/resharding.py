@@ -1,0 +1,105 @@
+"""What each rank does in the tests of resuming at another number of ranks."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from longtail.config import Config
+from longtail.dataset.batch_builder import BatchBuilder
+from longtail.training.checkpoint import Checkpointer
+from longtail.training.interruption import StopRequest, TrainingInterruptedError
+from longtail.training.loop import train
+from longtail.training.meter import Meter
+from longtail.training.reports import JsonLines
+from tests.training.ranks import SETTINGS
+from tests.training.small_training import CPU, SmallTraining, small_config
+
+NAMES = ("table_wise", "mixed")
+
+
+class StopsAtStep(JsonLines):
+    """A log whose process is told to stop when a step is written: by a real SIGTERM.
+
+    Args:
+        file: of the log.
+        step: after which the signal comes.
+    """
+
+    def __init__(self, file: Path, step: int) -> None:
+        super().__init__(file)
+        self._step = step
+
+    def write(self, record: dict[str, Any]) -> None:
+        super().write(record)
+        if record["step"] == self._step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def run(rank: int, world_size: int, folder: str, stop_at: int) -> None:
+    """Resume, measure, train until told to stop, measure, for each kind of sharding."""
+    os.environ["LOCAL_WORLD_SIZE"] = str(world_size)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    place = Path(folder)
+    store = dist.FileStore(str(place / f"store-{world_size}-{stop_at}"), world_size)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size)
+    told = {}
+    for name in NAMES:
+        config = small_config(place / "home", **SETTINGS[name])
+        training = SmallTraining(
+            config, world_size=world_size, rank=rank, plan_file=place / f"plan-{name}.json"
+        )
+        checkpointer = Checkpointer(
+            place / name, training.model, training.optimizer, keep=9, asynchronous=stop_at != 4
+        )
+        loaded = checkpointer.resume()
+        before = loss_of_one_batch(training, config)
+        group = dist.new_group(backend="gloo")
+        stop = StopRequest(group)
+        meter = Meter(
+            training.builder.examples,
+            log_every_steps=1,
+            device=CPU,
+            group=group,
+            reports=StopsAtStep(place / f"{name}-{rank}.jsonl", stop_at if rank == 0 else -1),
+            last_good=checkpointer.last_good,
+        )
+        stopped = False
+        try:
+            with stop.heeding_signals():
+                train(
+                    training.model,
+                    training.optimizer,
+                    training.builder,
+                    checkpointer,
+                    meter,
+                    stop,
+                    num_epochs=5,
+                    checkpoint_every_steps=100,
+                    device=CPU,
+                )
+        except TrainingInterruptedError:
+            stopped = True
+        told[name] = {
+            "loaded": loaded.to_json(),
+            "before": before,
+            "after": loss_of_one_batch(training, config),
+            "stopped": stopped,
+        }
+    (place / f"told-{stop_at}-{rank}.json").write_text(json.dumps(told))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def loss_of_one_batch(training: SmallTraining, config: Config) -> float:
+    """The loss of the same 60 examples, whatever the number of ranks."""
+    builder = BatchBuilder(training.training_set, config)
+    batch = builder.build(np.arange(60), np.ones(60, bool), step=0)
+    with torch.no_grad():
+        return float(training.model(batch).total)
