@@ -101,7 +101,7 @@ def one_embedding_an_item(
 
     with stage(context) as as_of:
         config = project.load()
-        table = pq.read_table(RunPaths(config, as_of).catalogue / "items.parquet")
+        table = pq.read_table(RunPaths(config, as_of).catalogue_files.items)
         expected = table.column(0)
         found = _embeddings(config, as_of).column("item_id")
         return AssetCheckResult(

@@ -91,6 +91,7 @@ def moved(published: Published, folder: Path) -> Published:
 def make_version(config: Config, day: date, name: str) -> str:
     """Draw a version for a day, approve it, index it and commit it."""
     from longtail.embeddings.index import build_index
+    from longtail.embeddings.seen_items import write_seen_items
 
     version = f"{day:%Y%m%d}-{name}"
     paths, run = VersionPaths(config, version), RunPaths(config, day)
@@ -105,6 +106,7 @@ def make_version(config: Config, day: date, name: str) -> str:
     vectors = random.standard_normal((len(items), DIM)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     write_embeddings(paths.embeddings, items.to_pylist(), vectors, version)
+    write_seen_items(run.catalogue_files.interactions, paths.seen_items)
     write_json(run.approved, {"version": version, "as_of": day.isoformat(), "reasons": []})
     build_index(config, day)
     return version

@@ -24,13 +24,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from longtail.config import Config
 from longtail.errors import InputError, LongtailError
 
 STAMP = "stamp.json"
 MANIFEST = "manifest.json"
+
+
+class CatalogueFiles:
+    """The files of a day's catalogue.
+
+    Attributes:
+        schema: the features of both sides, JSON.
+        items, queries: the latest row of each that is there on the day.
+        item_history, query_history: all their rows up to the day.
+        interactions: each pair once, with its first time and its weight.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.schema = folder / "schema.json"
+        self.items = folder / "items.parquet"
+        self.queries = folder / "queries.parquet"
+        self.item_history = folder / "item_history.parquet"
+        self.query_history = folder / "query_history.parquet"
+        self.interactions = folder / "interactions.parquet"
+
+    def latest(self, side: Literal["query", "item"]) -> Path:
+        """Return the file with the latest row of each query, or of each item."""
+        return self.items if side == "item" else self.queries
+
+    def history(self, side: Literal["query", "item"]) -> Path:
+        """Return the file with all rows of the queries, or of the items."""
+        return self.item_history if side == "item" else self.query_history
 
 
 class RunPaths:
@@ -40,6 +68,7 @@ class RunPaths:
         self.folder = config.home / "runs" / as_of.isoformat()
         self._measure = config.correlation.measure
         self.catalogue = self.folder / "catalogue"
+        self.catalogue_files = CatalogueFiles(self.catalogue)
         self.quarantine = self.folder / "quarantine"
         self.vocabularies = self.folder / "vocabularies"
         self.correlations = self.folder / "correlations"
@@ -70,6 +99,7 @@ class VersionPaths:
         self.metrics = self.folder / "metrics.json"
         self.embeddings = self.folder / "item_embeddings.parquet"
         self.index = self.folder / "items.faiss"
+        self.seen_items = self.folder / "seen_items.parquet"
         self.manifest = self.folder / MANIFEST
 
     @property

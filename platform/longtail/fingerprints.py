@@ -1,12 +1,37 @@
 """What a stage was made from: hashes of inputs, of files, and of the code that it runs."""
 
+import ast
 import hashlib
 import json
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from longtail.artifacts import STAMP, read_json
 from longtail.errors import LongtailError
+
+# What a stage imports and what cannot change its result. Each name covers what is below it.
+_WITHOUT_EFFECT = (
+    # Configured values are in the fingerprints themselves, and so are those derived from them.
+    "longtail.config",
+    # Where files stand, how they are written and named, and what errors are called.
+    "longtail.artifacts",
+    "longtail.fingerprints",
+    "longtail.errors",
+    # Words and pictures for people.
+    "longtail.features.finding",
+    "longtail.correlation.heat_map",
+    "longtail.correlation.readable",
+    "longtail.evaluation.recall_plot",
+    # How a run is watched, timed, reported, stopped and ended.
+    "longtail.training.reports",
+    "longtail.training.step_clock",
+    "longtail.training.step_profile",
+    "longtail.training.interruption",
+    "longtail.training.launch.run_outcome",
+    "longtail.training.launch.torchrun_agent",
+)
 
 
 def fingerprint(*parts: Any) -> str:
@@ -21,15 +46,106 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def source_hash(*packages: str) -> str:
-    """A hash of the source of `longtail` packages, so that changed code is never taken for done."""
-    root = Path(__file__).parent
+def source_hash(*modules: str) -> str:
+    """Return a hash of the code that some modules run: changed code is never taken for done.
+
+    It covers the modules, and whatever of `longtail` they import, directly or not. Comments,
+    docstrings and layout do not count. What `_WITHOUT_EFFECT` names is left out.
+
+    Args:
+        modules: dotted names, such as `longtail.correlation.mine`.
+    """
     digest = hashlib.sha256()
-    for package in packages:
-        for file in sorted((root / package).rglob("*.py")):
-            digest.update(file.relative_to(root).as_posix().encode())
-            digest.update(file.read_bytes())
+    for module in sorted(imported_modules(*modules)):
+        digest.update(module.encode())
+        digest.update(_read_module(module).digest)
     return digest.hexdigest()
+
+
+def imported_modules(*modules: str) -> frozenset[str]:
+    """Return the modules of `longtail` whose code `source_hash` covers.
+
+    Args:
+        modules: where to begin; they are part of the result.
+    """
+    found: set[str] = set()
+    ahead = list(modules)
+    while ahead:
+        module = ahead.pop()
+        if module not in found:
+            found.add(module)
+            ahead += _read_module(module).imports
+    return frozenset(found)
+
+
+class _Module(NamedTuple):
+    """The code of one module, as far as it can change a result."""
+
+    digest: bytes
+    imports: tuple[str, ...]
+
+
+@cache
+def _read_module(module: str) -> _Module:
+    """Read a module once in the life of a process: what is hashed is what has been loaded."""
+    source = _source_file(module)
+    if source is None:
+        raise ValueError(f"{module} is not a module of longtail")
+    tree = ast.parse(source.read_bytes())
+    imports = {name for node in ast.walk(tree) for name in _imported_names(node)}
+    # Importing `longtail.a.b` runs `longtail/a/__init__.py` as well.
+    parts = module.split(".")
+    imports |= {".".join(parts[:number]) for number in range(2, len(parts))}
+    imports.discard(module)
+    kept = sorted(name for name in imports if not _is_without_effect(name))
+    return _Module(hashlib.sha256(_code_of(tree).encode()).digest(), tuple(kept))
+
+
+def _imported_names(node: ast.AST) -> Iterator[str]:
+    """Yield the modules of `longtail` that a statement imports, those inside functions as well."""
+    if isinstance(node, ast.Import):
+        candidates = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        # Of `from longtail.a import b`, `b` may be a module or a name of `a`.
+        inner = [f"{node.module}.{alias.name}" for alias in node.names]
+        candidates = [name for name in inner if _source_file(name)] or [node.module]
+    else:
+        return
+    for name in candidates:
+        if name.startswith("longtail.") and _source_file(name) is not None:
+            yield name
+
+
+def _source_file(module: str) -> Path | None:
+    """Return the file of a module of `longtail`; None for any other name."""
+    first, *rest = module.split(".")
+    if first != "longtail":
+        return None
+    place = Path(__file__).parent.joinpath(*rest)
+    files = (place / "__init__.py", place.with_suffix(".py") if rest else place)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _is_without_effect(module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in _WITHOUT_EFFECT)
+
+
+def _code_of(tree: ast.Module) -> str:
+    """Return the code of a module as text, without comments, docstrings and layout."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [one for one in body if not _is_text(one)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether a statement is a docstring, of a module, class, function or attribute."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def read_stamp(folder: Path) -> dict[str, Any] | None:

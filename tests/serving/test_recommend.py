@@ -1,5 +1,6 @@
 """Recommendations against the offline way: the day's table, the query tower, brute force."""
 
+import shutil
 import subprocess
 import sys
 from datetime import date
@@ -15,7 +16,13 @@ from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import InputError, LongtailError
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
-from longtail.serving import ItemEncoder, QueryEncoder, Recommender
+from longtail.serving import (
+    EmbeddingClient,
+    ItemEncoder,
+    Neighbours,
+    QueryEncoder,
+    Recommender,
+)
 from tests.publications import DAYS, Published
 
 FIRST, SECOND, *_ = DAYS
@@ -80,6 +87,25 @@ def test_what_was_seen_can_be_left_out(project: Published) -> None:
     recommender = Recommender(project.config)
     assert_ranked(recommender.recommend(query, 60, exclude_seen=True), rest, 60)
     assert len(recommender.recommend(query, 60)["results"]) == 59
+
+
+def test_a_served_version_needs_nothing_of_the_run_that_made_it(project: Published) -> None:
+    publish(project.config, FIRST)
+    publish_query_features(project.config, FIRST)
+    before = Recommender(project.config).recommend("item-000", 5, exclude_seen=True)
+    shutil.rmtree(project.config.home / "runs")
+    recommender = Recommender(project.config)
+    assert recommender.recommend("item-000", 5, exclude_seen=True) == before
+    assert EmbeddingClient(project.config).lookup(["item-000"])["embeddings"]["item-000"]
+    assert Neighbours(project.config).of_item("item-000", 3)["results"]
+
+
+def test_a_version_without_seen_items_says_so(project: Published) -> None:
+    publish(project.config, FIRST)
+    publish_query_features(project.config, FIRST)
+    VersionPaths(project.config, project.versions[FIRST]).seen_items.unlink()
+    with pytest.raises(LongtailError, match="'item-000' has seen are not known"):
+        Recommender(project.config).recommend("item-000", exclude_seen=True)
 
 
 def test_unknown_queries_and_nothing_published(project: Published) -> None:

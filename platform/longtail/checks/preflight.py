@@ -55,15 +55,18 @@ def check_tables(config: Config, as_of: date) -> Report:
 
 def check_machine(config: Config, as_of: date) -> Report:
     """Look at the configuration and the machine, with the day's catalogue as it was made."""
-    folder = RunPaths(config, as_of).catalogue
-    required_stamp(folder, made_by="dataset")
-    names = {"items": "item_history", "queries": "query_history", "interactions": "interactions"}
+    catalogue = RunPaths(config, as_of).catalogue_files
+    required_stamp(catalogue.folder, made_by="dataset")
     inspection = Inspection(
         config,
         as_of,
         tuple(("configuration", finding) for finding in unknown_checks(config.checks)),
-        Schema.from_json(read_json(folder / "schema.json")),
-        known={table: pq.read_table(folder / f"{names[table]}.parquet") for table in TABLES},
+        Schema.from_json(read_json(catalogue.schema)),
+        known={
+            "items": pq.read_table(catalogue.item_history),
+            "queries": pq.read_table(catalogue.query_history),
+            "interactions": pq.read_table(catalogue.interactions),
+        },
         online_store=open_store(config).config.online_store,
     )
     return _report(inspection, [check for check in CHECKS if not check.tables])
@@ -176,10 +179,10 @@ def _served(config: Config) -> Served | None:
     if not pointer.is_file():
         return None
     version = str(read_json(pointer)["version"])
-    folder = RunPaths(config, parse_version_day(version)).catalogue
-    files = [folder / name for name in ("schema.json", "items.parquet", "queries.parquet")]
+    catalogue = RunPaths(config, parse_version_day(version)).catalogue_files
+    files = (catalogue.schema, catalogue.items, catalogue.queries)
     if not all(file.is_file() for file in files):
-        log.info("drift is not measured: %s of the served version is gone", folder)
+        log.info("drift is not measured: %s of the served version is gone", catalogue.folder)
         return None
-    schema = Schema.from_json(read_json(files[0]))
-    return Served(version, schema, pq.read_table(files[1]), pq.read_table(files[2]))
+    schema = Schema.from_json(read_json(catalogue.schema))
+    return Served(version, schema, pq.read_table(catalogue.items), pq.read_table(catalogue.queries))

@@ -107,7 +107,7 @@ def plan(
         paths = RunPaths(project, day)
         schema = Schema.from_json(read_json(paths.vocabularies / SCHEMA_FILE))
         num_rows = required_stamp(paths.vocabularies, made_by="dataset")["num_rows"]
-        lengths = lengths_in(paths.catalogue, schema)
+        lengths = lengths_in(paths.catalogue_files, schema)
         model = Model(schema, project, num_rows, lengths).scaled(scale_vocabulary)
         hbm = hbm_gb or project.sharding.hbm_gb or _HBM_GIGABYTES
         cluster = Cluster(

@@ -75,7 +75,7 @@ def measured_items(config: Config, as_of: date, features: list[str]) -> Iterator
         features: columns, the item key first.
     """
     settings = config.correlation
-    path = RunPaths(config, as_of).catalogue / "items.parquet"
+    path = RunPaths(config, as_of).catalogue_files.items
     with connected(settings) as backend:
         items = backend.read_parquet(str(path)).select(*features)
         halvings = 0

@@ -37,8 +37,7 @@ def counts_of_day(
         tuple(str(items[name].type()) for name in features),
         config.correlation.missing,
         halvings,
-        # What counting and sampling is; other modules of the package only read the counts.
-        source_hash("correlation"),
+        source_hash("longtail.correlation.pair_counts", "longtail.correlation.sample"),
     )
     folder = paths.folder / PAIR_COUNTS
     catalogue = _fingerprint(paths)
@@ -50,7 +49,7 @@ def counts_of_day(
                 counts.count(items, settings.missing)
                 log.info("pairs of %s counted in full", as_of)
             else:
-                before = backend.read_parquet(str(earlier.catalogue / "items.parquet"))
+                before = backend.read_parquet(str(earlier.catalogue_files.items))
                 stored = PairCounts(earlier.folder / PAIR_COUNTS, features, features[0], backend)
                 added, removed = changes(sampled(before, features[0], halvings), items, features)
                 counts.add(stored, held(added), held(removed), settings.missing)

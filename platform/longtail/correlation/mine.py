@@ -52,7 +52,7 @@ def mine_correlations(
     stage = fingerprint(
         catalogue["fingerprint"],
         {**config.correlation.model_dump(mode="json"), "measure": chosen},
-        source_hash("correlation"),
+        source_hash("longtail.correlation.mine"),
     )
     if is_current(place, stage):
         log.info("feature correlations of %s are up to date", as_of)
@@ -92,7 +92,7 @@ def _mine(config: Config, as_of: date, measure: Measure) -> dict[str, Any]:
 
 
 def _schema(paths: RunPaths) -> Schema:
-    return Schema.from_json(read_json(paths.catalogue / "schema.json"))
+    return Schema.from_json(read_json(paths.catalogue_files.schema))
 
 
 def _draw(document: dict[str, Any], path: Path, as_of: date) -> None:

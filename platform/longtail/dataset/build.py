@@ -37,7 +37,7 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
         catalogue["fingerprint"],
         vocabulary_stamp["fingerprint"],
         config.dataset.model_dump(mode="json"),
-        source_hash("features", "dataset"),
+        source_hash("longtail.dataset.build"),
     )
     if is_current(paths.training_set, identity):
         log.info("training set of %s is up to date", as_of)
@@ -47,7 +47,7 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
     vocabularies = load_vocabularies(paths.vocabularies)
     repository = FeatureRepository(config)
     interactions = read_interactions(
-        paths.catalogue / "interactions.parquet",
+        paths.catalogue_files.interactions,
         known_queries=known_keys(paths, schema, "query"),
         known_items=known_keys(paths, schema, "item"),
     )

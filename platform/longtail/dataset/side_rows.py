@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +52,7 @@ class SideRows:
 def known_keys(paths: RunPaths, schema: Schema, side: Side) -> pa.ChunkedArray:
     """The key of every feature row of a side."""
     key = schema.side(side)[0].name
-    return pq.read_table(_history_file(paths, side), columns=[key])[key]
+    return pq.read_table(paths.catalogue_files.history(side), columns=[key])[key]
 
 
 def side_rows(
@@ -77,7 +76,7 @@ def side_rows(
     def position(keys: pa.ChunkedArray) -> Int64Array:
         return positions(keys.combine_chunks(), ids).astype(np.int64)
 
-    history = pq.read_table(_history_file(paths, side), columns=[key, "event_timestamp"])
+    history = pq.read_table(paths.catalogue_files.history(side), columns=[key, "event_timestamp"])
     changed, changed_at = position(history[key]), microseconds(history["event_timestamp"])
     states = _states(interactions, side, changed, changed_at, repository.time_to_live(side))
     log.info("point-in-time features of %d %s states", len(states.entity), side)
@@ -143,10 +142,5 @@ def _first_seen(
 
 def _latest(paths: RunPaths, side: Side, columns: list[str]) -> Iterator[pa.Table]:
     """The catalogue's rows of a side, block by block."""
-    name = "items.parquet" if side == "item" else "queries.parquet"
-    for batch in record_batches(paths.catalogue / name, BLOCK, columns):
+    for batch in record_batches(paths.catalogue_files.latest(side), BLOCK, columns):
         yield pa.Table.from_batches([batch])
-
-
-def _history_file(paths: RunPaths, side: Side) -> Path:
-    return paths.catalogue / f"{side}_history.parquet"

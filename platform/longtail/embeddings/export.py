@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json, replaced_file
 from longtail.config import Config
+from longtail.embeddings.seen_items import write_seen_items
 from longtail.errors import LongtailError
 from longtail.features.encoding import encode_table
 from longtail.features.record_batches import record_batches
@@ -45,8 +46,9 @@ def export_catalogue(config: Config, as_of: date) -> dict[str, Any]:
     """Encode every item of the day's catalogue with the approved version.
 
     Writes `item_embeddings.parquet`, sorted by `item_id`: `item_id` string, `embedding`
-    fixed_size_list<float32>[dim] of unit length, `model_version` string. It is not written again
-    where it stands there already, made from the same, and never in a committed version.
+    fixed_size_list<float32>[dim] of unit length, `model_version` string. Before it, writes
+    `seen_items.parquet`: what each query has interacted with. Neither is written again where both
+    stand there already, made from the same, and never in a committed version.
 
     Args:
         config: the project.
@@ -65,14 +67,16 @@ def export_catalogue(config: Config, as_of: date) -> dict[str, Any]:
     identity = fingerprint(
         file_hash(paths.encoder),
         required_stamp(run.catalogue, made_by="run")["fingerprint"],
-        source_hash("embeddings"),
+        source_hash("longtail.embeddings.export"),
     )
-    if paths.embeddings.is_file():
+    if paths.embeddings.is_file() and (paths.committed or paths.seen_items.is_file()):
         schema = pq.read_schema(paths.embeddings)
         if paths.committed or schema.metadata.get(_FINGERPRINT) == identity.encode():
             log.info("embeddings of %s are up to date", version)
             return _summary(paths)
     start = time.monotonic()
+    # First, since the embeddings say that all of the export is there.
+    write_seen_items(run.catalogue_files.interactions, paths.seen_items)
     with replaced_file(paths.embeddings) as temporary:
         _write(paths, run, temporary, identity)
     summary = _summary(paths)
@@ -103,7 +107,7 @@ def _write(paths: VersionPaths, run: RunPaths, target: Any, identity: str) -> No
     last = None
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         columns = [feature.name for feature in features]
-        for batch in record_batches(run.catalogue / "items.parquet", ROWS_AT_A_TIME, columns):
+        for batch in record_batches(run.catalogue_files.items, ROWS_AT_A_TIME, columns):
             table = pa.Table.from_batches([batch])
             ids = table[key].cast(pa.string()).combine_chunks()
             last = _check_ascending(ids, last)

@@ -112,7 +112,7 @@ def read_embeddings(file: Path) -> tuple[pa.Array, npt.NDArray[np.float32]]:
 
 def _popular_items(run: RunPaths, items: pa.Array) -> npt.NDArray[np.int64]:
     """Rows of the catalogue items with most interactions, the most popular first."""
-    file = run.catalogue / "interactions.parquet"
+    file = run.catalogue_files.interactions
     asked = pq.read_table(file, columns=["item_id"])["item_id"].combine_chunks()
     rows = pc.index_in(asked, value_set=items).drop_null().to_numpy()
     counts = np.bincount(rows, minlength=len(items))

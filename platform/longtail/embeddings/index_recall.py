@@ -79,7 +79,7 @@ def _query_vectors(
 
     encoder = load_encoder(paths.folder)
     features = encoder.schema.query
-    file = run.catalogue / "queries.parquet"
+    file = run.catalogue_files.queries
     table = pq.read_table(file, columns=[feature.name for feature in features])
     rows = _sample(random, table.num_rows, num_queries)
     encoded = encode_table(

@@ -204,9 +204,8 @@ def _still_there(config: Config, online: "OnlineStore", pointer: Pointer) -> boo
 
 def _catalogue(config: Config, as_of: date) -> Keys:
     """All items of a day's catalogue."""
-    folder = RunPaths(config, as_of).catalogue
-    key = Schema.from_json(read_json(folder / "schema.json")).item_key
-    return Keys(folder / "items.parquet", key)
+    files = RunPaths(config, as_of).catalogue_files
+    return Keys(files.items, Schema.from_json(read_json(files.schema)).item_key)
 
 
 def _document(pointer: Pointer) -> dict[str, Any]:

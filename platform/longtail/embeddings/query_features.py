@@ -33,9 +33,9 @@ def publish_query_features(config: Config, as_of: date) -> dict[str, Any]:
     """
     from longtail.features.feast.online_queries import OnlineQueries
 
-    catalogue = RunPaths(config, as_of).catalogue
-    fingerprint = required_stamp(catalogue, made_by="dataset")["fingerprint"]
-    record, file = config.home / "online_queries.json", catalogue / "queries.parquet"
+    catalogue = RunPaths(config, as_of).catalogue_files
+    fingerprint = required_stamp(catalogue.folder, made_by="dataset")["fingerprint"]
+    record, file = config.home / "online_queries.json", catalogue.queries
     online = read_json(record) if record.is_file() else None
     reason = None
     if online is not None:

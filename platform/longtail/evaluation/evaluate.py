@@ -55,7 +55,7 @@ def evaluate_version(config: Config, version: str, *, baselines: bool = False) -
         file_hash(paths.encoder),
         config.evaluation.model_dump(mode="json"),
         config.training.seed,
-        source_hash("evaluation"),
+        source_hash("longtail.evaluation.evaluate"),
     )
     served = version_to_beat(config, version)
     if paths.metrics.is_file():

@@ -123,16 +123,12 @@ def compare_with_served(
     }
 
 
-def _file(run: RunPaths, side: Side) -> Any:
-    return run.catalogue / ("items.parquet" if side == "item" else "queries.parquet")
-
-
 def _missing_columns(run: RunPaths, schema: Schema) -> list[str]:
     return [
         feature.key
         for side in ("query", "item")
         for feature in schema.side(side)
-        if feature.name not in pq.read_schema(_file(run, side)).names
+        if feature.name not in pq.read_schema(run.catalogue_files.latest(side)).names
     ]
 
 
@@ -154,6 +150,6 @@ def _features(run: RunPaths, schema: Schema, side: Side, ids: pa.Array) -> pa.Ta
     """Features as of the day of the given keys, in their order; null where the day has none."""
     names = [feature.name for feature in schema.side(side)]
     key = names[0]
-    latest = pq.read_table(_file(run, side), columns=names)
+    latest = pq.read_table(run.catalogue_files.latest(side), columns=names)
     rows = latest.take(pc.index_in(ids, value_set=latest[key].combine_chunks()))
     return rows.set_column(names.index(key), key, ids)

@@ -118,11 +118,13 @@ def build_vocabularies(config: Config, as_of: date) -> dict[str, Any]:
     catalogue = required_stamp(paths.catalogue, made_by="dataset")
     previous = previous_vocabularies(config, as_of)
     origin = None if previous is None else previous.to_json()
-    identity = fingerprint(catalogue["fingerprint"], source_hash("features"), origin)
+    identity = fingerprint(
+        catalogue["fingerprint"], source_hash("longtail.features.vocabulary"), origin
+    )
     if is_current(paths.vocabularies, identity):
         log.info("vocabularies of %s are up to date", as_of)
         return dict(required_stamp(paths.vocabularies, made_by="dataset"))
-    schema = Schema.from_json(read_json(paths.catalogue / SCHEMA_FILE))
+    schema = Schema.from_json(read_json(paths.catalogue_files.schema))
     old: dict[str, Vocabulary] = {} if previous is None else load_vocabularies(previous.folder)
     num_rows: dict[str, int] = {}
     turnover: dict[str, Turnover] = {}
@@ -185,7 +187,7 @@ def _with_scales(schema: Schema, paths: RunPaths) -> Schema:
     for table, features in schema.projections.items():
         # An item's value counts once, however many queries share the feature.
         counted = next((f for f in features if f.side == "item"), features[0])
-        file = paths.catalogue / ("items.parquet" if counted.side == "item" else "queries.parquet")
+        file = paths.catalogue_files.latest(counted.side)
         scales[table] = measure_scale(
             features,
             [_history(paths, feature) for feature in features],
@@ -195,7 +197,7 @@ def _with_scales(schema: Schema, paths: RunPaths) -> Schema:
 
 
 def _history(paths: RunPaths, feature: Feature) -> pa.ChunkedArray:
-    file = paths.catalogue / f"{feature.side}_history.parquet"
+    file = paths.catalogue_files.history(feature.side)
     return pq.read_table(file, columns=[feature.name])[feature.name]
 
 

@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.dataset
-import pyarrow.parquet as pq
 
-from longtail.artifacts import RunPaths, parse_version_day
+from longtail.artifacts import VersionPaths
 from longtail.config import Config
-from longtail.errors import LongtailError
+from longtail.embeddings.seen_items import read_seen_items
 from longtail.features.feast.online_queries import OnlineQueries
 from longtail.features.schema import Side
 from longtail.serving.catalogue_index import CatalogueIndex, load_index
@@ -109,7 +107,8 @@ class Recommender:
         vectors = snapshot.encoder.encode("query", table).vectors
         hidden: list[set[str]] = [{query} if schema.shared_ids else set() for query in queries]
         if exclude_seen:
-            seen = self._seen(queries, snapshot.version)
+            file = VersionPaths(self._config, snapshot.version).seen_items
+            seen = read_seen_items(file, queries)
             hidden = [own | seen[query] for own, query in zip(hidden, queries, strict=True)]
         results = {
             query: snapshot.catalogue.search(
@@ -175,22 +174,3 @@ class Recommender:
         vectors: npt.NDArray[np.float32] = snapshot.encoder.encode(side, rows).vectors
         results = snapshot.catalogue.search(vectors, k, exclude=exclude, allowed=allowed)
         return {"version": snapshot.version, "results": results}
-
-    def _seen(self, queries: Sequence[str], version: str) -> dict[str, set[str]]:
-        file = RunPaths(self._config, parse_version_day(version)).catalogue / "interactions.parquet"
-        if not file.is_file():
-            raise LongtailError(
-                f"{file} does not exist, so the items that {queries[0]!r} has seen are not known: "
-                "run `longtail run` for that day, or do not exclude them"
-            )
-        pairs = pq.read_table(
-            file,
-            columns=["query_id", "item_id"],
-            filters=pyarrow.dataset.field("query_id").isin(list(queries)),
-        )
-        seen: dict[str, set[str]] = {query: set() for query in queries}
-        for query, item in zip(
-            pairs["query_id"].to_pylist(), pairs["item_id"].to_pylist(), strict=True
-        ):
-            seen[query].add(item)
-        return seen

@@ -24,7 +24,7 @@ from longtail.training.in_process import train_in_process
 from longtail.training.processor import product_dtype
 
 # Of the code that this process has loaded, whatever happens to the files later.
-SOURCE = source_hash("model", "dataset", "training")
+SOURCE = source_hash("longtail.training.in_process", "longtail.augmentation.registry")
 
 
 class _EnoughError(Exception):

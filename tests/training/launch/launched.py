@@ -14,7 +14,7 @@ import yaml
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json
 from longtail.config import Config, load_config
-from longtail.training.launch.launcher import version_name
+from longtail.training.launch.version_name import version_name
 from tests.evaluation.small_project import make_day
 from tests.uncorrelated import write_correlations
 

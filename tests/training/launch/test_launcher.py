@@ -12,7 +12,8 @@ from longtail.config import Config, load_config
 from longtail.dataset.training_set import load_training_set
 from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import InputError, LongtailError
-from longtail.training.launch.launcher import train, version_name
+from longtail.training.launch.launcher import train
+from longtail.training.launch.version_name import version_name
 from tests.evaluation.small_project import make_day
 from tests.uncorrelated import write_correlations
 

@@ -22,8 +22,8 @@ from torchrec.modules.embedding_modules import EmbeddingBagCollection
 from torchrec.optim.apply_optimizer_in_backward import apply_optimizer_in_backward
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
+from longtail.training.sharding import bag_exchange
 from longtail.training.sharding.bag_exchange import BagsSharder, FilledBags
-from longtail.training.sharding.sharded_model import bag_exchange
 
 CPU = torch.device("cpu")
 KEYS = {"a": ["a.one", "a.two"], "b": ["b"], "c": ["c"], "d": ["d"]}

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from longtail.artifacts import STAMP, RunPaths, replaced_folder, write_json
+from longtail.artifacts import STAMP, CatalogueFiles, RunPaths, replaced_folder, write_json
 from longtail.config import Config
 from longtail.features.feast.admission import TIMESTAMP, Admitted, write_quarantine
 from longtail.features.feast.history import (
@@ -59,19 +59,19 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
     )
     items = current_items(item_history, schema.item_key)
     queries = latest_rows(query_history, schema.query_key)
-    tables = {
-        "items": items,
-        "queries": queries,
-        "item_history": item_history,
-        "query_history": query_history,
-        "interactions": interactions,
-    }
     folder = RunPaths(config, as_of).catalogue
     with replaced_folder(folder) as temporary:
-        write_json(temporary / "schema.json", schema.to_json())
-        files = [temporary / f"{name}.parquet" for name in tables]
+        files = CatalogueFiles(temporary)
+        write_json(files.schema, schema.to_json())
+        tables = {
+            files.items: items,
+            files.queries: queries,
+            files.item_history: item_history,
+            files.query_history: query_history,
+            files.interactions: interactions,
+        }
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            written = pool.map(partial(pq.write_table, compression="zstd"), tables.values(), files)
+            written = pool.map(partial(pq.write_table, compression="zstd"), tables.values(), tables)
         list(written)  # raises the error of a table that could not be written
         stamp = {
             "fingerprint": _fingerprint(temporary),

@@ -23,43 +23,16 @@ from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
 from longtail.augmentation.masking_plan import MaskingPlan
 from longtail.config import Config, load_config
 from longtail.errors import LongtailError
-from longtail.fingerprints import fingerprint, required_stamp, source_hash
 from longtail.training.checkpoint_files import checkpoints
 from longtail.training.checkpoint_selection import validation_metric
 from longtail.training.interruption import STOP_SIGNALS, TrainingInterruptedError
 from longtail.training.launch.torchrun import only_one, run_ranks
 from longtail.training.launch.training_log import LogTail
+from longtail.training.launch.version_name import version_name
 from longtail.training.reports import require_tensorboard
 from longtail.training.warm_start import warm_start_parent
 
 log = logging.getLogger("longtail.training")
-
-# How a run is carried out, not what it learns from: another number of ranks is the same version.
-_SPEED_SETTINGS = {
-    "num_ranks",
-    "threads_per_rank",
-    "checkpoint_every_steps",
-    "keep_checkpoints",
-    "max_restarts",
-    "log_every_steps",
-}
-
-
-def version_name(config: Config, as_of: date) -> str:
-    """The name of the version that these inputs and this configuration make."""
-    run = RunPaths(config, as_of)
-    identity = fingerprint(
-        required_stamp(run.training_set, made_by="dataset")["fingerprint"],
-        required_stamp(run.correlations, made_by="mine")["fingerprint"],
-        config.model.model_dump(mode="json"),
-        config.loss.model_dump(mode="json"),
-        config.self_supervision.model_dump(mode="json"),
-        config.training.model_dump(mode="json", exclude=_SPEED_SETTINGS),
-        config.sharding.learned,
-        config.checkpoints.best_by,
-        source_hash("model", "training"),
-    )
-    return f"{as_of:%Y%m%d}-{identity[:8]}"
 
 
 def train(

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from torchrec.distributed.planner.types import Perf, PlannerError, Shard, ShardingOption, Storage
 
+from longtail.artifacts import CatalogueFiles
 from longtail.config import Config
 from longtail.features.schema import Schema
 from longtail.training.sharding.cluster import Cluster, reserved_bytes, tower_bytes
@@ -96,18 +96,19 @@ class Placement:
         return name
 
 
-def lengths_in(catalogue: Path, schema: Schema) -> dict[str, float]:
+def lengths_in(catalogue: CatalogueFiles, schema: Schema) -> dict[str, float]:
     """Values in the mean row of each multi-valued feature, by feature key.
 
     Args:
-        catalogue: the folder of a day's catalogue.
+        catalogue: a day's.
         schema: the features.
     """
     lengths = {}
     for feature in schema.features:
         if feature.kind == "multi":
-            file = catalogue / f"{feature.side}_history.parquet"
-            column = pq.read_table(file, columns=[feature.name])[feature.name]
+            column = pq.read_table(catalogue.history(feature.side), columns=[feature.name])[
+                feature.name
+            ]
             num_values = pc.sum(pc.list_value_length(column)).as_py() or 0
             lengths[feature.key] = num_values / max(1, len(column))
     return lengths

@@ -1,0 +1,47 @@
+"""The name of a version: the day, and a hash of everything that decides what it learns.
+
+Light to import: no torch.
+"""
+
+from datetime import date
+
+from longtail.artifacts import RunPaths
+from longtail.config import Config
+from longtail.fingerprints import fingerprint, required_stamp, source_hash
+
+# How a run is carried out, not what it learns from: another number of ranks is the same version.
+_SPEED_SETTINGS = {
+    "num_ranks",
+    "threads_per_rank",
+    "checkpoint_every_steps",
+    "keep_checkpoints",
+    "max_restarts",
+    "log_every_steps",
+}
+
+
+def version_name(config: Config, as_of: date) -> str:
+    """The name of the version that these inputs and this configuration make."""
+    run = RunPaths(config, as_of)
+    identity = fingerprint(
+        required_stamp(run.training_set, made_by="dataset")["fingerprint"],
+        required_stamp(run.correlations, made_by="mine")["fingerprint"],
+        config.model.model_dump(mode="json"),
+        config.loss.model_dump(mode="json"),
+        config.self_supervision.model_dump(mode="json"),
+        config.training.model_dump(mode="json", exclude=_SPEED_SETTINGS),
+        config.sharding.learned,
+        config.checkpoints.best_by,
+        config.sample_size,
+        source_hash(*modules_that_learn(config)),
+    )
+    return f"{as_of:%Y%m%d}-{identity[:8]}"
+
+
+def modules_that_learn(config: Config) -> list[str]:
+    """Return the modules whose code decides what a version learns."""
+    modules = ["longtail.training.worker", "longtail.augmentation.registry"]
+    chosen_by, _, function = (config.checkpoints.best_by or "").partition(":")
+    if function and chosen_by.startswith("longtail."):
+        modules.append(chosen_by)
+    return modules

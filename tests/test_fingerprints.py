@@ -1,0 +1,144 @@
+"""Which stages notice a changed file: one file of every package is edited, in a copy of the code.
+
+The versions that a project has are named by these hashes: an edit that a stage notices without
+need makes the next scheduled refresh train everything again.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# Runs on the copied code: edits one file after the other, and prints what each edit changes.
+EDIT_ALL = """
+import json, sys
+from pathlib import Path
+from longtail import fingerprints
+from longtail.config import Config
+from longtail.training.launch.version_name import modules_that_learn
+
+root = Path(fingerprints.__file__).parent
+stages = {
+    "vocabularies": ["longtail.features.vocabulary"],
+    "correlations": ["longtail.correlation.mine"],
+    "training_set": ["longtail.dataset.build"],
+    "model": modules_that_learn(Config(feature_repo=".")),
+    "evaluation": ["longtail.evaluation.evaluate"],
+    "embeddings": ["longtail.embeddings.export"],
+}
+
+def hashes():
+    fingerprints._read_module.cache_clear()
+    return {stage: fingerprints.source_hash(*modules) for stage, modules in stages.items()}
+
+before = hashes()
+
+def noticed_by(edits):
+    texts = {path: path.read_text() for path in edits}
+    for path, change in edits.items():
+        path.write_text(change(texts[path]))
+    after = hashes()
+    for path, text in texts.items():
+        path.write_text(text)
+    return [stage for stage in before if before[stage] != after[stage]]
+
+def other_words(text):
+    assert text.startswith('\"\"\"'), text[:80]
+    return '\"\"\"Other words. ' + text[3:] + chr(10) * 3 + "# A comment." + chr(10)
+
+statement = chr(10) + "_EDITED = True" + chr(10)
+found = {
+    file: noticed_by({root / file: lambda text: text + statement}) for file in sys.argv[1:]
+}
+found["words"] = noticed_by({path: other_words for path in root.rglob("*.py")})
+print(json.dumps(found))
+"""
+DATA = {"vocabularies", "training_set"}
+MODEL = {"model", "evaluation", "embeddings"}
+# One file of every package, and the stages whose result its code can change.
+NOTICED = {
+    "errors.py": set(),
+    "artifacts.py": set(),
+    "config/learning.py": set(),
+    "config/loading.py": set(),
+    "init/summary.py": set(),
+    "init/infer.py": set(),
+    "init/tables/csv_files.py": set(),
+    "checks/drift.py": set(),
+    "checks/registry.py": set(),
+    "features/finding.py": set(),
+    "features/feast/online_store.py": set(),
+    "features/feast/row_format.py": set(),
+    "features/feast/repository.py": {"training_set"},
+    "features/vocabulary.py": DATA | MODEL,
+    "features/encoding.py": {"training_set"} | MODEL,
+    "features/schema.py": DATA | MODEL | {"correlations"},
+    "augmentation/masking_plan.py": {"correlations"} | MODEL,
+    "augmentation/augmentations.py": {"model"},
+    "correlation/measures.py": {"correlations"},
+    "correlation/heat_map.py": set(),
+    "dataset/side_rows.py": {"training_set"},
+    "dataset/batch_builder.py": {"model"},
+    "dataset/sampler.py": {"model"},
+    "model/losses.py": {"model"},
+    "model/towers.py": MODEL,
+    "encoder/torch_encoder.py": MODEL,
+    "encoder/numpy_towers.py": set(),
+    "training/loop.py": {"model"},
+    "training/reports.py": set(),
+    "training/launch/torchrun.py": set(),
+    "training/launch/training_log.py": set(),
+    "training/sharding/sharded_model.py": {"model"},
+    "training/sharding/plan_alternatives.py": set(),
+    "evaluation/metrics.py": {"evaluation"},
+    "evaluation/gate.py": set(),
+    "embeddings/seen_items.py": {"embeddings"},
+    "embeddings/slots.py": set(),
+    "embeddings/publish.py": set(),
+    "serving/recommend.py": set(),
+    "study/tuning.py": set(),
+    "cli/run.py": set(),
+    "cli/tables/result_tables.py": set(),
+}
+
+
+@pytest.fixture(scope="module")
+def noticed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """By edited file, the stages whose hash the edit changed."""
+    platform = tmp_path_factory.mktemp("copy") / "platform"
+    shutil.copytree(
+        ROOT / "platform", platform, ignore=shutil.ignore_patterns("__pycache__", "*.md")
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", EDIT_ALL, *NOTICED],
+        env={**os.environ, "PYTHONPATH": str(platform)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, list[str]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("file", NOTICED)
+def test_a_changed_file_is_noticed_by_the_stages_that_it_can_change(
+    file: str, noticed: dict[str, list[str]]
+) -> None:
+    assert set(noticed[file]) == NOTICED[file]
+
+
+def test_every_package_is_edited_above() -> None:
+    root = ROOT / "platform" / "longtail"
+    packages = {path.parent for path in root.rglob("__init__.py")}
+    assert packages == {(root / file).parent for file in NOTICED}
+
+
+def test_words_are_no_code(noticed: dict[str, list[str]]) -> None:
+    """Comments, docstrings and layout of every file at once."""
+    assert noticed["words"] == []
