@@ -16,10 +16,10 @@ FIRST_DAY ?= 2023-06-10
 SECOND_DAY ?= 2025-08-09
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint types format clean
+.PHONY: help install demo test test-slow explore lint types format config-reference clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: ## make the environment from the lock; nothing when it is up to date
 	@$(PYTHON) ops/requirements/install.py --venv "$(VENV)" --accelerator "$(ACCELERATOR)" \
@@ -43,6 +43,9 @@ test: install lint types ## lint, types, and every test that is not slow
 test-slow: install ## the slow tests alone
 	$(BIN)/python -m pytest -m slow
 
+explore: install ## the property tests alone, with examples that were not drawn before
+	$(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile explore
+
 lint: install ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,6 +56,9 @@ types: install ## mypy
 format: install ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+config-reference: install ## rewrite platform/longtail/config/CONFIGURATION.md from the models
+	$(BIN)/python -m longtail.config.reference
 
 clean: ## remove caches; keeps the environment and .longtail
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

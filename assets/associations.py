@@ -1,4 +1,4 @@
-"""The strongest value associations of feature pairs, as a page shows them."""
+"""The table of the strongest value associations on an asset's page."""
 
 import re
 from collections.abc import Mapping
@@ -6,17 +6,17 @@ from typing import Any
 
 from dagster import MetadataValue
 
-# More pairs would bloat the event log; all of them stand in `correlations.json`.
+# More pairs would bloat the event log; `correlations.json` has all of them.
 _MAX_PAIRS = 40
 _MAX_VALUE_PAIRS = 3
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&])")
 
 
 def association_table(document: Mapping[str, Any]) -> MetadataValue[Any]:
-    """A Markdown table: the pairs of features, the most correlated first, with their value pairs.
+    """Return a Markdown table of feature pairs, the most correlated first, with value pairs.
 
     Args:
-        document: what `mine_correlations` returns.
+        document: the result of `mine_correlations`.
     """
     from longtail.correlation.readable import readable_value, short_number
 
@@ -26,10 +26,11 @@ def association_table(document: Mapping[str, Any]) -> MetadataValue[Any]:
         left, right = (place[name] for name in pair["features"])
         return float(document["matrix"][left][right])
 
+    # Values come from people's data: none of them may be read as Markdown or HTML.
     def plain(value: str | int | None) -> str:
         return _MARKUP.sub(r"\\\1", readable_value(value))
 
-    def told(pair: Mapping[str, Any]) -> str:
+    def value_pairs(pair: Mapping[str, Any]) -> str:
         if pair["near_unique"]:
             names = " and ".join(map(plain, pair["near_unique"]))
             return f"hardly two items share a value of {names}"
@@ -42,10 +43,10 @@ def association_table(document: Mapping[str, Any]) -> MetadataValue[Any]:
     ranked = sorted(document["associations"], key=correlation, reverse=True)
     rows = [
         f"| {' · '.join(map(plain, pair['features']))} | {short_number(correlation(pair))} "
-        f"| {told(pair) or 'none'} |"
+        f"| {value_pairs(pair) or 'none'} |"
         for pair in ranked[:_MAX_PAIRS]
     ]
     header = ["| features | correlation | strongest value pairs |", "| --- | --: | --- |"]
     left_out = len(ranked) - len(rows)
-    note = [f"\n{left_out} weaker pairs stand in `correlations.json`."] if left_out else []
+    note = [f"\n{left_out} weaker pairs are in `correlations.json`."] if left_out else []
     return MetadataValue.md("\n".join([*header, *rows, *note]))

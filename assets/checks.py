@@ -1,6 +1,6 @@
-"""What is checked about each asset after it was made, beside the gate.
+"""The checks of each asset after it was made, beside the gate.
 
-A check reads files and the online store; none of them stops a run, the gate does that.
+They read files and the online store. None of them stops a run; only the gate does.
 """
 
 from datetime import date
@@ -40,7 +40,10 @@ _NUM_LOOKUPS = 100
 def catalogue_did_not_shrink(
     context: AssetCheckExecutionContext, project: Project
 ) -> AssetCheckResult:
-    """At least four fifths of the served version's items: a half-empty table is a broken export."""
+    """Check that the catalogue has at least four fifths of the served version's items.
+
+    Fewer mean that the export of the items table is broken.
+    """
     from longtail.artifacts import RunPaths, published_pointer, read_json
     from longtail.fingerprints import required_stamp
 
@@ -60,7 +63,7 @@ def catalogue_did_not_shrink(
 def every_split_has_examples(
     context: AssetCheckExecutionContext, project: Project
 ) -> AssetCheckResult:
-    """Nothing can be learned from an empty training part, nor measured on an empty test part."""
+    """Check that no part is empty: it could not be trained or measured on."""
     from longtail.artifacts import RunPaths
     from longtail.fingerprints import required_stamp
 
@@ -75,7 +78,7 @@ def every_split_has_examples(
 def better_than_popularity(
     context: AssetCheckExecutionContext, project: Project
 ) -> AssetCheckResult:
-    """Overall recall@50 above that of recommending the most chosen items to everybody."""
+    """Check that overall recall@50 is above that of recommending the most popular items."""
     from longtail.artifacts import RunPaths, VersionPaths, read_json
 
     with stage(context) as as_of:
@@ -94,7 +97,7 @@ def better_than_popularity(
 def one_embedding_an_item(
     context: AssetCheckExecutionContext, project: Project
 ) -> AssetCheckResult:
-    """The file's items are exactly the catalogue's, items without any interaction included."""
+    """Check that the file has exactly the catalogue's items, also those without interactions."""
     import pyarrow.parquet as pq
 
     from longtail.artifacts import RunPaths
@@ -114,7 +117,7 @@ def one_embedding_an_item(
 def embeddings_are_unit_vectors(
     context: AssetCheckExecutionContext, project: Project
 ) -> AssetCheckResult:
-    """Finite, and of length one: a dot product of two is their cosine."""
+    """Check that embeddings are finite and of length one, so that dot products are cosines."""
     import numpy as np
 
     with stage(context) as as_of:
@@ -132,7 +135,7 @@ def embeddings_are_unit_vectors(
 def served_version_is_whole(
     context: AssetCheckExecutionContext, project: Project
 ) -> AssetCheckResult:
-    """Every file of the served version has the hash that its manifest says."""
+    """Check that every file of the served version has the hash in its manifest."""
     from longtail.artifacts import published_pointer, read_json
     from longtail.embeddings.versions import verify_version
 
@@ -150,7 +153,7 @@ def served_version_is_whole(
 def lookups_equal_the_file(
     context: AssetCheckExecutionContext, project: Project
 ) -> AssetCheckResult:
-    """What downstream code reads online is, value for value, what the version's file holds."""
+    """Check a sample of online lookups, value for value, against the version's file."""
     import numpy as np
     import pyarrow.parquet as pq
 
@@ -167,7 +170,7 @@ def lookups_equal_the_file(
         differing = [
             item
             for item, vector in zip(sample["item_id"], sample["embedding"], strict=True)
-            if online[item] is None or not np.array_equal(online[item], np.float32(vector))
+            if (found := online[item]) is None or not np.array_equal(found, np.float32(vector))
         ]
         return AssetCheckResult(
             passed=not differing,

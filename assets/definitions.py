@@ -1,4 +1,4 @@
-"""Everything that Dagster shows and runs."""
+"""The definitions that Dagster loads: assets, checks, jobs, the schedule and resources."""
 
 from dagster import Definitions, in_process_executor
 
@@ -36,7 +36,7 @@ defs = Definitions(
     jobs=[jobs.refresh, jobs.rollback],
     schedules=[schedules.daily_refresh],
     resources=resources.resources(),
-    # The flow is a line, so a process for every step would gain nothing, and each would import
-    # Feast again (5 seconds). Training has its process tree all the same, through Pipes.
+    # The flow is a line, so a process per step would gain nothing, and each would import Feast
+    # again (5 seconds). Training still has processes of its own, through Pipes.
     executor=in_process_executor,
 )

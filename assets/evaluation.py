@@ -1,4 +1,7 @@
-"""How well the model retrieves, and whether it may be published."""
+"""The evaluation of the model, and the gate that approves it for publication."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, asset
 
@@ -13,7 +16,7 @@ from assets.training import two_tower_model
 def retrieval_evaluation(
     context: AssetExecutionContext, project: Project
 ) -> MaterializeResult[None]:
-    """Exact recall and MAP by slice, beside simple rankings, and the health of the embeddings."""
+    """Measure exact recall and MAP by slice, simple rankings beside them, and embedding health."""
     from longtail.artifacts import RunPaths, VersionPaths, read_json
     from longtail.evaluation.evaluate import RECALL_PLOT, evaluate_version
 
@@ -21,14 +24,14 @@ def retrieval_evaluation(
         config = project.load()
         version = read_json(RunPaths(config, as_of).model)["version"]
         document = evaluate_version(config, version, baselines=True)
-        baselines = {name: slice_table(metrics) for name, metrics in document["baselines"].items()}
+        rankings: Mapping[str, Any] = document["baselines"]
         plot = VersionPaths(config, version).folder / RECALL_PLOT
         return MaterializeResult(
             metadata={
                 "version": version,
                 "metrics": slice_table(document["metrics"]),
                 "recall": image(plot, "recall by slice"),
-                **baselines,
+                **{name: slice_table(metrics) for name, metrics in rankings.items()},
                 **charted(document["metrics"]),
                 **health_figures(document["health"]),
             }
@@ -37,10 +40,10 @@ def retrieval_evaluation(
 
 @asset(deps=[retrieval_evaluation], partitions_def=DAILY, group_name="evaluation", kinds={"json"})
 def approved_model(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
-    """The gate: a pointer to the version that may be published, or a failure that stops the run.
+    """Ask the gate: write a pointer to the version that may be published, or stop the run.
 
-    It is an asset and not a check, because a failed check leaves the checked asset materialized
-    and does not stop another run.
+    The gate is an asset and not a check, because a failed check leaves the checked asset
+    materialized and does not stop another run.
     """
     from longtail.evaluation.gate import approve
 

@@ -1,4 +1,4 @@
-"""What the model will see: the catalogue of the day, the vocabularies, how features correlate."""
+"""The inputs of a model: the day's catalogue, the vocabularies, the feature correlations."""
 
 from dagster import AssetExecutionContext, DataVersion, MaterializeResult, asset
 
@@ -16,7 +16,7 @@ from assets.stage import stage
     kinds={"feast", "duckdb", "parquet"},
 )
 def catalogue(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
-    """All active items as of the day, the latest queries, both histories, the interactions."""
+    """Read all active items as of the day, the latest queries, both histories, the interactions."""
     from longtail.artifacts import RunPaths
     from longtail.features.feast.catalogue import build_catalogue
 
@@ -32,7 +32,7 @@ def catalogue(context: AssetExecutionContext, project: Project) -> MaterializeRe
 
 @asset(deps=[catalogue], partitions_def=DAILY, group_name="features", kinds={"parquet"})
 def vocabularies(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
-    """The values of every embedding table, and how they have changed since an earlier day."""
+    """List the values of every embedding table, and their changes since an earlier day."""
     from longtail.artifacts import RunPaths
     from longtail.features.vocabulary import build_vocabularies
 
@@ -58,7 +58,7 @@ def vocabularies(context: AssetExecutionContext, project: Project) -> Materializ
 def feature_correlations(
     context: AssetExecutionContext, project: Project
 ) -> MaterializeResult[None]:
-    """How item features correlate over the catalogue, which values make them, what is masked."""
+    """Measure how item features correlate, by which values, and plan what is masked together."""
     from longtail.artifacts import RunPaths
     from longtail.correlation.mine import mine_correlations
 
@@ -79,7 +79,7 @@ def feature_correlations(
                 "num_items": document["num_items"],
                 "sample_fraction": document["sample_fraction"],
                 "folder": str(folder),
-                # A table has at least one row, and there is none with fewer than two features.
+                # Dagster's tables need a row, and a plan of fewer than two features has none.
                 **({"masking_plan": table(plan)} if plan else {}),
             }
         )

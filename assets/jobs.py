@@ -1,4 +1,4 @@
-"""The two jobs: refresh everything for a day, and go back to an earlier version."""
+"""The two jobs: `refresh` makes everything for a day, `rollback` serves an earlier version."""
 
 from dagster import (
     AssetObservation,
@@ -19,7 +19,7 @@ TABLES = ("interactions", "items", "queries")
 
 refresh = define_asset_job(
     "refresh",
-    # The tables are somebody else's to make; what is checked of them is part of the flow.
+    # Other systems write the tables; our part of the flow is to check them.
     selection=(AssetSelection.all() - AssetSelection.assets(*TABLES))
     | AssetSelection.checks_for_assets(*TABLES),
     description="The whole flow for one day: from the raw tables to served embeddings.",
@@ -27,9 +27,11 @@ refresh = define_asset_job(
 
 
 class RollbackConfig(Config):
-    """Which version to serve again."""
+    """The version to serve again."""
 
-    version: str | None = Field(default=None, description="default: the one served before this")
+    version: str | None = Field(
+        default=None, description="Version to serve; default: the one served before the current one"
+    )
 
 
 @op

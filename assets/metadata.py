@@ -1,4 +1,4 @@
-"""What people read on an asset's page: figures that chart over time, tables, small images."""
+"""Metadata for an asset's page: figures that Dagster charts over time, tables, small images."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -9,21 +9,21 @@ from dagster import MetadataValue, TableRecord
 
 Metadata = dict[str, MetadataValue[Any] | str | int | float | bool]
 
-# Larger images would bloat the event log: those are given by path alone.
+# Larger images would bloat the event log, so only their path is shown.
 _MAX_INLINE_BYTES = 300_000
 
 
 def figures(summary: Mapping[str, Any]) -> Metadata:
-    """The plain values of a stage's summary; what is nested or missing is left out."""
+    """Return the plain values of a stage's summary, without nested and missing ones."""
     return {
         key: value for key, value in summary.items() if isinstance(value, str | int | float | bool)
     }
 
 
 def image(file: Path, title: str) -> MetadataValue[Any]:
-    """A PNG shown inside Markdown, with the path of the file.
+    """Return Markdown that shows a PNG and the path of its file.
 
-    Dagster has no image type; a data URI inside Markdown is what its page shows.
+    Dagster has no image type, but its page shows a data URI inside Markdown.
     """
     content = file.read_bytes()
     caption = f"`{file}`"
@@ -34,19 +34,19 @@ def image(file: Path, title: str) -> MetadataValue[Any]:
 
 
 def table(rows: Sequence[Mapping[str, str | int | float | bool | None]]) -> MetadataValue[Any]:
-    """A table of at least one row; every row has the same columns."""
+    """Return a table of at least one row; every row has the same columns."""
     return MetadataValue.table(records=[TableRecord(dict(row)) for row in rows])
 
 
-def slice_table(metrics: Mapping[str, Mapping[str, float | None]]) -> MetadataValue[Any]:
-    """Metrics by slice: one row a slice, one column a metric."""
+def slice_table(metrics: Mapping[str, Any]) -> MetadataValue[Any]:
+    """Return a table of metrics by slice: one row per slice, one column per metric."""
     return table([{"slice": name, **values} for name, values in metrics.items()])
 
 
-def charted(metrics: Mapping[str, Mapping[str, float | None]]) -> Metadata:
-    """Every metric as a number of its own, which Dagster charts over time: `tail_recall_at_50`.
+def charted(metrics: Mapping[str, Any]) -> Metadata:
+    """Return every metric by slice under a name of its own, such as `tail_recall_at_50`.
 
-    What is not defined is left out.
+    Dagster charts each over time. Metrics without a value are left out.
     """
     return {
         f"{name}_{metric.replace('@', '_at_')}": value
@@ -57,7 +57,7 @@ def charted(metrics: Mapping[str, Mapping[str, float | None]]) -> Metadata:
 
 
 def health_figures(health: Mapping[str, Any]) -> Metadata:
-    """Embedding health: a table of the slices, one of the probes, and every figure charted."""
+    """Return embedding health: a table of the slices, one of the probes, every figure charted."""
     probes = {
         name: {"probe_accuracy": values["accuracy"], "probe_majority": values["majority"]}
         for name, values in health["probes"].items()
@@ -76,9 +76,9 @@ def health_figures(health: Mapping[str, Any]) -> Metadata:
 
 
 def turnover_table(stamp: Mapping[str, Any]) -> MetadataValue[Any]:
-    """The stamp of the vocabularies: one row a table, with its growth and decay.
+    """Return a table of the vocabularies' growth and decay, one row per embedding table.
 
-    Of a hashed table there is the number of rows alone.
+    A hashed table has only its number of rows.
     """
     nothing = dict.fromkeys(("new", "kept", "freed", "free", "compacted"))
     return table(

@@ -1,4 +1,7 @@
-"""From an approved model to what downstream code reads. Only this part is retried: it is I/O."""
+"""The way from an approved model to online embeddings.
+
+Only writes to the online store are retried: they are I/O, and may succeed a moment later.
+"""
 
 from datetime import timedelta
 
@@ -20,7 +23,7 @@ from assets.stage import stage
 from longtail.config import load_config
 
 RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL)
-# A backfilled day counts as fresh, too: Dagster's policies do not know partitions.
+# A backfilled day counts as fresh as well: Dagster's policies do not know partitions.
 FRESHNESS = FreshnessPolicy.time_window(
     fail_window=timedelta(hours=load_config().schedule.max_age_hours)
 )
@@ -28,7 +31,7 @@ FRESHNESS = FreshnessPolicy.time_window(
 
 @asset(deps=[approved_model], partitions_def=DAILY, group_name="publication", kinds={"parquet"})
 def item_embeddings(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
-    """The embedding of every catalogue item, in one Parquet file of the version."""
+    """Write the embedding of every catalogue item to one Parquet file of the version."""
     from longtail.embeddings.export import export_catalogue
 
     with stage(context) as as_of:
@@ -37,7 +40,7 @@ def item_embeddings(context: AssetExecutionContext, project: Project) -> Materia
 
 @asset(deps=[item_embeddings], partitions_def=DAILY, group_name="publication", kinds={"faiss"})
 def item_index(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
-    """The nearest-neighbour index; with it the version is whole, and committed."""
+    """Build the nearest-neighbour index, and commit the version, which is whole with it."""
     from longtail.embeddings.index import build_index
 
     with stage(context) as as_of:
@@ -63,7 +66,7 @@ def item_index(context: AssetExecutionContext, project: Project) -> MaterializeR
 def online_item_embeddings(
     context: AssetExecutionContext, project: Project
 ) -> MaterializeResult[None]:
-    """The version in the online store: written to the next slot, read back, then served.
+    """Write the version to the next slot of the online store, read it back, then serve it.
 
     A day older than the served one is not published; the metadata says so.
     """
@@ -83,7 +86,7 @@ def online_item_embeddings(
 def online_query_features(
     context: AssetExecutionContext, project: Project
 ) -> MaterializeResult[None]:
-    """The latest features of every query in the online store, where query encoding reads them."""
+    """Write the latest features of every query to the online store, for query encoding."""
     from longtail.embeddings.publish import publish_query_features
 
     with stage(context) as as_of:

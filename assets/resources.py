@@ -1,34 +1,34 @@
-"""What the assets are handed: the project they work on, and how training is started."""
+"""The resources that Dagster hands to assets: the project, and the client for training."""
 
 from dagster import ConfigurableResource, PipesSubprocessClient
 from pydantic import Field
 
 from longtail.config import Config, config_file, load_config
 
-# On termination the launcher stops torchrun, which lets every rank finish its checkpoint.
-# Dagster's own 20 seconds are too short for that.
+# On termination the launcher stops torchrun, and every rank finishes its checkpoint. Dagster's
+# default of 20 seconds is too short for that.
 TERMINATION_TIMEOUT_SECONDS = 60.0
 
 
 class Project(ConfigurableResource[None]):
-    """The project that is refreshed: its configuration file."""
+    """The project to refresh: its configuration file."""
 
     config_file: str = Field(
         default=str(config_file()),
-        description="YAML; default: LONGTAIL_CONFIG, else the demo's",
+        description="Configuration file; default: LONGTAIL_CONFIG, else the demo's",
     )
 
     def load(self) -> Config:
         """Read the configuration.
 
         Raises:
-            InputError: it is missing or wrong.
+            InputError: the file is missing or wrong.
         """
         return load_config(self.config_file)
 
 
 def resources() -> dict[str, object]:
-    """The resources by the names under which assets ask for them."""
+    """Return the resources by the names under which assets ask for them."""
     return {
         "project": Project(),
         "pipes": PipesSubprocessClient(termination_timeout_seconds=TERMINATION_TIMEOUT_SECONDS),

@@ -1,7 +1,8 @@
-"""`python -m assets.run`: one refresh in this process, told line by line to the command that asked.
+"""`python -m assets.run`: refreshes one day in this process, and reports it as JSON events.
 
-`longtail run` starts it. Standard output carries one JSON document a line (`Progress` names
-them); everything else that anybody prints goes to a log file, once the data are known to be good.
+`longtail run` starts it. Standard output carries one JSON document a line; `Progress` lists them.
+Everything else that is printed goes to standard error, and to a log file once the data have been
+checked.
 """
 
 import argparse
@@ -9,8 +10,11 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
@@ -19,48 +23,70 @@ from typing import Any, TextIO
 from longtail.cli.output import hide_warnings
 from longtail.config import Config, config_file, load_config
 from longtail.errors import InputError, LongtailError
+from longtail.training.launch.training_log import PROGRESS_FILE, LogTail
 
 INSTANCE_SETTINGS = """\
-# Written by `longtail run` where there was none; yours to edit.
+# Written by `longtail run`, because there was no such file. You can edit it.
 telemetry:
   enabled: false
-# A backfill trains one day at a time; another machine may do more at once.
+# A backfill trains one day at a time. A larger machine may do more at once.
 concurrency:
   runs:
     max_concurrent_runs: 1
-# A run whose process was killed must not hold the queue for ever.
+# The run of a process that was killed must not hold the queue for ever.
 run_monitoring:
   enabled: true
   max_runtime_seconds: 86400
 """
+_POLL_SECONDS = 0.5
 
 
 class Progress:
-    """The line protocol: `started`, `stage`, `log`, `done`, `check`, and `finished`, the last."""
+    """Sends events to the process that reads this one's standard output.
+
+    Each event is a JSON document on a line of its own, with the kind under `event`:
+
+        started     as_of, log, run_id, num_stages
+        stage       stage, number: it begins
+        log         level, message
+        progress    record: a record of losses from the training log (only with `--progress`)
+        done        stage, seconds
+        check       stage, check, severity: an asset check did not pass
+        failed      stage, error
+        finished    exit_code, stage, error, seconds: always the last
+
+    Args:
+        stream: where the lines go.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self._is_read = True
 
     def send(self, event: str, **details: Any) -> None:
-        """Write one event. When nobody reads any more, the refresh is interrupted."""
+        """Write one event. If its reader has gone, interrupt the refresh, once."""
         with self._lock:
+            if not self._is_read:
+                return
             try:
                 print(json.dumps({"event": event, **details}), file=self._stream, flush=True)
             except BrokenPipeError:
+                self._is_read = False
                 os.kill(os.getpid(), signal.SIGINT)
 
 
 def main() -> None:
-    """Refresh one day; the exit code is that of the error table in `longtail.errors`."""
+    """Refresh one day. The exit code is that of the error, as `longtail.errors` lists them."""
     parser = argparse.ArgumentParser(prog="python -m assets.run", description=__doc__)
     parser.add_argument("--config", type=Path, default=None)
     parser.add_argument("--as-of", type=date.fromisoformat, default=None)
+    parser.add_argument("--progress", action="store_true", help="send `progress` events")
     arguments = parser.parse_args()
-    # Libraries print to standard output; from here on that is standard error.
+    # Libraries print to standard output, which belongs to the events: send their text to stderr.
     progress = Progress(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
-    # `assets.definitions` reads its configuration from there, and so does the training launcher.
+    # `assets.definitions` and the training launcher read the configuration that is named here.
     os.environ["LONGTAIL_CONFIG"] = str(config_file(arguments.config))
     signal.signal(signal.SIGTERM, _interrupt)
     hide_warnings()
@@ -76,14 +102,21 @@ def main() -> None:
         sys.exit(error.exit_code)
     for notice in report.notices():
         progress.send("log", level="WARNING", message=notice)
-    sys.exit(_refresh(config, as_of, progress))
+    with followed_training(progress) if arguments.progress else nullcontext():
+        exit_code = _refresh(config, as_of, progress)
+    sys.exit(exit_code)
 
 
 def check_day(config: Config, as_of: date, *, today: date) -> None:
     """Refuse a day that is no partition.
 
+    Args:
+        config: its `schedule.first_day` is the first partition.
+        as_of: the day.
+        today: the current day in UTC.
+
     Raises:
-        InputError: it is before the configured first day, or has not begun.
+        InputError: the day is before the first one, or in the future.
     """
     first = config.schedule.first_day
     if as_of < first:
@@ -97,18 +130,51 @@ def check_day(config: Config, as_of: date, *, today: date) -> None:
         )
 
 
+@contextmanager
+def followed_training(progress: Progress) -> Iterator[None]:
+    """Send the records of training as `progress` events while the block runs.
+
+    The launcher of training is a process of its own. It finds the name of a file in the
+    environment, and appends its records there.
+    """
+    ended = threading.Event()
+
+    def follow(file: Path) -> None:
+        with LogTail(file, lambda record: progress.send("progress", record=record)) as tail:
+            while not ended.wait(_POLL_SECONDS):
+                tail.report()
+            tail.report()
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "progress.jsonl"
+        os.environ[PROGRESS_FILE] = str(file)
+        thread = threading.Thread(target=follow, args=(file,), name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            del os.environ[PROGRESS_FILE]
+
+
 def _refresh(config: Config, as_of: date, progress: Progress) -> int:
+    """Run Dagster's job for one day in this process. Return the exit code."""
+    # A new Dagster home gets settings that suit one machine.
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(config.home / "dagster")))
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():
         settings.write_text(INSTANCE_SETTINGS, encoding="utf-8")
+    # From here on Dagster's text, and that of its child processes, goes to the log of this run.
     log = config.home / "logs" / f"run-{as_of}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as handle:
         os.dup2(handle.fileno(), 1)
         os.dup2(handle.fileno(), 2)
 
+    # Imported late: `assets.definitions` reads LONGTAIL_CONFIG, and importing Dagster takes
+    # seconds, which would delay the answer to a wrong configuration.
     from dagster import DagsterInstance
 
     from assets.definitions import defs
@@ -133,6 +199,7 @@ def _refresh(config: Config, as_of: date, progress: Progress) -> int:
             run_id=reporter.run_id,
             raise_on_error=False,
         )
+    # A run that was stopped from outside has failed, although no stage has.
     failure = reporter.failure
     exit_code = 0 if result.success else (failure.exit_code if failure else 1)
     progress.send(
@@ -146,7 +213,7 @@ def _refresh(config: Config, as_of: date, progress: Progress) -> int:
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """A polite end is an interrupt: Dagster ends the run, Pipes ends training."""
+    """Turn SIGTERM into SIGINT, on which Dagster ends the run and Pipes ends training."""
     os.kill(os.getpid(), signal.SIGINT)
 
 

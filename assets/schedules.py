@@ -1,4 +1,4 @@
-"""When the flow runs by itself. Everything here is off until somebody switches it on."""
+"""The schedule of the flow. It is off until it is switched on in Dagster."""
 
 from dagster import (
     DagsterRunStatus,
@@ -30,10 +30,10 @@ _UNFINISHED = [
     default_status=DefaultScheduleStatus.STOPPED,
 )
 def daily_refresh(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-    """Refresh the last complete day, unless that is under way.
+    """Refresh the last complete day, unless a refresh of it is under way.
 
-    A tick for a day that is done already starts a run that finds every stage up to date: a cron
-    that ticks more often than daily picks up late data.
+    A tick for a day that is done already starts a run that finds every stage up to date. So a cron
+    that ticks more than once a day picks up late data.
     """
     day = last_complete_day(context.scheduled_execution_time).isoformat()
     if context.instance.get_runs_count(

@@ -1,22 +1,23 @@
-"""The three tables that Feast reads. Somebody else writes them."""
+"""The three tables that Feast reads. Other systems write them."""
 
 from dagster import AssetSpec
 
 interactions = AssetSpec(
     "interactions",
-    description="Which query chose which item, and when. Positives only.",
+    description="The pairs of a query and the item that it chose, and when. Positives only.",
     group_name="sources",
     kinds={"feast", "table"},
 )
 items = AssetSpec(
     "items",
-    description="Features of the items, each row from its `event_timestamp` on.",
+    description="Features of the items. A row holds from its `event_timestamp` on.",
     group_name="sources",
     kinds={"feast", "table"},
 )
 queries = AssetSpec(
     "queries",
-    description="Features of what asks: a user, a page, a package.",
+    description="Features of the queries, such as users, pages or packages. A row holds from its "
+    "`event_timestamp` on.",
     group_name="sources",
     kinds={"feast", "table"},
 )

@@ -1,4 +1,4 @@
-"""What every asset does around its stage: log lines into Dagster, errors into failures."""
+"""Runs a stage inside an asset: log lines go to Dagster, errors become failures."""
 
 import logging
 from collections.abc import Iterator
@@ -25,11 +25,11 @@ class _ForwardingHandler(logging.Handler):
 
 @contextmanager
 def stage(context: Context) -> Iterator[date]:
-    """Run a stage of longtail inside a partitioned step; yields the partition's `as_of`.
+    """Run a stage of longtail inside a partitioned step, and yield the partition's `as_of`.
 
     Raises:
         Failure: the stage raised a LongtailError. Its `exit_code` is in the metadata. Wrong input
-            and a refusal of the gate are not retried: they would fail again.
+            and a refusal of the gate are not retried, because they would fail again.
     """
     with forwarded_log(context), failures():
         yield date.fromisoformat(context.partition_key)
@@ -37,7 +37,7 @@ def stage(context: Context) -> Iterator[date]:
 
 @contextmanager
 def forwarded_log(context: Context) -> Iterator[None]:
-    """Show what `longtail` logs in the log of the step."""
+    """Send the log lines of `longtail` to the log of the step, too."""
     logger = logging.getLogger("longtail")
     handler, level = _ForwardingHandler(context), logger.level
     logger.addHandler(handler)
@@ -51,7 +51,7 @@ def forwarded_log(context: Context) -> Iterator[None]:
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turn a LongtailError into a Dagster Failure that carries its exit code."""
+    """Turn a LongtailError into a Dagster Failure with its exit code."""
     try:
         yield
     except LongtailError as error:

@@ -1,7 +1,7 @@
-"""The checks of `longtail check`, on the assets that they are about.
+"""The checks of `longtail check` as asset checks.
 
-Those of the three tables run before the catalogue is made, those of the project and the machine
-before training. Severity is the configuration's: an error stops the run, a warning is shown.
+Checks of the three tables run before the catalogue is made, those of the project and the machine
+before training. The configuration sets the severity: an error stops the run, a warning is shown.
 """
 
 import json
@@ -38,7 +38,7 @@ OF_THE_PROJECT = [
 def check_tables(
     context: AssetCheckExecutionContext, project: Project
 ) -> Iterator[AssetCheckResult]:
-    """What is wrong with the rows that somebody else writes."""
+    """Check the rows of the three tables."""
     from longtail.checks.preflight import check_tables as look
 
     with stage(context) as as_of:
@@ -53,7 +53,7 @@ def check_tables(
 def check_project(
     context: AssetCheckExecutionContext, project: Project
 ) -> Iterator[AssetCheckResult]:
-    """Whether configuration and machine are what the catalogue of the day needs."""
+    """Check configuration and machine against what the day's catalogue needs."""
     from longtail.checks.preflight import check_machine
 
     with stage(context) as as_of:
@@ -63,7 +63,7 @@ def check_project(
 def _results(
     specs: Iterable[AssetCheckSpec], problems: Iterable[Problem]
 ) -> Iterator[AssetCheckResult]:
-    """One result a check and asset."""
+    """Yield one result for each check and asset."""
     found: dict[tuple[str, AssetKey], list[Problem]] = {}
     for problem in problems:
         asset = AssetKey(problem.finding.table or "catalogue")

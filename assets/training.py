@@ -1,4 +1,4 @@
-"""The encoded training set, and the model trained on it in a process tree of its own."""
+"""The encoded training set, and the model, which a process tree of its own trains on it."""
 
 import sys
 
@@ -18,14 +18,15 @@ from assets.partitions import DAILY
 from assets.resources import Project
 from assets.stage import stage
 
-# `longtail.training.interruption.TrainingInterruptedError.exit_code`; its module imports torch.
+# The same as `longtail.training.interruption.TrainingInterruptedError.exit_code`, which is not
+# imported here because its module imports torch.
 TOLD_TO_STOP = 75
 MAX_PREEMPTIONS = 10
 
 
 @asset(deps=[catalogue, vocabularies], partitions_def=DAILY, group_name="training", kinds={"arrow"})
 def training_set(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
-    """Each distinct feature row once, encoded, and the examples that point at them."""
+    """The encoded feature rows, each distinct one once, and the examples that point at them."""
     from longtail.artifacts import RunPaths
     from longtail.dataset.build import build_training_set
 
@@ -36,7 +37,7 @@ def training_set(context: AssetExecutionContext, project: Project) -> Materializ
         return MaterializeResult(
             metadata={
                 **figures(summary),
-                # By name, so that Dagster charts each table's share over time.
+                # One entry a table, so that Dagster draws each table's share over time.
                 **{f"untrained_{name}": x for name, x in summary["untrained_shares"].items()},
                 "folder": str(folder),
             },
@@ -55,16 +56,16 @@ def two_tower_model(
 ) -> MaterializeResult[None]:
     """The two towers, trained by torchrun.
 
-    The launcher reports its figures through Dagster Pipes. A failure is not retried here: a rank
-    that dies is restarted by torchrun, from its checkpoint. Only a launcher that was told to stop,
-    as on a node that is taken away, is started again.
+    The launcher reports its figures through Dagster Pipes. A failure is not retried here, because
+    torchrun restarts a rank that dies, from its checkpoint. Only a launcher that was told to stop
+    is started again, as when its node is taken away.
     """
     from assets.plots import loss_curve
     from longtail.artifacts import RunPaths, VersionPaths, read_json
 
     with stage(context) as as_of:
         config = project.load()
-        # -P: a folder named `longtail` or `assets` where the command runs must not shadow ours.
+        # -P keeps a folder named `longtail` in the current directory from shadowing ours.
         command = [sys.executable, "-P", "-m", "longtail.training.launch"]
         command += ["--config", project.config_file, "--as-of", as_of.isoformat()]
         try:

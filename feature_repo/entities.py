@@ -1,8 +1,8 @@
-"""What asks, and what is ranked.
+"""The entities: the query, a package that asks, and the item, a package that is ranked.
 
-An entity's id is itself a feature of the model; the entity's tags refine it as a field's tags
-refine a field. Here both are Debian packages, so both ids share the embedding table `package`:
-the package that asks and the package that it depends on are the same thing.
+An entity's id is itself a feature of the model, and the entity's tags refine it as a field's tags
+refine a field. Here both are Debian packages, so both ids share the embedding table `package`: one
+package may ask for others, and be asked for by others.
 """
 
 from feast import Entity, ValueType

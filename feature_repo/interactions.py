@@ -1,4 +1,7 @@
-"""The interactions: which package needs which, since when. Positives only."""
+"""The interactions: a row for each package and each package that it needs, with its date.
+
+There are positives only.
+"""
 
 from pathlib import Path
 

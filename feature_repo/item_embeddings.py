@@ -1,8 +1,8 @@
-"""What is served: the embedding of every item, from one of three identical slots.
+"""The embeddings that are served: one for every item, in one of three identical slots.
 
-`longtail publish` writes a new version into a slot that nobody reads, and only then points the
+`longtail publish` writes a new version into a slot that is not being read, and only then points the
 FeatureService `item_embeddings` at it. Consumers read that service, never a slot.
-The slots have no offline source: nothing but a publication fills them.
+The slots have no offline source: only a publication fills them.
 """
 
 import json
@@ -15,7 +15,7 @@ from feast.types import Array, Float32, String
 
 
 def slot(name: str) -> FeatureView:
-    """One of the three places for the embeddings of all items."""
+    """Define one of the three slots for the embeddings of all items."""
     return FeatureView(
         name=f"item_embeddings_{name}",
         entities=[item],
@@ -32,7 +32,7 @@ def slot(name: str) -> FeatureView:
 
 
 def published_slot() -> str:
-    """The slot that the pointer file names: applying this repository never changes what is served.
+    """Return the slot that the pointer file names, so that `feast apply` keeps what is served.
 
     Before the first publication it is slot a, which is empty.
     """

@@ -1,4 +1,4 @@
-"""The items: one row a package and release, valid from the release's date on."""
+"""The items: one row per package and release, valid from the date of the release on."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ from package_features import package_features
 
 items_source = FileSource(
     name="items_source",
-    # Absolute: the DuckDB offline store would look in the working directory.
+    # Absolute, because the DuckDB offline store takes a path relative to the working directory.
     path=str(Path(__file__).resolve().parent / "data" / "items.parquet"),
     timestamp_field="event_timestamp",
 )
@@ -22,9 +22,9 @@ items = FeatureView(
     schema=[
         Field(name="item_id", dtype=String),
         *package_features,
-        # The tombstone: a last row with `false` takes the item out of the catalogue.
+        # The tombstone: a last row with `false` removes the item from the catalogue.
         Field(name="active", dtype=Bool, description="whether the release has the package"),
     ],
     source=items_source,
-    online=False,  # what is served of an item is its embedding
+    online=False,  # an item is served as its embedding, so its features are not needed online
 )

@@ -1,7 +1,8 @@
-"""What is known about a package: the same features on either side, in the same tables.
+"""The features of a package: the same for queries and for items, in the same embedding tables.
 
-A field's tags: `table` (fields with one table name share embeddings), `dim`, `vocabulary`
-(`exact` or `hash`), `buckets` (rows of a hashed vocabulary). None of them has to be given.
+A field may have the tags `table` (fields with one table name share embeddings), `dim`, `vocabulary`
+(`exact` or `hash`), `buckets` (rows of a hashed vocabulary) and `min_count` (how often a value must
+occur). All are optional.
 """
 
 from feast import Field

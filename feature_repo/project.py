@@ -6,5 +6,5 @@ from feast import Project
 
 project = Project(name="longtail", description="Debian's package graph")
 
-# SQLite makes files, not folders: `feast apply` must work before `longtail` has ever run.
+# SQLite makes files but no folders, and `feast apply` must work before `longtail` has ever run.
 (Path(__file__).resolve().parents[1] / ".longtail" / "feast").mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The queries: one row a package and release, valid from the release's date on."""
+"""The queries: one row per package and release, valid from the date of the release on."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -20,5 +20,5 @@ queries = FeatureView(
     ttl=timedelta(0),
     schema=[Field(name="query_id", dtype=String), *package_features],
     source=queries_source,
-    online=True,  # a query is encoded when it asks
+    online=True,  # a query is encoded from its features when it asks
 )

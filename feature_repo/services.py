@@ -1,4 +1,4 @@
-"""The model's inputs: its schema is derived from these two services and nothing else."""
+"""The inputs of the model. Its schema is derived from these two services and nothing else."""
 
 from feast import FeatureService
 from items import items

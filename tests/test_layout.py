@@ -1,7 +1,7 @@
-"""What stands where, and who may import whom: the rules of DESIGN.md section 1, enforced.
+"""The layout of the repository: where things stand, and which package may import which.
 
-Each rule about imports is a function of a module's name and its imports, and is shown sources that
-break it, so that a rule which never complains is noticed.
+`platform/longtail/DESIGN.md` explains the rules. Each rule about imports is a function of a module's
+name and imports, and is shown sources that break it: a rule that never complains is noticed.
 """
 
 import ast
@@ -22,7 +22,7 @@ TOP_LEVEL = {
     *("README.md", "pyproject.toml", "Makefile", "LICENSE"),
     *("platform", "feature_repo", "assets", "tests", "ops"),
 }
-# The order of the data's flow: each imports only what stands before it.
+# The layers of DESIGN.md: each imports only what stands before it.
 STAGES = (
     *("errors", "augmentation", "config", "artifacts", "fingerprints", "init"),
     *("features", "checks", "dataset", "correlation", "model", "encoder", "training"),
@@ -97,7 +97,7 @@ def check_direction(module: str, imports: list[Import]) -> Iterator[str]:
         return
     own = stage_of(module)
     if own is not None and own not in STAGES:
-        yield f"{module}: `{own}` has no place in the order of DESIGN.md section 1"
+        yield f"{module}: `{own}` has no place in the order of the layers"
         return
     for found in imports:
         other = stage_of(found.name)
@@ -168,6 +168,44 @@ def test_every_module_keeps_the_rule(rule: Rule) -> None:
         is_package = path.name == "__init__.py"
         problems += rule(name, find_imports(name, path.read_text(), is_package=is_package))
     assert problems == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports inside functions are left out: they run when both modules are there."""
+    names = {name for name, _ in list_modules()}
+    graph = {}
+    for name, path in list_modules():
+        is_package = path.name == "__init__.py"
+        found = find_imports(name, path.read_text(), is_package=is_package)
+        above = [i.name for i in found if i.at_module_level]
+        graph[name] = {
+            module
+            for imported in above
+            for module in (imported, imported.rpartition(".")[0])
+            if module in names and module != name
+        }
+    done: set[str] = set()
+    while ready := {n for n in graph.keys() - done if graph[n] <= done}:
+        done |= ready
+    assert graph.keys() - done == set()
+
+
+def test_files_and_folders_stay_small() -> None:
+    modules = [path for name, path in list_modules() if name.startswith("longtail")]
+    long = {path.name: n for path in modules if (n := len(path.read_text().splitlines())) > 350}
+    assert long == {}
+    folders = [path.parent for path in modules if path.name != "__init__.py"]
+    assert {folder.name for folder in folders if folders.count(folder) > 20} == set()
+
+
+def test_only_the_command_line_imports_studies() -> None:
+    importers = {
+        stage_of(name)
+        for name, path in list_modules()
+        for found in find_imports(name, path.read_text(), is_package=path.name == "__init__.py")
+        if found.is_within("longtail.study")
+    }
+    assert importers == {"study", "cli"}
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,24 @@
-"""What a training set costs: against Feast's data frame in pandas, and from 1 to 10 million rows.
+"""The cost of a training set, against Feast's data frame in pandas, at 1 and 10 million rows.
 
     longtail bench features --json
     longtail bench features --rows 1000000 --large-rows 2000000    # smaller
 
-Tables with 20 features, see features_parts/project.py; ten times the interactions have ten times
-the queries and items. Both contenders start from the Parquet tables and end with the examples of
-one epoch, shuffled, in batches of encoded features. Ours is all of `longtail dataset`: it also
-checks every row, keeps each pair once, splits, and writes. Theirs is Feast's
+The tables have 20 features, see features_parts/project.py. Ten times the interactions have ten
+times the queries and items. Both contenders start from the Parquet tables and end with the examples
+of one epoch, shuffled, in batches of encoded features. Ours is all of `longtail dataset`: it also
+checks every row, keeps each pair once, splits, and writes. The reference is Feast's
 `get_historical_features(...).to_df()` of all interactions, `factorize` of each column, and a
 permutation. Each run is a process of its own, so that its peak memory is its own. Ratios:
 
-    vs_feast_pandas_10m     seconds of theirs by ours, at --large-rows, where theirs takes 20 GiB
-                            (--without-large-reference leaves it out); above 1 we are faster
+    vs_feast_pandas_10m     reference seconds / our seconds, at --large-rows, where the reference
+                            takes 20 GiB (--without-large-reference leaves it out); above 1 we are
+                            faster
     vs_feast_pandas         the same at --rows
-    vs_feast_pandas_catalogue_ready     that again without our stage `catalogue`, which reads,
-                            checks and sorts; what is left retrieves, encodes and shuffles
-    rate_10m_vs_1m          interactions a second at --large-rows by those at --rows
-    peak_gib                most memory of any run of ours
-    feast_pandas_peak_gib   most memory of any run of theirs
+    vs_feast_pandas_catalogue_ready     the same without our stage `catalogue`, which reads, checks
+                            and sorts; the rest retrieves, encodes and shuffles
+    rate_10m_vs_1m          interactions per second at --large-rows / those at --rows
+    peak_gib                largest memory of any run of ours
+    feast_pandas_peak_gib   largest memory of any reference run
 """
 
 import argparse
@@ -35,17 +36,17 @@ from report import Report, median_ratio, run_benchmark
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The sizes; the defaults are those of the bounds."""
+    """Add the sizes. The defaults are the sizes for which bounds are set."""
     parser.add_argument("--rows", type=int, default=1_000_000, help="interactions of both")
-    parser.add_argument("--large-rows", type=int, default=10_000_000, help="of both, but once")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each at --rows")
+    parser.add_argument("--large-rows", type=int, default=10_000_000, help="of both, one run each")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each contender at --rows")
     parser.add_argument(
-        "--without-large-reference", action="store_true", help="only ours at --large-rows"
+        "--without-large-reference", action="store_true", help="measure only ours at --large-rows"
     )
 
 
 def measure(options: argparse.Namespace) -> Report:
-    """Measure both at one size, in turns, then once each at the large one."""
+    """Measure both contenders at one size, in turns, then each once at the large size."""
     ours: list[dict[str, Any]] = []
     theirs: list[dict[str, Any]] = []
     theirs_at_large: list[dict[str, Any]] = []
@@ -53,6 +54,7 @@ def measure(options: argparse.Namespace) -> Report:
         small, large = Path(temporary) / "small", Path(temporary) / "large"
         _say(f"tables of {options.rows} interactions")
         write_project(small, options.rows)
+        # In turns, so that a slow minute of the machine hits both.
         for turn in range(options.rounds):
             _say(f"round {turn + 1} of {options.rounds}")
             ours.append(_run("ours", small))
@@ -64,6 +66,7 @@ def measure(options: argparse.Namespace) -> Report:
         if not options.without_large_reference:
             theirs_at_large.append(_run("feast_pandas", large))
     seconds, reference = _seconds(ours), _seconds(theirs)
+    # The reference neither checks nor sorts, so compare also without the stage that does.
     later = [run["seconds"] - run["stages"]["catalogue"] for run in ours]
     rate = statistics.median(run["num_rows"] / run["seconds"] for run in ours)
     ratios = {
@@ -120,7 +123,7 @@ def _seconds(runs: list[dict[str, Any]]) -> list[float]:
 
 
 def _say(message: str) -> None:
-    """Progress, where it does not mix with the document."""
+    """Print progress to stderr, apart from the document on stdout."""
     print(f"features: {message}", file=sys.stderr, flush=True)
 
 

@@ -1,17 +1,18 @@
-"""How fast pairs of features are counted, against scikit-learn and from 10 to 100 million items.
+"""The speed of counting feature pairs, against scikit-learn, at 10 and 100 million items.
 
     longtail bench mining --json
     longtail bench mining --rows 1000000 --large-rows 4000000     # smaller
 
 Ten features of 10 to a million values, each by Zipf's law (value k with a frequency of about 1 / k)
-and independent of the others: no pair is spared a combination. Both contenders start from the same
-int32 codes; scikit-learn, which uses one core, takes a random choice of the pairs at the full size,
-for all of them would take it a quarter of an hour. Ratios:
+and independent of the others, so that every combination of a pair's values can occur. Both
+contenders start from the same int32 codes. scikit-learn uses one core, and would take a quarter of
+an hour for all pairs at the full size, so it takes a random choice of them. Ratios:
 
-    vs_sklearn            seconds of `mutual_info_score` by ours, same pairs; above 1 we are faster
+    vs_sklearn            seconds of `mutual_info_score` / our seconds, on the same pairs; above 1
+                          we are faster
     vs_sklearn_64k        the same over 64 thousand items, all pairs
-    per_row_100m_vs_10m   seconds an item, all pairs, of the large size by the full size
-    peak_gib              most memory that this process held, codes included
+    per_row_100m_vs_10m   seconds per item, all pairs, at the large size / at the full size
+    peak_gib              largest memory of this process, codes included
 """
 
 import argparse
@@ -32,7 +33,7 @@ TOLERANCE = 1e-6
 
 
 def make_columns(num_rows: int, seed: int) -> list[np.ndarray]:
-    """int32 [num_rows] columns, one a cardinality."""
+    """Return one int32 column `[num_rows]` for each of `CARDINALITIES`."""
     generator = np.random.default_rng(seed)
     columns = []
     for size in CARDINALITIES:
@@ -49,13 +50,13 @@ def make_columns(num_rows: int, seed: int) -> list[np.ndarray]:
 def ours(
     columns: list[np.ndarray], pairs: list[Pair], num_threads: int
 ) -> dict[Pair, PairInformation]:
-    """Our figures, from nothing but the codes: what a feature's counts cost is included."""
+    """Return our figures, from the codes alone: counting each feature is included."""
     features = [Codes(c, s) for c, s in zip(columns, CARDINALITIES, strict=True)]
     return pairs_of_codes(features, "value", num_threads=num_threads, pairs=pairs)
 
 
 def theirs(columns: list[np.ndarray], pairs: list[Pair]) -> dict[Pair, float]:
-    """scikit-learn's figures."""
+    """Return scikit-learn's mutual information of each pair, in nats."""
     from sklearn.metrics import mutual_info_score
 
     return {(i, j): float(mutual_info_score(columns[i], columns[j])) for i, j in pairs}
@@ -64,10 +65,10 @@ def theirs(columns: list[np.ndarray], pairs: list[Pair]) -> dict[Pair, float]:
 def compare(
     columns: list[np.ndarray], pairs: list[Pair], num_threads: int, rounds: int
 ) -> dict[str, list[float]]:
-    """Seconds of both, in turns.
+    """Return the seconds of both contenders, measured in turns.
 
     Raises:
-        AssertionError: a figure is another than scikit-learn's.
+        AssertionError: a figure differs from scikit-learn's by `TOLERANCE` or more.
     """
     found, expected = ours(columns, pairs, num_threads), theirs(columns, pairs)
     difference = max(abs(found[p].mutual_information - expected[p]) for p in pairs)
@@ -82,13 +83,14 @@ def compare(
 
 
 def seconds_of(columns: list[np.ndarray], num_threads: int) -> float:
-    """Seconds that all pairs take."""
+    """Return the seconds that all pairs take."""
     start = time.perf_counter()
     ours(columns, PAIRS, num_threads)
     return time.perf_counter() - start
 
 
 def measure(options: argparse.Namespace) -> Report:
+    """Measure the three sizes."""
     threads = options.threads
     say("64 thousand items")
     small = compare(make_columns(options.small_rows, 1), PAIRS, threads, rounds=5)
@@ -100,6 +102,7 @@ def measure(options: argparse.Namespace) -> Report:
     full = compare(columns, pairs, threads, rounds=1)
 
     say(f"all {len(PAIRS)} pairs of {options.rows} and of {options.large_rows} items")
+    # The full size before and after the large one, so that a change of the machine's speed shows.
     before = [seconds_of(columns, threads) for _ in range(2)]
     large_columns = make_columns(options.large_rows, 4)
     large = seconds_of(large_columns, threads)
@@ -136,17 +139,18 @@ def measure(options: argparse.Namespace) -> Report:
 
 
 def say(message: str) -> None:
-    """Progress, where it does not mix with the document."""
+    """Print progress to stderr, apart from the document on stdout."""
     print(f"mining: {message}", file=sys.stderr, flush=True)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the sizes. The defaults are the sizes for which bounds are set."""
     parser.add_argument("--rows", type=int, default=10_000_000, help="items at the full size")
     parser.add_argument("--large-rows", type=int, default=100_000_000)
     parser.add_argument("--small-rows", type=int, default=65_536)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
-        "--sklearn-pairs", type=int, default=8, help="pairs that scikit-learn takes at --rows"
+        "--sklearn-pairs", type=int, default=8, help="pairs that scikit-learn measures at --rows"
     )
 
 

@@ -1,29 +1,29 @@
-"""Training, against two peers: TensorFlow Recommenders, and LibRecommender.
+"""The speed of training, against TensorFlow Recommenders and LibRecommender.
 
     python -m venv TFRS && TFRS/bin/pip install -r ops/requirements/peers-tfrs.txt
     python -m venv LIBREC && LIBREC/bin/pip install -r ops/requirements/peers-librecommender.txt
     longtail bench peers --tfrs-python TFRS/bin/python --librecommender-python LIBREC/bin/python
 
-A peer trains on the same examples in a process of its own environment, and takes turns with us; one
-that is not given is left out. Above 1 we are faster:
+A peer trains on the same examples, in a process with its own environment, and takes turns with us.
+A peer without an interpreter is left out. Ratios, above 1 where we are faster:
 
-    vs_tfrs             examples/s of us without self-supervision and sampled items, by those of
-                        TensorFlow Recommenders' retrieval task at its best number of threads, with
-                        and without XLA
-    vs_librecommender   examples/s of us, whole, by those of LibRecommender's two towers with
+    vs_tfrs             our examples/s without self-supervision and sampled items / those of
+                        TensorFlow Recommenders' retrieval task at its best: number of threads, with
+                        or without XLA
+    vs_librecommender   our examples/s with everything / those of LibRecommender's two towers with
                         correlated masking at its best number of threads
 
-With `--epochs`, recall@50 of us and of TensorFlow Recommenders on the test part after as many, and
-`recall_vs_tfrs`, ours by theirs.
+`--epochs N` also measures recall@50 on the test part after N epochs, ours and that of TensorFlow
+Recommenders, and their ratio `recall_vs_tfrs`.
 
-Not the same. TensorFlow Recommenders: learning rates are ours, not tuned for it, and its towers and
-tables start as Keras has them, ours alike on both sides (`model.start_alike`); it encodes a batch's
-rows as often as they come, where we encode distinct ones; a missing value has a row of its own.
-LibRecommender: a value of a feature is an input of the
-tower of its own, so that a feature has as many values as the mean of its rows, rounded up, and
-further ones are left out; queries and items share no table; Adam, and no other optimizer, which
-moves every row of a table in every step; no sampled items among the negatives of its main loss;
-self-supervision without value dropout.
+The work is not quite the same. TensorFlow Recommenders trains with our learning rates, not tuned
+for it. Its towers and tables start as Keras starts them, ours start alike on both sides
+(`model.start_alike`). It encodes every row of a batch, where we encode only distinct ones. A
+missing value has a table row of its own. In LibRecommender each value of a feature is an input of
+its own to the tower, so a feature has as many values as the mean of its rows, rounded up, and
+further ones are left out. Queries and items share no table. Its only optimizer is Adam, which moves
+every row of a table in every step. Its main loss has no sampled items among the negatives. Its
+self-supervision has no value dropout.
 """
 
 import argparse
@@ -46,12 +46,12 @@ from longtail.evaluation.metrics import retrieval_metrics, similarity_ranks
 from longtail.training.in_process import one_rank, train_in_process
 from longtail.training.processor import prepare_cpu, product_dtype
 
-# The variant of ours that does what the peer does.
+# Our variant that does the same work as each peer.
 COUNTERPART = {"tfrs": "base", "librecommender": "ssl"}
 
 
 def measure(options: argparse.Namespace) -> Report:
-    """Run the comparisons."""
+    """Run the comparisons with the peers that are given."""
     if options.tfrs_python:
         packages = ["tensorflow", "tensorflow_recommenders"]
         require(options.tfrs_python, packages, "peers-tfrs.txt")
@@ -71,11 +71,12 @@ def measure(options: argparse.Namespace) -> Report:
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _say("nothing yet: the data is written, the peers start")
+        _say("nothing yet: writing the data and starting the peers")
         questions = export(work, options.batch_size, folder)
         peers = _started(options, folder)
         for label, peer in peers.items():
             settings[label.split(",")[0]] = peer.about
+        # Every peer is up before anything is timed, so that all of them can take turns with us.
         with one_rank():
             _say("steps")
             _steps(work, options, peers, ratios, measured, settings)
@@ -115,7 +116,7 @@ def _steps(
     measured: dict[str, Any],
     settings: dict[str, Any],
 ) -> None:
-    """Whole steps of us and of the peers, in turns."""
+    """Measure whole steps, ours and the peers', in turns."""
     names = [name for name in COUNTERPART if any(label.startswith(name) for label in peers)]
     ours = {COUNTERPART[name]: Ours(work, COUNTERPART[name], options.batch_size) for name in names}
     contenders: dict[str, Steps] = {**ours, **peers}
@@ -124,6 +125,7 @@ def _steps(
     }
     seconds = alternately(calls, rounds=options.rounds)
     medians = {label: statistics.median(values) for label, values in seconds.items()}
+    # A peer is compared at its best number of threads and compilation.
     for name in names:
         best = min((label for label in peers if label.startswith(name)), key=medians.__getitem__)
         ratios[f"vs_{name}"] = median_ratio(seconds[best], seconds[COUNTERPART[name]])
@@ -142,7 +144,7 @@ def _recall(
     ratios: dict[str, float],
     measured: dict[str, Any],
 ) -> None:
-    """Recall@50 on the test part after as many epochs, over the whole catalogue."""
+    """Measure recall@50 over the whole catalogue on the test part, after `--epochs` epochs."""
     data = work.training_set
     config = with_settings(
         with_settings(work.config, **VARIANTS["base"]), training={"batch_size": options.batch_size}
@@ -155,6 +157,7 @@ def _recall(
         encoder.encode("query", data.query_rows.take(questions.query_row)),
         encoder.encode("item", items),
     )
+    # A fresh peer: those of the speed comparison have trained already.
     peer = Peer(options.tfrs_python, "tfrs_worker", folder, threads=options.threads, jit=False)
     peer.run(options.epochs * (len(data.train) // options.batch_size))
     theirs = peer.vectors(folder / "vectors.npz")
@@ -168,24 +171,26 @@ def _recall(
     ratios["recall_vs_tfrs"] = recall["base"] / recall["tfrs"]
 
 
-def _say(what: str) -> None:
-    print(f"measuring {what}", file=sys.stderr)
+def _say(part: str) -> None:
+    print(f"measuring {part}", file=sys.stderr)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as-of", type=date.fromisoformat, default=None)
     parser.add_argument("--batch-size", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=30, help="steps a turn")
+    parser.add_argument("--steps", type=int, default=30, help="steps per turn")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
-        "--tfrs-python", type=Path, help="an interpreter that has TensorFlow Recommenders"
+        "--tfrs-python", type=Path, help="the Python of an environment with TensorFlow Recommenders"
     )
     parser.add_argument(
-        "--librecommender-python", type=Path, help="an interpreter that has LibRecommender"
+        "--librecommender-python",
+        type=Path,
+        help="the Python of an environment with LibRecommender",
     )
     parser.add_argument(
-        "--epochs", type=int, default=0, help="epochs before recall is compared; 0 leaves it out"
+        "--epochs", type=int, default=0, help="epochs before recall is compared; 0: no comparison"
     )
 
 

@@ -1,15 +1,15 @@
-"""What a publication costs beside Feast's own `materialize` of the same rows, store by store.
+"""The cost of a publication, against Feast's `materialize` of the same rows, store by store.
 
-Each side is a process of its own, in alternation, into an emptied store: its seconds are those of
-the call alone, its memory the peak of the whole process (`ru_maxrss`). A publication is the real
-one, through `longtail.embeddings.publish`. `--large-rows` are published once, not materialized.
-Ratios, each with `_sqlite` and `_redis` for one store, without for the worse of them:
+Each side runs in a process of its own, in turns, into an empty store. Its seconds are those of the
+call alone, its memory is the peak of the whole process (`ru_maxrss`). The publication is the real
+one, by `longtail.embeddings.publish`. `--large-rows` are published once, and not materialized.
+Ratios; with `_sqlite` or `_redis` for that store, without for the worse of the two:
 
-    vs_feast_materialize     how many times faster the step `write` is than `materialize`
-    write_and_read_vs_feast  the same of `write` and `read back` together
-    peak_memory_vs_feast     memory of the whole publication by that of `materialize`
-    rate_1m_vs_100k          rows a second, written and read back, of many by those of few
-    memory_1m_vs_100k        memory of the large publication by that of the other
+    vs_feast_materialize     seconds of `materialize` / those of the step `write`
+    write_and_read_vs_feast  seconds of `materialize` / those of `write` and `read back` together
+    peak_memory_vs_feast     memory of the whole publication / that of `materialize`
+    rate_1m_vs_100k          rows per second, written and read back, at --large-rows / at --rows
+    memory_1m_vs_100k        memory of the publication at --large-rows / at --rows
 """
 
 import argparse
@@ -38,21 +38,26 @@ WORST: dict[str, Callable[[Iterable[float]], float]] = {
     "memory_1m_vs_100k": max,
 }
 Figures = dict[str, float]
-"""What one process found, by label: seconds and megabytes."""
+"""The figures of one process by label: seconds and megabytes."""
 
 _PROCESSES = Path(__file__).parent / "publish_parts" / "processes.py"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The sizes; the defaults are those of the bounds."""
-    parser.add_argument("--rows", type=int, default=100_000, help="published and materialized")
-    parser.add_argument("--large-rows", type=int, default=1_000_000, help="published; 0: none")
-    parser.add_argument("--rounds", type=int, default=3, help="of each contender")
-    parser.add_argument("--stores", type=_stores, default=list(STORES), help="of sqlite,redis")
+    """Add the sizes. The defaults are the sizes for which bounds are set."""
+    parser.add_argument("--rows", type=int, default=100_000, help="rows of both sides")
+    parser.add_argument("--large-rows", type=int, default=1_000_000, help="published only; 0: none")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each contender")
+    parser.add_argument(
+        "--stores",
+        type=_stores,
+        default=list(STORES),
+        help="sqlite, redis or sqlite,redis",
+    )
 
 
 def measure(options: argparse.Namespace) -> Report:
-    """Every store in turn; a figure without a store's name is the worst of them."""
+    """Measure every store. A figure without a store's name is the worst of them."""
     ratios: dict[str, float] = {}
     measured: dict[str, Any] = {}
     for name in options.stores:
@@ -82,7 +87,7 @@ def _round(name: str, num_rows: int, turn: int) -> dict[str, Figures]:
 
 
 def _ratios(rounds: list[dict[str, Figures]]) -> Figures:
-    """Medians over rounds."""
+    """Return the medians over rounds."""
     pairs = [(found["publish"], found["materialize"]) for found in rounds]
     return {
         "vs_feast_materialize": statistics.median(
@@ -119,7 +124,7 @@ def _medians(rounds: list[dict[str, Figures]]) -> Figures:
 
 
 def _measured(name: str, num_rows: int, contenders: list[str]) -> dict[str, Figures]:
-    """Run each contender once into an empty store of its own; by contender."""
+    """Run each contender once into an empty store of its own, and return its figures by name."""
     figures = {}
     for contender in contenders:
         with tempfile.TemporaryDirectory() as folder, STORES[name](Path(folder)) as online_store:
@@ -127,7 +132,7 @@ def _measured(name: str, num_rows: int, contenders: list[str]) -> dict[str, Figu
             command = [sys.executable, str(_PROCESSES), contender]
             command += [str(config.home), str(config.feature_repo)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            # Feast prints its progress there, too.
+            # Feast prints its progress there as well, so the document is the last line.
             figures[contender] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
@@ -139,7 +144,7 @@ def _sqlite(folder: Path) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _redis(folder: Path) -> Iterator[dict[str, Any]]:
-    """A server of our own on loopback, without persistence."""
+    """Run a Redis server on loopback, without persistence, and yield its Feast settings."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -149,7 +154,7 @@ def _redis(folder: Path) -> Iterator[dict[str, Any]]:
             [*command, "--dir", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
     except FileNotFoundError:
-        sys.exit("publish: redis-server is not installed; --stores sqlite measures without it")
+        sys.exit("publish: redis-server is not installed: install it, or give --stores sqlite")
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -178,8 +183,8 @@ def _stores(text: str) -> list[str]:
     return names
 
 
-def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

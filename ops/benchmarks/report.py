@@ -1,8 +1,8 @@
-"""What every benchmark is built from: its options, its figures, and how they are printed.
+"""The frame of every benchmark: its options, its figures, and their printing.
 
-A benchmark measures itself against a named reference in the same run, so that its ratios mean the
-same on a noisy machine. `longtail bench NAME` runs `NAME.py`, as `python ops/benchmarks/NAME.py`
-does.
+A benchmark measures us against a named reference in the same run, so that its ratios hold on a
+noisy machine as well. `longtail bench NAME` runs `NAME.py`, and so does
+`python ops/benchmarks/NAME.py`.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Report:
-    """What a benchmark found.
+    """The result of a benchmark.
 
     Attributes:
-        name: of the benchmark.
-        ratios: the figures that matter, by label; above or below one as the label says.
-        settings: sizes, threads, versions: what is needed to run it again.
-        measured: the figures that the ratios are made of, each with its unit in its label.
+        name: the name of the benchmark.
+        ratios: the figures that matter, by label.
+        settings: sizes, threads and versions, all that is needed to run it again.
+        measured: the figures behind the ratios, each with its unit in its label.
     """
 
     name: str
@@ -46,7 +46,7 @@ def run_benchmark(
     """Parse the command line, measure, and print: tables for people, or one JSON document.
 
     Args:
-        measure: does the work; what it says of its progress belongs on stderr.
+        measure: does the work. It must print its progress to stderr.
         add_options: adds the benchmark's own options.
         about: one line for `--help`.
     """
@@ -54,6 +54,7 @@ def run_benchmark(
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     add_options(parser)
     arguments = parser.parse_args()
+    # Settings include the machine, so that a stored document can be read without its context.
     report = measure(arguments)
     document = asdict(report)
     document["settings"] = {**document["settings"], **machine()}
@@ -71,14 +72,14 @@ def run_benchmark(
 def alternately(
     contenders: Mapping[str, Callable[[], object]], *, rounds: int
 ) -> dict[str, list[float]]:
-    """Time contenders in turns, so that what else the machine does falls on all of them.
+    """Time contenders in turns, so that other work of the machine slows all of them.
 
     Args:
-        contenders: what to call, by label.
-        rounds: turns; a first one, to warm up, is not counted.
+        contenders: the functions to time, by label.
+        rounds: number of timed rounds, after one that warms up.
 
     Returns:
-        Seconds of each call, by label, in the order of the rounds.
+        The seconds of each call, by label, in the order of the rounds.
     """
     seconds: dict[str, list[float]] = {label: [] for label in contenders}
     for turn in range(rounds + 1):
@@ -91,12 +92,12 @@ def alternately(
 
 
 def median_ratio(of: list[float], to: list[float]) -> float:
-    """The median over rounds of one contender's seconds by another's."""
+    """Return the median over rounds of `of[i] / to[i]`, the seconds of two contenders."""
     return statistics.median(a / b for a, b in zip(of, to, strict=True))
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on, without anything that names the machine itself."""
+    """Return the kind of machine, without anything that identifies it."""
     return {
         "cores": os.cpu_count(),
         "architecture": platform.machine(),

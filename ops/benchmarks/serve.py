@@ -1,11 +1,11 @@
-"""What serving costs: lookups beside raw Feast, neighbours in a million, encoding, and memory.
+"""The cost of serving: lookups against raw Feast, neighbours in a million, encoding, memory.
 
-Two things are measured. A project of `--num-items` synthetic packages, with a version of the
-default model's shape whose weights are drawn, is published into SQLite; lookups, encoding and
-memory are those of processes that serve it. The graph index is measured on `--num-vectors` vectors
-of its own: drawn around 1,000 centres, centres and vectors of unit length, the noise around a
-centre `SPREAD` as long as the centre; queries are fresh draws of the same distribution, none of
-them in the index, each searched alone.
+Two things are measured. For lookups, encoding and memory, a project of `--num-items` synthetic
+packages is published into SQLite, and processes serve it. Its version has the shape of the default
+model and random weights. The graph index is measured on `--num-vectors` vectors of its own. They
+are drawn around 1,000 centres; centres and vectors have unit length, and the noise around a centre
+has `SPREAD` times its length. Queries are fresh draws of the same distribution, not in the index,
+and are searched one by one.
 """
 
 import argparse
@@ -28,19 +28,20 @@ _PROCESSES = Path(__file__).parent / "serve_parts" / "processes.py"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The sizes; the defaults are those of the bounds."""
+    """Add the sizes. The defaults are the sizes for which bounds are set."""
     parser.add_argument("--num-items", type=int, default=50_000, help="published items")
-    parser.add_argument("--num-vectors", type=int, default=1_000_000, help="of the graph index")
+    parser.add_argument("--num-vectors", type=int, default=1_000_000, help="in the graph index")
     parser.add_argument("--num-queries", type=int, default=1_000, help="searches of the index")
-    parser.add_argument("--rounds", type=int, default=300, help="of each other measurement")
+    parser.add_argument("--rounds", type=int, default=300, help="of the other measurements")
 
 
 def measure(options: argparse.Namespace) -> Report:
-    """Measure everything."""
+    """Measure the served project, then the graph index."""
     with tempfile.TemporaryDirectory() as folder:
         _say(f"publishing {options.num_items} items")
         config = publish_project(Path(folder), options.num_items)
 
+        # A process for each, so that its memory is only that of what it does.
         def run(what: str) -> dict[str, Any]:
             _say(what)
             arguments = [what, str(config.home), str(config.feature_repo), str(options.rounds)]
@@ -120,8 +121,8 @@ def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return unit
 
 
-def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Minutes of mixed load on one serving process, while versions are published and rolled back.
 
 Threads look up, search, recommend, filter and encode, and compare every answer with the files of
-the version that it names. Meanwhile other processes publish three versions and roll one back. What
-is counted: errors, answers that are not of one version, and the growth of the process's memory;
-and how long a version that is published takes until every thread looks it up.
+the version that it names. Meanwhile other processes publish three versions and roll one back. The
+report counts errors, answers that mix versions, the growth of the process's memory, and the time
+from a publication until every thread looks the new version up.
 """
 
 import argparse
@@ -28,37 +28,40 @@ VERSIONS = [VERSION, *(f"20240110-{number:08x}" for number in (2, 3, 4))]
 EVENTS = ["publish", "publish", "rollback", "publish"]
 SERVED = [VERSIONS[0], VERSIONS[1], VERSIONS[2], VERSIONS[1], VERSIONS[3]]
 CACHE_TTL_SECONDS = 5
-"""Of the registry, which the lookups follow."""
+"""Seconds after which lookups read the registry again."""
 
 FOLLOW_SECONDS = 120.0
-"""By then a load that has not come to what is served never will."""
+"""Seconds after which a load that does not follow the served version has failed."""
 
 ALLOCATORS = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
-"""As SERVING.md says a process of many threads is to be started."""
+"""The settings that SERVING.md recommends for a process of many threads."""
 
 _PARTS = Path(__file__).parent / "serve_parts"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The sizes; the defaults are those of the bounds."""
-    parser.add_argument("--minutes", type=float, default=10.0, help="of load, beside the events")
-    parser.add_argument("--num-items", type=int, default=20_000, help="published items")
-    parser.add_argument("--num-threads", type=int, default=8, help="that read all the while")
+    """Add the sizes. The defaults are the sizes for which bounds are set."""
     parser.add_argument(
-        "--more-rollbacks", type=int, default=0, help="at the end: does memory grow with versions?"
+        "--minutes", type=float, default=10.0, help="minutes of load, without the events"
+    )
+    parser.add_argument("--num-items", type=int, default=20_000, help="published items")
+    parser.add_argument("--num-threads", type=int, default=8, help="threads that read")
+    parser.add_argument(
+        "--more-rollbacks", type=int, default=0, help="rollbacks at the end: does memory grow?"
     )
 
 
 def measure(options: argparse.Namespace) -> Report:
-    """Make the versions, start the load, let the events come, and read what the load found."""
+    """Make the versions, start the load, run the events, and read the figures of the load."""
     events = EVENTS + ["rollback"] * options.more_rollbacks
-    # A rollback serves the version before, and then that is the one before.
+    # A rollback serves the version before, so rollbacks go back and forth between two versions.
     served = SERVED + [SERVED[-2 + turn % 2] for turn in range(options.more_rollbacks)]
     phase = 60 * options.minutes / (len(events) + 1)
     with tempfile.TemporaryDirectory() as folder:
         _say(f"making {len(VERSIONS)} versions of {options.num_items} items")
         config = publish_project(Path(folder), options.num_items)
         settings = config.feature_repo / "feature_store.yaml"
+        # The demo caches the registry for a minute, which is long beside a phase.
         text, changed = re.subn(
             r"cache_ttl_seconds: \d+",
             f"cache_ttl_seconds: {CACHE_TTL_SECONDS}",
@@ -124,7 +127,7 @@ def measure(options: argparse.Namespace) -> Report:
 
 
 class Lines:
-    """What a load prints: the versions that it comes to, and in the end what it found."""
+    """The lines that a load prints: the versions that it follows, and at the end its figures."""
 
     def __init__(self, load: subprocess.Popen[str]) -> None:
         self._load = load
@@ -138,18 +141,24 @@ class Lines:
         self._lines.put("")
 
     def wait_for(self, version: str) -> float:
-        """Wait until all threads look up a version; how long that took, in seconds."""
+        """Wait until all threads look up a version, and return the seconds that it took.
+
+        Raises:
+            RuntimeError: it took longer than `FOLLOW_SECONDS`, or the load ended.
+        """
         began = time.monotonic()
         try:
             line = self._lines.get(timeout=FOLLOW_SECONDS)
         except queue.Empty:
             raise RuntimeError(f"{version} is not served after {FOLLOW_SECONDS} s") from None
         if line != version:
-            raise RuntimeError(f"{version} should be served, the load says {line or 'nothing'!r}")
+            raise RuntimeError(
+                f"{version} should be served, but the load reports {line or 'nothing'!r}"
+            )
         return time.monotonic() - began
 
     def document(self) -> dict[str, Any]:
-        """Stop the load, and take what it found."""
+        """Stop the load, and return its figures."""
         assert self._load.stdin is not None
         self._load.stdin.close()
         document: dict[str, Any] = json.loads(self._lines.get(timeout=FOLLOW_SECONDS))
@@ -167,12 +176,12 @@ def _events(
     phase: float,
     lines: Lines,
 ) -> tuple[Moments, dict[str, list[float]], Moments]:
-    """Let a phase pass, then an event, each in a process of its own, and so on.
+    """Alternate phases of load alone with events, each event in a process of its own.
 
     Returns:
-        When the memory is warm: the second half of the first phase; how long each event took, and
-        how long after it all threads had followed (0 if by then they had), in seconds; and when
-        it is the end: the second half of the last phase.
+        The second half of the first phase, when memory is warm; the seconds of each event, and
+        those from its end until all threads had followed (0 if they had by then); and the second
+        half of the last phase.
     """
     took: dict[str, list[float]] = {"publisher_seconds": [], "follow_seconds": []}
     coming, phases = iter(VERSIONS[1:]), [_wait(phase)]
@@ -192,29 +201,29 @@ def _events(
 
 
 def _wait(seconds: float) -> Moments:
-    """Wait; when the second half of it began and ended, by a clock that all processes share."""
+    """Wait, and return when the second half began and ended, by the clock that processes share."""
     time.sleep(seconds)
     now = time.monotonic()
     return now - seconds / 2, now
 
 
 def _memory(found: dict[str, Any], when: Moments) -> tuple[float, float]:
-    """The median between two moments, in MB: all that is resident, and what of it is no file's."""
+    """Return the median memory between two moments in MB: resident, and anonymous."""
     samples = [of for at, *of in found["memory_mb"] if when[0] <= at <= when[1]]
     resident, anonymous = (statistics.median(column) for column in zip(*samples, strict=True))
     return float(resident), float(anonymous)
 
 
 def _by_minute(samples: list[tuple[float, float, float]]) -> list[float]:
-    """The median of each minute, in MB: a plateau, or a leak."""
+    """Return the median anonymous memory of each minute in MB: a plateau, or a leak."""
     minutes: dict[int, list[float]] = {}
     for at, _, anonymous in samples:
         minutes.setdefault(int((at - samples[0][0]) // 60), []).append(anonymous)
     return [round(statistics.median(of), 1) for of in minutes.values()]
 
 
-def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,22 @@
-"""Training: our steps against plain PyTorch, against what no step can do without, and more of us.
+"""The speed of training steps, against plain PyTorch and against the floor of their parts.
 
     longtail bench train --json
 
-Every ratio is of contenders that took turns in one run. `vs_pytorch` and `lookup_vs_pytorch`: how
-many times faster we are; `vs_pytorch_adagrad` and `lookup_vs_pytorch_adagrad`: the same where our
-tables, too, learn by Adagrad, one number a weight. `vs_floor`: a step by its matrix products and
-lookups alone. `ssl_cost`, `ssl_cost_over_mixed`: a step with self-supervision by one without.
-`input_headroom`: how many times faster batches are made than trained on. `two_ranks`: two ranks by
-one, a thread each.
-`large_catalogue`: examples a second over the large synthetic catalogue by those over the small one;
-`memory_over_tables`: what the process holds there by its tables and optimizer state.
+Every ratio compares contenders that took turns in one run:
+
+    vs_pytorch, lookup_vs_pytorch
+                         seconds of plain PyTorch / ours, of a step and of its lookups
+    vs_pytorch_adagrad, lookup_vs_pytorch_adagrad
+                         the same with Adagrad for our tables as well, one number per weight
+    vs_floor, vs_floor_ssl
+                         seconds of a step / those of its matrix products and lookups alone,
+                         without and with self-supervision
+    ssl_cost             seconds of a step with self-supervision / without it and sampled items
+    ssl_cost_over_mixed  the same / without it, but with sampled items
+    input_headroom       seconds to train on a batch / those to make it
+    two_ranks            examples per second of two ranks / of one, with one thread each
+    large_catalogue      examples per second over the large synthetic catalogue / over the small one
+    memory_over_tables   memory of the process with the large one / its tables and optimizer state
 """
 
 import argparse
@@ -49,6 +56,7 @@ def measure(options: argparse.Namespace) -> Report:
         _say("batch sizes")
         _batch_sizes(work, options, measured)
     size, turn = options.batch_size, options.steps
+    # Plain PyTorch counts at its best number of threads.
     reference = min(
         (label for label in seconds if label.startswith("pytorch")),
         key=lambda label: statistics.median(seconds[label]),
@@ -74,6 +82,7 @@ def measure(options: argparse.Namespace) -> Report:
         measured[f"{label}, ms a step"] = 1e3 * statistics.median(values) / turn
     for label in (*VARIANTS, reference):
         measured[f"{label}, examples/s"] = size * turn / statistics.median(seconds[label])
+    # Free their tables: what follows runs in processes of its own, and memory is measured.
     del contenders
     _say("ranks")
     by_ranks = [
@@ -95,13 +104,18 @@ def measure(options: argparse.Namespace) -> Report:
 
 
 def _steps(work: Work, options: argparse.Namespace) -> tuple[dict[str, Steps], Seconds]:
-    """Whole steps of us and of the reference, and parts of them, in turns."""
+    """Time whole steps, ours and the reference's, and their parts, in turns.
+
+    Returns:
+        The contenders, and the seconds of each of their turns.
+    """
     size, turn = options.batch_size, options.steps
     ours = {variant: Ours(work, variant, size) for variant in VARIANTS}
     batches = {variant: next(endless(work, ours[variant].config)) for variant in ours}
     plain = Plain(work, size)
     settings = with_settings(work.config, sharding={"optimizer": "adagrad"})
     adagrad = Ours(replace(work, config=settings), "base", size)
+    # Each part runs on the same batch and the same model as the step that it belongs to.
     contenders: dict[str, Steps] = {
         **ours,
         "adagrad": adagrad,
@@ -129,7 +143,7 @@ def _steps(work: Work, options: argparse.Namespace) -> tuple[dict[str, Steps], S
 
 
 def _batch_sizes(work: Work, options: argparse.Namespace, measured: dict[str, Any]) -> None:
-    """Examples a second by batch size, of the whole method and without it."""
+    """Measure examples per second by batch size, with and without self-supervision."""
     for size in options.batch_sizes:
         turn = max(2, options.steps * options.batch_size // size)
         for variant in ("base", "ssl"):
@@ -157,8 +171,8 @@ def _growth(
     measured["tables and optimizer state of the large catalogue, bytes"] = large.table_bytes
 
 
-def _say(what: str) -> None:
-    print(f"measuring {what}", file=sys.stderr)
+def _say(part: str) -> None:
+    print(f"measuring {part}", file=sys.stderr)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -172,11 +186,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="*", default=[1024, 4096, 16384])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rank-rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=30, help="steps a turn")
+    parser.add_argument("--steps", type=int, default=30, help="steps per turn")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--small-catalogue", type=int, default=64_000)
     parser.add_argument(
-        "--large-catalogue", type=int, default=10_000_000, help="items; 0 leaves it out"
+        "--large-catalogue", type=int, default=10_000_000, help="items; 0: not measured"
     )
 
 

@@ -1,6 +1,7 @@
-"""CiteULike as three tables for `longtail init`: users (queries) keep papers (items), no times.
+"""Writes CiteULike as three tables for `longtail init`: users (queries) keep papers (items).
 
-Reads a clone of github.com/js05212/citeulike-a or citeulike-t. See README.md beside this file.
+There are no times. It reads a clone of github.com/js05212/citeulike-a or citeulike-t; see
+README.md beside this file.
 """
 
 import argparse
@@ -16,8 +17,8 @@ LISTS = pa.list_(pa.string())
 def main() -> None:
     """Read the command line, and write the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--clone", type=Path, required=True, help="the data set's folder")
-    parser.add_argument("--output", type=Path, required=True, help="a folder for the three tables")
+    parser.add_argument("--clone", type=Path, required=True, help="folder of the clone")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the three tables")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     for name, table in read_tables(options.clone).items():
@@ -26,10 +27,10 @@ def main() -> None:
 
 
 def read_tables(clone: Path) -> dict[str, pa.Table]:
-    """The tables `items`, `queries` and `interactions`.
+    """Return the tables `items`, `queries` and `interactions`.
 
-    An item has `tags`, `cites` (ids of papers that it is linked with), and where the clone has
-    bags of words, `words`: its most frequent ones.
+    An item has `tags`, `cites` (ids of papers that it is linked with), and `words`, its most
+    frequent ones, if the clone has bags of words.
     """
     users, links = _numbers(clone / "users.dat"), _numbers(clone / "citations.dat")
     columns = {"item_id": pa.array([_paper(n) for n in range(len(links))])}
@@ -75,12 +76,18 @@ def _pairs(line: str) -> list[list[str]]:
 
 
 def _numbers(file: Path) -> list[list[int]]:
-    """Lines of numbers, each with their count in front."""
+    """Return the numbers of each line. A line begins with their count.
+
+    Raises:
+        SystemExit: a line has another number of them.
+    """
     numbers = []
     for row, line in enumerate(_lines(file)):
         count, *of_row = [int(number) for number in line.split()] or [0]
         if count != len(of_row):
-            raise SystemExit(f"{file}: line {row + 1} says {count} numbers and has {len(of_row)}")
+            raise SystemExit(
+                f"{file}: line {row + 1} declares {count} numbers and has {len(of_row)}"
+            )
         numbers.append(of_row)
     return numbers
 

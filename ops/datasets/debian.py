@@ -1,4 +1,4 @@
-"""Build the demo data, the Debian package graph, from Packages indexes of several releases.
+"""Builds the demo data, the Debian package graph, from the Packages indexes of several releases.
 
 The task is that of the Wikipedia experiment in Yao et al. (CIKM 2021): given a package (query),
 rank the packages it depends on, recommends or suggests (items). See README.md beside this file.
@@ -37,13 +37,13 @@ SCHEMAS = {
     "interactions": pa.schema({"query_id": pa.string(), "item_id": pa.string(), **TIMESTAMP}),
 }
 
-# list_distinct promises no order, and an empty list of values stands as null.
+# list_distinct promises no order, hence `in_order`. An empty list of values is stored as null.
 MACROS = """
 CREATE MACRO in_order(l) AS list_filter(l, lambda x, i: list_position(l, x) = i);
 CREATE MACRO or_null(l) AS CASE WHEN len(l) > 0 THEN l END;
 """
 
-# `released` decides when a row became true; `name` is unique within one release.
+# `released` says when a row became true; `name` is unique within one release.
 PACKAGES = r"""
 CREATE TABLE packages AS SELECT
     released,
@@ -66,7 +66,7 @@ CREATE TABLE packages AS SELECT
 FROM stanzas
 """
 
-# A word counts once a package and release; ties go to the alphabet, so that a rebuild agrees.
+# A word counts once per package and release. Ties go by the alphabet, so that rebuilds agree.
 WORDS = """
 CREATE TABLE words AS
 WITH occurrences AS (
@@ -81,7 +81,7 @@ FROM occurrences SEMI JOIN vocabulary USING (word)
 GROUP BY released, name
 """
 
-# Every package at every release, so that `lag` sees the previous release and a gap is a drop.
+# Every package at every release, so that `lag` sees the release before, and a gap is a removal.
 ITEMS = """
 CREATE TABLE items AS
 WITH described AS (
@@ -127,7 +127,8 @@ SELECTS = {
 def parse_stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
     """Yield the needed fields of each stanza of a Packages index.
 
-    Continuation lines are joined, but a description's first line alone is the short description.
+    Continuation lines are joined, except those of a description: only its first line is the short
+    description.
     """
     stanza: dict[str, str] = {}
     field = ""
@@ -149,21 +150,21 @@ def parse_stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
 
 
 def opaque_code(text: str) -> str:
-    """A stable code of 12 hexadecimal digits that shows nothing of the text."""
+    """Return a stable code of 12 hexadecimal digits that does not reveal the text."""
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def read_release(released: date, lines: Iterable[str]) -> pa.Table:
-    """One row a package of a release: the raw fields as strings, null where absent.
+    """Return one row per package of a release: the raw fields as strings, null where absent.
 
-    Of a name with several stanzas the last stands: an index lists versions in ascending order.
+    If a name has several stanzas, the last one counts: an index lists versions in ascending order.
 
     Raises:
         ValueError: no stanza names a package.
     """
     stanzas = {s["Package"]: s for s in parse_stanzas(lines) if "Package" in s}
     if not stanzas:
-        raise ValueError("no package stanza in it: not a (decompressed) Packages index")
+        raise ValueError("no package stanza in it: give a decompressed Packages index")
     columns: dict[str, list[str | None]] = {
         field: [s.get(field) or None for s in stanzas.values()] for field in FIELDS
     }
@@ -179,11 +180,11 @@ def read_release(released: date, lines: Iterable[str]) -> pa.Table:
 
 
 def build_tables(releases: Iterable[pa.Table], num_words: int = NUM_WORDS) -> dict[str, pa.Table]:
-    """The tables items, queries and interactions from what `read_release` gave, in any order.
+    """Return the tables `items`, `queries` and `interactions`.
 
     Args:
-        releases: one table a release, each of another date.
-        num_words: how many words of the descriptions are kept, the most frequent ones.
+        releases: the results of `read_release`, in any order, each of another date.
+        num_words: number of description words that are kept, the most frequent ones.
     """
     with duckdb.connect() as connection:
         connection.register("stanzas", pa.concat_tables(releases))
@@ -198,7 +199,7 @@ def build_tables(releases: Iterable[pa.Table], num_words: int = NUM_WORDS) -> di
 
 
 def write_tables(tables: Mapping[str, pa.Table], output: Path) -> None:
-    """Write `<name>.parquet` files to a folder, all under temporary names before any is renamed."""
+    """Write `<name>.parquet` files to a folder: all under temporary names, then rename them."""
     output.mkdir(parents=True, exist_ok=True)
     finals = {name: output / f"{name}.parquet" for name in tables}
     temporaries = {name: output / f".{name}.parquet.tmp" for name in tables}
@@ -216,9 +217,10 @@ def read_releases(arguments: Iterable[str]) -> list[pa.Table]:
     """Read the index of each `DATE=PATH`.
 
     Raises:
-        ValueError: an argument, a date or an index that is not one, or a date given twice.
-        OSError: an index that cannot be read.
+        ValueError: an argument, a date or an index is wrong, or a date is given twice.
+        OSError: an index cannot be read.
     """
+    # Check all arguments first: reading an index takes a while.
     paths: dict[date, Path] = {}
     for argument in arguments:
         day, separator, path = argument.partition("=")
@@ -227,9 +229,9 @@ def read_releases(arguments: Iterable[str]) -> list[pa.Table]:
         try:
             released = date.fromisoformat(day)
         except ValueError:
-            raise ValueError(f"--release {argument}: {day!r} is no date (YYYY-MM-DD)") from None
+            raise ValueError(f"--release {argument}: {day!r} is not a date (YYYY-MM-DD)") from None
         if released in paths:
-            raise ValueError(f"--release {argument}: a second index for {day}")
+            raise ValueError(f"--release {argument}: {day} has another index already")
         paths[released] = Path(path)
     tables = []
     for released, index in sorted(paths.items()):
@@ -242,14 +244,14 @@ def read_releases(arguments: Iterable[str]) -> list[pa.Table]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Build the tables as the command line says, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--release",
         action="append",
         required=True,
         metavar="DATE=PATH",
-        help="release date and its Packages index, decompressed; once a release",
+        help="release date and its decompressed Packages index; once per release",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for the Parquet files")
     options = parser.parse_args(arguments)

@@ -1,10 +1,10 @@
-"""Makes the environment that the lock describes: the whole of `make install`.
+"""Makes the environment that the lock describes: all of `make install`.
 
     python3 ops/requirements/install.py --venv .venv --accelerator auto
 
-Uses the standard library only, and no syntax that an older Python could not read, so that one is
-told which version is needed.
-A second call finds its stamp and does nothing; a call after an interrupted one goes on from there.
+It uses only the standard library, and only syntax that an older Python can read, so that an older
+one can say which version is needed. A second call finds the stamp of the first and does nothing. A
+call after an interrupted one goes on from there.
 """
 
 import argparse
@@ -21,15 +21,16 @@ IMPORTS = "import dagster, duckdb, faiss, fbgemm_gpu, feast, pyarrow, torch, tor
 
 
 class InstallError(Exception):
-    """What stopped the set-up, and what to do about it."""
+    """The set-up stopped; the message says why, and what to do about it."""
 
 
 def say(message):
+    """Print a line of progress."""
     print("install: " + message, flush=True)
 
 
 def succeeds(*command):
-    """Whether a command exists and exits with 0; its output goes nowhere."""
+    """Return whether a command exists and exits with 0. Its output is discarded."""
     try:
         quiet = subprocess.DEVNULL
         return subprocess.call(command, stdout=quiet, stderr=quiet) == 0
@@ -38,6 +39,7 @@ def succeeds(*command):
 
 
 def lock_file(accelerator):
+    """Return the lock for an accelerator; `auto` is CUDA if `nvidia-smi` works, else the CPU."""
     if accelerator == "auto":
         has_gpu = platform.machine() == "x86_64" and succeeds("nvidia-smi")
         accelerator = "cuda" if has_gpu else "cpu"
@@ -45,13 +47,16 @@ def lock_file(accelerator):
 
 
 def read_lock(lock):
-    """[(name, version)] of a lock file, in its order."""
+    """Return [(name, version)] of a lock file, in its order."""
     lines = (line.split("#")[0].strip() for line in lock.read_text().splitlines())
     return [tuple(line.replace("===", "==").split("==")) for line in lines if line]
 
 
 def stamp_key(lock, python):
-    """What the environment depends on; the place too, for an editable install points at it."""
+    """Return a hash of what the environment depends on.
+
+    That includes the place of the checkout, because an editable install points at it.
+    """
     key = hashlib.sha256()
     version = subprocess.check_output([str(python), "-VV"])
     for part in (lock.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), bytes(ROOT), version):
@@ -60,18 +65,18 @@ def stamp_key(lock, python):
 
 
 def make_environment(venv):
-    """The environment's Python, in an environment made first where there is none."""
+    """Return the environment's Python, and make the environment first if there is none."""
     python = venv / "bin" / "python"
     if succeeds(str(python), "-m", "pip", "--version"):
         return python
-    whole = (venv / "pyvenv.cfg").exists()
-    if venv.exists() and not whole and any(venv.iterdir()):
+    was_made = (venv / "pyvenv.cfg").exists()
+    if venv.exists() and not was_made and any(venv.iterdir()):
         raise InstallError(
             f"{venv} exists and is not a Python environment. Choose another: make VENV=..."
         )
     say(f"making {venv} with Python {platform.python_version()}")
-    # `--clear` only touches what was an environment: one whose making was interrupted.
-    command = [sys.executable, "-m", "venv"] + (["--clear"] if whole else []) + [str(venv)]
+    # `--clear` only touches an environment that an interrupted call left without pip.
+    command = [sys.executable, "-m", "venv"] + (["--clear"] if was_made else []) + [str(venv)]
     if subprocess.call(command) != 0:
         raise InstallError(
             "`python -m venv` failed. Debian and Ubuntu keep it in a package of its own: "
@@ -81,16 +86,19 @@ def make_environment(venv):
 
 
 def pip_install(python, *arguments):
-    """Whether pip installed what was asked. The lock is the whole closure: never dependencies."""
+    """Run `pip install`, and return whether it succeeded.
+
+    Dependencies are never installed: the lock is the whole closure.
+    """
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     return subprocess.call([*command, "--no-deps", *arguments]) == 0
 
 
 def install_cpu_torch(python, version, index):
-    """The CPU build of torch, from pip's own configuration or else from PyTorch's CPU index.
+    """Install the CPU build of torch, from pip's own configuration, or else from PyTorch's index.
 
-    Asking for the local version "+cpu" is what keeps CUDA away: an index that lacks the CPU build
-    answers at once that there is none, and nothing is downloaded.
+    Asking for the local version "+cpu" keeps CUDA away: an index without the CPU build answers at
+    once that there is none, and nothing is downloaded.
     """
     present = (
         f"import torch as t; assert t.__version__.startswith({version!r}) and not t.version.cuda"
@@ -107,7 +115,7 @@ def install_cpu_torch(python, version, index):
         )
 
 
-# Runs in the environment. A package is whole if every file that its RECORD names is there, whole.
+# Runs in the environment. A package is whole if every file in its RECORD is there in full size.
 FIND_BROKEN = r"""
 import csv, importlib.metadata, sys
 for name, version in (line.split() for line in sys.stdin):
@@ -125,7 +133,7 @@ for name, version in (line.split() for line in sys.stdin):
 
 
 def find_broken(python, packages):
-    """Packages of the lock that an interrupted install left in pieces."""
+    """Return the packages of the lock that an interrupted install left incomplete."""
     listing = "".join("{} {}\n".format(*package) for package in packages)
     found = subprocess.run(
         [str(python), "-c", FIND_BROKEN],
@@ -138,30 +146,41 @@ def find_broken(python, packages):
 
 
 def install(venv, lock, torch_cpu_index):
+    """Bring an environment in line with a lock; do nothing if it is already.
+
+    Raises:
+        InstallError: a step failed. What is installed is kept for the next call.
+    """
     stamp = venv / ".longtail-installed"
     python = venv / "bin" / "python"
     if stamp.exists() and python.exists() and stamp.read_text() == stamp_key(lock, python):
         return
     python = make_environment(venv)
     say(f"{venv} <- {lock.relative_to(ROOT)}")
+    # From here on the environment may be incomplete, so it must not look finished.
     if stamp.exists():
         stamp.unlink()
     packages = read_lock(lock)
-    # FBGEMM's two builds are two packages with the same files: the other one must go first.
+    # FBGEMM's two builds are packages with the same files, so the other one must go first.
     other_build = {"cpu.txt": "fbgemm-gpu", "cuda.txt": "fbgemm-gpu-cpu"}[lock.name]
     if succeeds(str(python), "-m", "pip", "show", other_build):
         subprocess.check_call([str(python), "-m", "pip", "uninstall", "--yes", other_build])
     if lock.name == "cpu.txt":
         install_cpu_torch(python, dict(packages)["torch"], torch_cpu_index)
     if not pip_install(python, "--only-binary=:all:", "--requirement", str(lock)):
-        raise InstallError("pip failed (its message above). What is there is kept: run it again.")
+        raise InstallError(
+            "pip failed (its message above). What is installed is kept: run it again."
+        )
     broken = find_broken(python, packages)
     if broken:
-        say("repairing what an interrupted install left: " + " ".join(name for name, _ in broken))
+        say(
+            "repairing what an interrupted install left incomplete: "
+            + " ".join(name for name, _ in broken)
+        )
         wanted = ["{}=={}".format(*package) for package in broken]
         if not pip_install(python, "--ignore-installed", *wanted):
             raise InstallError(f"pip failed (its message above). Remove {venv} and retry.")
-    # hatchling stands in the lock: the build needs no environment of its own, and so no download.
+    # hatchling is in the lock, so the build needs no environment of its own, and no download.
     if not pip_install(python, "--quiet", "--no-build-isolation", "--editable", str(ROOT)):
         raise InstallError("longtail itself could not be installed (pip's message above).")
     if subprocess.call([str(python), "-W", "ignore", "-c", IMPORTS]) != 0:
@@ -173,6 +192,7 @@ def install(venv, lock, torch_cpu_index):
 
 
 def main():
+    """Read the command line, and install."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--venv", type=pathlib.Path, default=ROOT / ".venv")
     parser.add_argument("--accelerator", choices=["auto", "cpu", "cuda"], default="auto")
@@ -187,7 +207,7 @@ def main():
                 )
             )
         if sys.platform != "linux":
-            raise InstallError("FBGEMM has no wheels but for Linux: use a Linux container.")
+            raise InstallError("FBGEMM has wheels only for Linux: use a Linux container.")
         install(options.venv.absolute(), lock_file(options.accelerator), options.torch_cpu_index)
     except InstallError as error:
         sys.exit("install: " + str(error))

@@ -1,12 +1,12 @@
-"""Writes cpu.txt and cuda.txt again, from the dependencies in pyproject.toml.
+"""Writes cpu.txt and cuda.txt anew, from the dependencies in pyproject.toml.
 
     .venv/bin/python ops/requirements/lock.py                      # keep what is locked
     .venv/bin/python ops/requirements/lock.py --upgrade feast rich # let these move
     .venv/bin/python ops/requirements/lock.py --upgrade-all
 
-pip resolves the whole closure without installing or downloading wheels (about a minute). It is
-resolved once, with CUDA, because that is what TorchRec's and torch's own metadata describe; the
-CPU lock is the same closure without CUDA's packages and with FBGEMM's CPU build: no drift.
+pip resolves the whole closure without installing or downloading wheels (about a minute). It does so
+once, with CUDA, because that is what the metadata of TorchRec and torch describe. The CPU lock is
+the same closure without CUDA's packages and with FBGEMM's CPU build, so the two cannot drift apart.
 """
 
 import argparse
@@ -21,25 +21,25 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CUDA_ONLY = re.compile(r"nvidia-.*|cuda-.*|triton")
-# The metadata of this release in its two builds is the same, so one can stand for the other.
+# The two builds of an FBGEMM release have the same metadata, so one can replace the other.
 CPU_NAME = {"fbgemm-gpu": "fbgemm-gpu-cpu"}
 
 
 def normalize(name: str) -> str:
-    """A package's one spelling (PEP 503)."""
+    """Return the normalised name of a package (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def read_requirements() -> list[str]:
-    """The direct requirements, runtime and development."""
+    """Return the direct requirements, for runtime and development."""
     project = tomllib.loads((HERE.parent.parent / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    # `===` matches PyPI's build alone, not a local "+cpu" one that pip's configuration may offer.
+    # `===` matches only PyPI's build, not a local "+cpu" one that pip's configuration may offer.
     return [re.sub(r"^torch==", "torch===", requirement) for requirement in asked]
 
 
 def read_pins() -> dict[str, str]:
-    """What the CUDA lock holds now."""
+    """Return name -> version of the CUDA lock as it is now."""
     lock = HERE / "cuda.txt"
     lines = lock.read_text().splitlines() if lock.exists() else []
     pins = (tuple(re.split("===?", line)) for line in lines if line and not line.startswith("#"))
@@ -47,12 +47,12 @@ def read_pins() -> dict[str, str]:
 
 
 def resolve(requirements: list[str], pins: dict[str, str]) -> dict[str, str]:
-    """Name -> version of the closure, as pip would install it for this Python on this platform."""
+    """Return name -> version of all that pip would install for this Python and platform."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         venv.create(work / "venv", with_pip=True)
         python = work / "venv" / "bin" / "python"
-        # Older releases of pip download the wheels of a dry run.
+        # Older releases of pip download wheels in a dry run.
         subprocess.check_call([python, "-m", "pip", "install", "-q", "--upgrade", "pip>=26.3"])
         (work / "asked.txt").write_text("\n".join(requirements))
         (work / "pins.txt").write_text("".join(f"{n}=={v}\n" for n, v in pins.items()))
@@ -67,7 +67,7 @@ def resolve(requirements: list[str], pins: dict[str, str]) -> dict[str, str]:
 
 
 def write_lock(name: str, about: str, packages: dict[str, str]) -> None:
-    """One lock file; CUDA's torch is pinned with `===` for the same reason as above."""
+    """Write one lock file. CUDA's torch gets `===`, for the reason in `read_requirements`."""
     header = f"# {about}\n# Written by ops/requirements/lock.py; see README.md beside this file.\n"
     lines = (
         f"{package}{'===' if (name, package) == ('cuda.txt', 'torch') else '=='}{version}\n"
@@ -77,6 +77,7 @@ def write_lock(name: str, about: str, packages: dict[str, str]) -> None:
 
 
 def main() -> None:
+    """Read the command line, resolve, and write both locks."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--upgrade", nargs="*", default=[], metavar="PACKAGE")
     parser.add_argument("--upgrade-all", action="store_true")

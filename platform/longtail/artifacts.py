@@ -1,10 +1,10 @@
-"""Where a run's products stand, and how they are written: to a temporary place, then renamed.
+"""The paths of a run's products, and their writing: to a temporary place, then renamed.
 
     <home>/runs/<as_of>/catalogue/        items, queries, histories, interactions
-                        quarantine/       rows that were refused, each with its reason
-                        vocabularies/     one Arrow file a table, schema.json
+                        quarantine/       refused rows, each with its reason
+                        vocabularies/     one Arrow file per table, schema.json
                         correlations/     matrix and masking plan
-                        correlations_<measure>/  of another measure, to compare
+                        correlations_<measure>/  the same by another measure, to compare
                         training_set/     encoded rows and examples
                         model.json        the version trained for this day
                         approved.json     written by the gate, read by export and publication
@@ -12,8 +12,8 @@
     <home>/published.json                 the version and slot that are served
     <home>/feast/                         embedded registry and online store
 
-A finished stage carries `stamp.json` with the fingerprint of everything that it was made from;
-a stage whose fingerprint has not changed is not done again.
+The folder of a finished stage has `stamp.json`, with the fingerprint of everything that the stage
+was made from. A stage is not made again while its fingerprint stays the same.
 """
 
 import json
@@ -37,8 +37,8 @@ class CatalogueFiles:
     """The files of a day's catalogue.
 
     Attributes:
-        schema: the features of both sides, JSON.
-        items, queries: the latest row of each that is there on the day.
+        schema: the features of both sides, as JSON.
+        items, queries: the latest row of each item and query that exists on the day.
         item_history, query_history: all their rows up to the day.
         interactions: each pair once, with its first time and its weight.
     """
@@ -62,7 +62,7 @@ class CatalogueFiles:
 
 
 class RunPaths:
-    """The products of one day's run before they become a version."""
+    """The paths of one day's products, before they become a version."""
 
     def __init__(self, config: Config, as_of: date) -> None:
         self.folder = config.home / "runs" / as_of.isoformat()
@@ -77,13 +77,13 @@ class RunPaths:
         self.approved = self.folder / "approved.json"
 
     def correlations_by(self, measure: str) -> Path:
-        """The correlations by a measure: those that training follows, or others beside them."""
+        """Return the folder of the correlations by a measure: the configured one, or another."""
         configured = measure == self._measure
         return self.correlations if configured else self.folder / f"correlations_{measure}"
 
 
 class VersionPaths:
-    """The files of one model version."""
+    """The paths of one model version."""
 
     def __init__(self, config: Config, version: str) -> None:
         self.version = version
@@ -104,30 +104,32 @@ class VersionPaths:
 
     @property
     def committed(self) -> bool:
-        """Whether the version is whole: its manifest, written last, exists."""
+        """True once the version is whole: its manifest, which is written last, exists."""
         return self.manifest.is_file()
 
 
 def published_pointer(config: Config) -> Path:
-    """The file whose content is the commit of a publication."""
+    """Return the path of `published.json`. Replacing it is what commits a publication."""
     return config.home / "published.json"
 
 
 def parse_version_day(version: str) -> date:
-    """The `as_of` day that a version name begins with.
+    """Return the `as_of` day at the start of a version name.
 
     Raises:
-        InputError: the name is not of the form `YYYYMMDD-<hash>`.
+        InputError: the name does not have the form `YYYYMMDD-<hash>`.
     """
     try:
         return date.fromisoformat(version.split("-")[0])
     except ValueError as error:
-        raise InputError(f"version {version!r} is not of the form YYYYMMDD-<hash>") from error
+        raise InputError(
+            f"version {version!r} does not have the form YYYYMMDD-<hash>: see `longtail versions`"
+        ) from error
 
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed and renamed over it."""
+    """Yield a temporary path beside `path`; on success, flush it and rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -141,13 +143,14 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`."""
+    """Yield a temporary folder beside `path`; on success, put it in the place of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     temporary.mkdir()
     try:
         yield temporary
         if path.exists():
+            # A folder cannot be renamed over another one that has content: move that one away.
             outgoing = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
             path.replace(outgoing)
             temporary.replace(path)

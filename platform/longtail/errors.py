@@ -1,4 +1,4 @@
-"""The errors a user can meet, each with the exit code that the command line gives it.
+"""The errors that a user can meet, each with its exit code on the command line.
 
 Every message says what is wrong, where (file, column, row, key) and what to do about it.
 """
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 
 class LongtailError(Exception):
-    """Something failed that the user should read about; exit code 1."""
+    """A failure that the user should read about; exit code 1."""
 
     exit_code = 1
 
 
 class InputError(LongtailError):
-    """Wrong usage, configuration or data; nothing was written; exit code 2.
+    """Wrong usage, configuration or data; exit code 2. Nothing was written.
 
     Attributes:
-        problems: each of several problems as one line; empty where the message is one problem.
+        problems: one line for each of several problems; empty if the message is one problem.
     """
 
     exit_code = 2
@@ -27,6 +27,6 @@ class InputError(LongtailError):
 
 
 class GateRefusedError(LongtailError):
-    """The release gate did not approve a version; the served one stays; exit code 3."""
+    """The gate did not approve a version; exit code 3. The served version stays."""
 
     exit_code = 3

@@ -24,6 +24,9 @@ _WITHOUT_EFFECT = (
     "longtail.correlation.heat_map",
     "longtail.correlation.readable",
     "longtail.evaluation.recall_plot",
+    # The types of results.
+    "longtail.embeddings.results",
+    "longtail.evaluation.results",
     # How a run is watched, timed, reported, stopped and ended.
     "longtail.training.reports",
     "longtail.training.step_clock",

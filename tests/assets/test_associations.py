@@ -1,4 +1,4 @@
-"""The value associations on an asset's page."""
+"""The table of value associations on an asset's page."""
 
 from typing import Any
 
@@ -63,4 +63,4 @@ def test_a_pair_without_associations_says_so_and_too_many_are_left_out() -> None
     found = rows(document(associations=[nothing] * 45))
     assert found[0] == ["section · size", ".25", "none"]
     assert len(found) == 40 + 2  # an empty line, and the note
-    assert found[-1] == ["5 weaker pairs stand in `correlations.json`."]
+    assert found[-1] == ["5 weaker pairs are in `correlations.json`."]

@@ -42,7 +42,7 @@ OF_THE_PROJECT = {
     *("configuration", "feature_definitions", "packages", "java", "gpu", "online_store"),
     *("disk_space", "memory"),
 }
-# Those of `longtail check`: an error among them stops the run.
+# The checks of `longtail check`: an error among them stops the run.
 BLOCKING = {
     *(("items", name) for name in OF_ALL_TABLES | OF_EITHER_SIDE),
     *(("queries", name) for name in OF_ALL_TABLES | OF_EITHER_SIDE | {"late_features"}),
@@ -100,7 +100,7 @@ def test_the_refresh_makes_and_checks_everything() -> None:
     graph = defs.resolve_asset_graph()
     blocking = {key for key in graph.asset_check_keys if graph.get(key).blocking}
     assert {(key.asset_key.to_user_string(), key.name) for key in blocking} == BLOCKING
-    # The tables themselves are not made, and yet what is checked of them is part of a refresh.
+    # A refresh does not make the tables, but it checks them.
     assert job.asset_layer.executable_asset_keys.isdisjoint(
         {key.asset_key for key in blocking} - {dg.AssetKey("catalogue")}
     )

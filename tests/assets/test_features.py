@@ -20,7 +20,7 @@ DAY = "2025-08-09"
 
 
 def materialized(folder: Path, items: pa.Table, **correlation: Any) -> dict[str, Any]:
-    """The metadata that the asset shows for a catalogue of these items."""
+    """Return the metadata that the asset shows for a catalogue of these items."""
     file = folder / "longtail.yaml"
     file.write_text(yaml.safe_dump({"feature_repo": ".", "correlation": correlation}))
     paths = RunPaths(load_config(file), date.fromisoformat(DAY))
@@ -62,7 +62,7 @@ def test_the_page_shows_the_map_the_plan_and_the_values(tmp_path: Path, monkeypa
     assert content == Path(path.strip("`")).read_bytes()
     assert content.startswith(b"\x89PNG")
     assert [record.data for record in shown["masking_plan"].records] == [
-        {"seed": "section", "masked": "section"},  # the others together would be everything
+        {"seed": "section", "masked": "section"},  # the others together would be all features
         {"seed": "kind", "masked": "kind, size"},
         {"seed": "size", "masked": "size, kind"},
     ]

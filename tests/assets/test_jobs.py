@@ -1,4 +1,4 @@
-"""The rollback job, on real stores with versions that were not trained."""
+"""The rollback job, on real stores, with versions that were not trained."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.publications import DAYS, Published, moved, prepared_project
 def published(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Published:
-    """A project in which two days were published, one after the other."""
+    """Return a project in which two days were published, one after the other."""
     monkeypatch.delenv("LONGTAIL_HOME", raising=False)
     prepared = prepared_project(tmp_path_factory.getbasetemp() / "published")
     project = moved(prepared, tmp_path)
@@ -26,7 +26,7 @@ def published(
 
 
 def roll_back(published: Published, **version: str) -> dg.ExecuteInProcessResult:
-    # JSON is YAML, too.
+    # JSON is YAML as well.
     file = published.config.home / "longtail.yaml"
     file.write_text(json.dumps(published.config.model_dump(mode="json")))
     return defs.resolve_job_def("rollback").execute_in_process(

@@ -1,4 +1,4 @@
-"""Tables, images and charted figures."""
+"""Tables, images and charted figures of an asset's page."""
 
 import base64
 import json

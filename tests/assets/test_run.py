@@ -1,20 +1,31 @@
-"""The refresh in a child process: what it refuses, and what it tells."""
+"""The refresh in a child process: the days that it refuses, and the events that it sends."""
 
 import io
 import json
+import logging
+import os
+import signal
 import sys
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from rich.console import Console
 
-from assets.run import Progress, check_day
+from assets.resources import Project as ProjectResource
+from assets.run import Progress, check_day, followed_training
 from assets.run_events import RunReporter, StageFailure
 from assets.stage import stage
+from assets.training import two_tower_model
+from longtail.cli.run import _Outcome
+from longtail.cli.training_bar import TrainingBar
 from longtail.config import Config, ScheduleConfig
 from longtail.errors import GateRefusedError, InputError
+from longtail.training.launch.training_log import PROGRESS_FILE, progress_line
 from tests.integration.conftest import child_environment
+from tests.training.launch.launched import DAY, Project
 
 DAYS = dg.DailyPartitionsDefinition("2024-01-01")
 TODAY = date(2024, 2, 10)
@@ -53,10 +64,82 @@ def test_progress_is_one_json_document_a_line() -> None:
     ]
 
 
+def test_a_reader_that_has_gone_interrupts_the_refresh_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    signals: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda *call: signals.append(call))
+    progress = Progress(Closed())
+    progress.send("stage", stage="catalogue", number=1)
+    progress.send("log", message="nobody reads this")
+    assert signals == [(os.getpid(), signal.SIGINT)]
+
+
+# Dagster's own Pipes client calls what Dagster deprecates and previews (1.13.27).
+@pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::dagster_shared.utils.warnings.PreviewWarning")
+def test_a_record_travels_as_an_event_from_the_first_rank_to_the_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real processes: Dagster's job, the launcher, torchrun and a rank."""
+    monkeypatch.delenv("LONGTAIL_HOME", raising=False)
+    project = Project(tmp_path, training={"num_epochs": 2})
+    job = dg.Definitions(
+        assets=[two_tower_model],
+        jobs=[dg.define_asset_job("training")],
+        resources={
+            "project": ProjectResource(config_file=str(project.file)),
+            "pipes": dg.PipesSubprocessClient(env=child_environment()),
+        },
+        executor=dg.in_process_executor,
+    ).resolve_job_def("training")
+    stream = io.StringIO()
+    progress = Progress(stream)
+    reporter = RunReporter(job, progress.send)
+    with dg.DagsterInstance.ephemeral() as instance, followed_training(progress):
+        instance.add_event_listener(reporter.run_id, reporter.report)
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=DAY.isoformat(),
+            run_id=reporter.run_id,
+            raise_on_error=False,
+        )
+        entries = instance.all_logs(reporter.run_id)
+    assert result.success
+    assert PROGRESS_FILE not in os.environ
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    # Each record of the training log arrives as it is, once and in order.
+    records = [event["record"] for event in events if event["event"] == "progress"]
+    assert records == project.records()
+    assert records[-1]["step"] == records[-1]["num_steps"] == 10
+
+    # Dagster's log has the lines for people, too. They are no events beside the records.
+    details = [entry.user_message for entry in entries if entry.level == logging.DEBUG]
+    assert any(progress_line(record) in details for record in records)
+    messages = [event["message"] for event in events if event["event"] == "log"]
+    assert any(message.startswith("training version") for message in messages)
+    assert not any("examples/s" in message for message in messages)
+
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=160)
+    with TrainingBar(terminal) as bar:
+        outcome = _Outcome(terminal, bar)
+        for event in events:
+            outcome.handle(event)
+    assert isinstance(terminal.file, io.StringIO)
+    for record in records:
+        assert f"step {record['step']} of 10" in terminal.file.getvalue()
+
+
 def test_a_run_is_told_stage_by_stage_and_its_first_failure_is_kept() -> None:
     @dg.asset(partitions_def=DAYS)
     def measured(context: dg.AssetExecutionContext) -> None:
         context.log.info("recall 0.1")
+        context.log.debug("a detail, for Dagster's log alone")
 
     @dg.asset_check(asset=measured)
     def high_enough() -> dg.AssetCheckResult:

@@ -1,4 +1,4 @@
-"""What every asset does around its stage."""
+"""A stage inside an asset: its errors, its day, its log lines."""
 
 import logging
 

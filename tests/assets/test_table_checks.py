@@ -1,4 +1,4 @@
-"""The checks of `longtail check` as Dagster runs them: what they show, and what they stop."""
+"""The checks of `longtail check` in Dagster: they are shown, and errors stop the run."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,11 @@ STEPS = {"check_tables", "catalogue", "check_project", "vocabularies"}
 def refreshed(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[set[str], dict[tuple[str, str], dg.AssetCheckEvaluation], RunReporter]:
-    """The steps that succeeded, the checks by asset and name, and what the command is told."""
+    """Refresh a day.
+
+    Returns:
+        The steps that succeeded, the checks by asset and name, and the reporter of the run.
+    """
     monkeypatch.delenv("LONGTAIL_HOME", raising=False)
     job = dg.Definitions(
         assets=[
@@ -51,13 +55,14 @@ def refreshed(
         (check.asset_key.to_user_string(), check.check_name): check
         for check in result.get_asset_check_evaluations()
     }
+    # The command must hear of each check that did not pass, and of no other.
     failed = {(event["stage"], event["check"]) for event in told if event["event"] == "check"}
     assert failed == {key for key, check in checks.items() if not check.passed}
     return {str(step) for step in done}, checks, reporter
 
 
 def strangers(project: Path) -> None:
-    """Three of the interactions name an item that nobody knows."""
+    """Let three of the interactions name an item that has no row."""
     rows = structured_choices()
     items = rows["item_id"].to_pylist()
     items[0] = items[700] = items[1500] = "ghost"
@@ -114,5 +119,5 @@ def test_a_wrong_project_stops_the_run_before_training(
     assert not checks["catalogue", "configuration"].passed
     assert reporter.failure is not None
     assert reporter.failure.error.startswith(
-        "configuration: `checks.severity.dangling_kyes` is no check: remove it, or take one of "
+        "configuration: `checks.severity.dangling_kyes` is not a check: remove it, or use one of "
     )

@@ -1,4 +1,4 @@
-"""The model's asset and a launcher that is told to stop: Dagster starts it again."""
+"""The model's asset: Dagster starts a launcher that was told to stop again."""
 
 import os
 import signal
@@ -31,6 +31,7 @@ def test_a_launcher_that_was_told_to_stop_is_started_again(
     project = Project(tmp_path, training=training)
     told: list[int] = []
 
+    # SIGTERM in the middle of training, as on a node that is taken away.
     def take_the_node_away() -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
@@ -63,7 +64,7 @@ def test_a_launcher_that_was_told_to_stop_is_started_again(
 
 
 def launchers(config_file: str) -> list[int]:
-    """Process ids of the launchers of a configuration."""
+    """Return the process ids of the launchers of a configuration."""
     found = []
     for folder in Path("/proc").iterdir():
         try:

@@ -26,7 +26,7 @@ def test_a_mask_is_the_seed_and_its_most_correlated_features(num_features: int) 
         if num_features == 2:
             expected = {seed}
         else:
-            # Of all sets of that size, the one with the highest sum has the highest members.
+            # The set of that size with the highest sum has the highest members.
             best = max(combinations(others, size), key=lambda some: matrix[seed, list(some)].sum())
             expected = {seed, *best}
         assert {names.index(masked) for masked in plan.masks[name]} == expected
@@ -65,7 +65,7 @@ def test_an_unknown_feature_is_named() -> None:
 
 @st.composite
 def overridden(draw: st.DrawFn) -> Overridden:
-    """Features, a symmetric matrix with ties, and overrides that can be done."""
+    """Draw features, a symmetric matrix with ties, and overrides that can be done."""
     names = [f"f{number}" for number in range(draw(st.integers(2, 12)))]
     generator = np.random.default_rng(draw(st.integers(0, 10_000)))
     matrix = generator.integers(0, draw(st.sampled_from([2, 5, 1000])), (len(names), len(names)))

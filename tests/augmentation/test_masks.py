@@ -1,4 +1,4 @@
-"""Masks against the paper's rule by counting, and against the shares that chance would give."""
+"""Masks against the paper's rule by counting, and against the shares that chance gives."""
 
 import itertools
 from collections import Counter
@@ -29,7 +29,7 @@ def names(count: int) -> list[str]:
 
 
 def size_of_mask(num_features: int) -> int:
-    """The seed and floor(k/2) more, but never all."""
+    """Return the size of a mask: the seed and floor(k/2) more, but never all features."""
     size = 1
     while size < 1 + num_features // 2 and size < num_features - 1:
         size += 1
@@ -37,9 +37,10 @@ def size_of_mask(num_features: int) -> int:
 
 
 def masked_by_rule(correlations: np.ndarray, seed: int) -> set[int]:
-    """The seed, and every feature that fewer than floor(k/2) others precede.
+    """Return the seed, and every feature that fewer than floor(k/2) others precede.
 
-    What precedes has a higher correlation with the seed, or the same and an earlier place.
+    A feature precedes another if its correlation with the seed is higher, or equal and its place
+    earlier.
     """
     others = [feature for feature in range(len(correlations)) if feature != seed]
     row = correlations[seed]

@@ -1,4 +1,4 @@
-"""Three small clean tables, and what the checks see of them or of changed ones."""
+"""Three small clean tables, and inspections of them or of changed tables for the checks."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -23,7 +23,7 @@ BORN, CHOSEN = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 5, tzinfo=UTC
 
 
 def moments(count: int, moment: datetime) -> pa.Array:
-    """The same moment, `count` times."""
+    """Return a column with the same moment `count` times."""
     return pa.array([moment] * count, UTC_US)
 
 
@@ -69,7 +69,7 @@ CLEAN = {"items": clean_items, "queries": clean_queries, "interactions": clean_i
 
 
 def schema_of(items: pa.Table, queries: pa.Table, *, shared_ids: bool = False) -> Schema:
-    """A schema with every column of the tables as a feature of its own table."""
+    """Return a schema in which each column is a feature with an embedding table of its own."""
 
     def features(side: Side, rows: pa.Table) -> tuple[Feature, ...]:
         key, *others = [name for name in rows.column_names if name not in (TIMESTAMP, "active")]
@@ -98,15 +98,16 @@ def inspect_tables(
     home: Path = Path("/tmp"),
     **changed: pa.Table,
 ) -> Inspection:
-    """What `preflight` makes of the clean tables, or of changed ones, without Feast in between.
+    """Return the inspection that `preflight` would make of these tables, without using Feast.
 
     Args:
-        served: tables of the served version, the clean ones where not given; None for no version.
-        checks: the configuration's section.
-        config: other sections.
-        shared_ids: whether a query and an item of one id are the same thing.
-        home: where a run would write.
-        changed: tables instead of the clean ones, by name.
+        served: the tables of the served version; tables that are not given are clean. None: no
+            version is served.
+        checks: the section `checks` of the configuration.
+        config: other sections of the configuration.
+        shared_ids: whether a query and an item with the same id are the same thing.
+        home: the folder that a run would write to.
+        changed: tables to use instead of the clean ones, by name.
     """
     tables = {name: changed[name] if name in changed else make() for name, make in CLEAN.items()}
     schema = schema_of(tables["items"], tables["queries"], shared_ids=shared_ids)
@@ -115,6 +116,7 @@ def inspect_tables(
         "queries": [schema.query_key],
         "interactions": ["query_id", "item_id"],
     }
+    # From here on as in `preflight`: refuse rows, then keep what is known by the day.
     admitted = {
         name: admit(
             tables[name],
@@ -146,7 +148,7 @@ def inspect_tables(
 
 
 def served_version(tables: dict[str, pa.Table]) -> Served:
-    """A served version with these tables, one row a key; the clean ones where none is given."""
+    """Return a served version of these tables, one row for each key; clean ones by default."""
     rows = {name: tables.get(name, CLEAN[name]()) for name in ("items", "queries")}
     schema = schema_of(rows["items"], rows["queries"])
     return Served(
@@ -158,7 +160,7 @@ def served_version(tables: dict[str, pa.Table]) -> Served:
 
 
 def replaced(rows: pa.Table, column: str, values: Any) -> pa.Table:
-    """The table with other values in a column, or with the column where it has none."""
+    """Return the table with other values in a column, which is added if it is missing."""
     if column not in rows.column_names:
         return rows.append_column(column, values if isinstance(values, pa.Array) else [values])
     return rows.set_column(rows.column_names.index(column), column, values)

@@ -1,4 +1,4 @@
-"""Each check of the data fires on tables broken in exactly its way, and on nothing else."""
+"""Each check of the data reports tables that are broken in exactly its way, and no others."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ LATER = datetime(2024, 1, 7, tzinfo=UTC)
 
 
 def with_values(rows: pa.Table, column: str, changes: dict[int, Any]) -> pa.Table:
-    """The table with other values in some rows of a column."""
+    """Return the table with other values in some rows of a column."""
     values = rows[column].to_pylist()
     for row, value in changes.items():
         values[row] = value
@@ -45,7 +45,7 @@ def with_feature(rows: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
 
 
 def later_rows(rows: pa.Table, column: str, value: Any) -> pa.Table:
-    """The rows with nothing in a column, and once more, later, with something."""
+    """Return the rows with nulls in a column, and the same rows again, later, with a value."""
     of = rows.schema.field(column).type
     nothing = replaced(rows, column, pa.nulls(rows.num_rows, of))
     something = replaced(rows, column, pa.array([value] * rows.num_rows, of))
@@ -55,7 +55,7 @@ def later_rows(rows: pa.Table, column: str, value: Any) -> pa.Table:
 
 @cache
 def chosen_by() -> dict[str, list[str]]:
-    """Which items each query chose, in the clean interactions."""
+    """Return the items that each query chose, in the clean interactions."""
     found: dict[str, list[str]] = {}
     for row in clean_interactions().to_pylist():
         found.setdefault(row["query_id"], []).append(row["item_id"])
@@ -63,13 +63,14 @@ def chosen_by() -> dict[str, list[str]]:
 
 
 def last_query_of_items() -> list[str | None]:
+    """Return the last query that chose each item, in the clean interactions."""
     last = {item: query for query, items in chosen_by().items() for item in items}
     return [last.get(f"item-{n:03}") for n in range(NUM_ITEMS)]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One way to break the tables, and what has to be said of it."""
+    """One way to break the tables, and the finding that must be made."""
 
     check: str
     table: str
@@ -103,20 +104,20 @@ CASES = {
         r"`event_timestamp` of items\.parquet is null in 1 of 300 rows, first in row 299",
         "fill it in",
         lambda: {"items": with_values(clean_items(), TIMESTAMP, {299: None})},
-        also={"dangling_keys"},  # the item has no row then
+        also={"dangling_keys"},  # because the item has no row left
     ),
     "duplicate": Case(
         *("duplicate_rows", "items", "item_id", 1),
         ({"row": 300, **ITEM_17, "size": 17, TIMESTAMP: "2024-01-01T00:00:00+00:00"},),
-        r"has 1 duplicated rows: `item_id` = 'item-017' stands more than once",
-        "keep one row a key and timestamp",
+        r"has 1 duplicated rows: `item_id` = 'item-017' occurs more than once",
+        "keep one row per key and timestamp",
         lambda: {"items": pa.concat_tables([clean_items(), clean_items().slice(17, 1)])},
     ),
     "contradiction": Case(
         *("contradicting_rows", "items", "item_id", 1),
         ({"item_id": "item-017", "section": "elsewhere", "words": ["word-3", "word-6"]},),
-        r"1 repeated rows of items\.parquet contradict the first .* such as that of 'item-017'",
-        "keep the one that is true",
+        r"1 repeated rows of items\.parquet contradict the first .* such as one of 'item-017'",
+        "keep the row that is true",
         lambda: {
             "items": pa.concat_tables(
                 [
@@ -152,7 +153,7 @@ CASES = {
         ({"row": 0, "query_id": None},),
         r"48 of 2400 rows of interactions\.parquet are refused \(2\.00%, more than 1\.00%\): "
         "column `query_id`",
-        r"mend them, or raise `checks\.max_refused_share`",
+        r"correct them, or raise `checks\.max_refused_share`",
         lambda: {
             "interactions": with_values(clean_interactions(), "query_id", dict.fromkeys(range(48)))
         },
@@ -174,7 +175,7 @@ CASES = {
     "query born after its interactions": Case(
         *("dangling_keys", "interactions", "query_id", len(chosen_by()["query-000"])),
         ({"query_id": "query-000", TIMESTAMP: "2024-01-05T00:00:00+00:00"},),
-        r"whose first row in queries\.parquet is later than the interaction, such as query-000",
+        r"that has its first row in queries\.parquet only after the interaction, such as query-000",
         r"stamp the rows of queries\.parquet with the moment",
         lambda: {"queries": with_values(clean_queries(), TIMESTAMP, {0: LATER})},
     ),
@@ -195,8 +196,8 @@ CASES = {
     "numbers and words": Case(
         *("mixed_types", "queries", "zip", 12),
         ("n/a",),
-        r"`zip` of queries\.parquet mixes numbers and words, 228 of 240 values are numbers",
-        "write what is unknown as null",
+        r"`zip` of queries\.parquet mixes numbers and words: 228 of 240 values are numbers",
+        "write unknown values as null",
         lambda: {
             "queries": with_feature(
                 clean_queries(),
@@ -225,7 +226,7 @@ CASES = {
     "null inside a list": Case(
         *("mixed_types", "items", "words", 2),
         ("item-004", "item-005"),
-        r"`words` of items\.parquet has lists with missing values, such as that of 'item-004'",
+        r"`words` of items\.parquet has lists with missing values, such as the list of 'item-004'",
         "leave the missing values out",
         lambda: {
             "items": with_values(clean_items(), "words", {4: ["word-1", None], 5: [None, "word-2"]})
@@ -252,7 +253,7 @@ CASES = {
     "nearly empty": Case(
         *("nearly_empty", "items", "badge", NUM_ITEMS - 2),
         ({"key": "item-000", "value": "gold"}, {"key": "item-001", "value": "silver"}),
-        r"`badge` of items\.parquet has a value for 2 of 300 items only",
+        r"`badge` of items\.parquet has a value for only 2 of 300 items",
         "look for what emptied it",
         lambda: {
             "items": with_feature(
@@ -269,7 +270,7 @@ CASES = {
                 "known_from": "2024-01-07T00:00:00+00:00",
             },
         ),
-        r"`mood` of queries\.parquet becomes known only after the interactions: later than 2400 of",
+        r"`mood` of queries\.parquet becomes known too late: after 2400 of 2400 interactions",
         "leave it out of the query's FeatureService",
         lambda: {
             "queries": later_rows(
@@ -284,7 +285,7 @@ CASES = {
         *("late_features", "queries", TIMESTAMP, NUM_INTERACTIONS),
         ({"query_id": "query-000", "known_from": "2024-01-07T00:00:00+00:00"},),
         r"rows of queries\.parquet are stamped later than 2400 of the 2400 interactions",
-        "stamp each row with the moment from which on its values held",
+        "stamp each row with the moment from which its values hold",
         lambda: {"queries": replaced(clean_queries(), TIMESTAMP, moments(NUM_QUERIES, LATER))},
         also={"dangling_keys"},
     ),
@@ -312,7 +313,7 @@ CASES = {
     "coverage": Case(
         *("coverage_drift", "items", "section", NUM_ITEMS),
         ({"coverage_then": 1.0, "coverage_now": 152 / 300},),
-        r"`section` of items\.parquet has a value for 50\.7% of the items, and had for 100\.0% in "
+        r"`section` of items\.parquet has a value for 50\.7% of the items, against 100\.0% in "
         "the served version 20240101-abc",
         "look for what emptied or filled it",
         lambda: {
@@ -325,10 +326,10 @@ CASES = {
     "coverage of vectors": Case(
         *("coverage_drift", "items", "picture", NUM_ITEMS),
         ({"coverage_then": 1.0, "coverage_now": 0.5},),
-        r"`picture` of items\.parquet has a value for 50\.0% of the items, and had for 100\.0%",
+        r"`picture` of items\.parquet has a value for 50\.0% of the items, against 100\.0%",
         "look for what emptied or filled it",
         lambda: {
-            # Null, empty, and zeros, which have no direction: all of them are missing.
+            # Null, empty and zero vectors all count as missing; zeros have no direction.
             "items": with_feature(
                 clean_items(),
                 "picture",
@@ -350,7 +351,7 @@ CASES = {
     "coverage of numbers": Case(
         *("coverage_drift", "items", "price", NUM_ITEMS),
         ({"coverage_then": 1.0, "coverage_now": 0.0},),
-        r"`price` of items\.parquet has a value for 0\.0% of the items, and had for 100\.0%",
+        r"`price` of items\.parquet has a value for 0\.0% of the items, against 100\.0%",
         "look for what emptied or filled it",
         lambda: {"items": with_feature(clean_items(), "price", pa.nulls(NUM_ITEMS, pa.float64()))},
         served={"items": lambda: with_feature(clean_items(), "price", pa.array([1.5] * NUM_ITEMS))},
@@ -358,8 +359,8 @@ CASES = {
     "cardinality": Case(
         *("cardinality_drift", "items", "place", NUM_ITEMS),
         ("place 0 at 0", "place 0 at 1", "place 0 at 10"),
-        r"`place` of items\.parquet has 150 different values, and had 10",
-        "look for a changed way to write them",
+        r"`place` of items\.parquet has 150 different values, against 10",
+        "look for a change in how they are written",
         lambda: {
             "items": with_feature(
                 clean_items(),
@@ -377,8 +378,8 @@ CASES = {
     "distribution": Case(
         *("distribution_drift", "items", "section", NUM_ITEMS),
         ({"value": "section-0", "share_then": 38 / 300, "share_now": 1 - 7 / 300},),
-        r"`section` of items\.parquet is distributed otherwise by 0\.\d\d bits: 'section-0' has "
-        r"97\.7%, and had 12\.7%",
+        r"`section` of items\.parquet has drifted by 0\.\d\d bits: 'section-0' has a share of "
+        r"97\.7%, against 12\.7%",
         "look for a changed source",
         lambda: {
             "items": with_values(
@@ -421,14 +422,14 @@ def test_a_check_fires_on_what_is_broken_in_its_way(name: str) -> None:
 def test_every_check_of_data_has_a_case() -> None:
     from longtail.checks.registry import CHECKS
 
-    read = {"table_schema", "empty_tables"}  # where tables are read: tests/test_cli_check.py
+    read = {"table_schema", "empty_tables"}  # made while reading tables: tests/cli/test_check.py
     assert {case.check for case in CASES.values()} == {
         check.name for check in CHECKS if check.tables
     } - read
 
 
 def test_a_leak_is_found_where_chance_is_high_too_and_naming_everything_is_none() -> None:
-    """A third of all pairs of ten queries interact: nothing could be ten times as likely."""
+    """A third of all pairs of ten queries interact, so no pairs can be ten times as likely."""
     rng = np.random.default_rng(2)
     pairs = np.flatnonzero(rng.random(10 * NUM_ITEMS) < 1 / 3)
     queries, items = pairs // NUM_ITEMS, pairs % NUM_ITEMS
@@ -450,7 +451,7 @@ def test_a_leak_is_found_where_chance_is_high_too_and_naming_everything_is_none(
 
 
 def test_a_history_that_is_right_at_each_moment_is_no_leak() -> None:
-    """What a query chose before is a fair feature: it names a pair only once it has happened."""
+    """The items that a query chose before are a fair feature: they name only pairs of the past."""
     histories = [chosen_by()[query] for query in clean_queries()["query_id"].to_pylist()]
     after = replaced(
         with_feature(clean_queries(), "history", histories), TIMESTAMP, moments(NUM_QUERIES, LATER)
@@ -462,13 +463,14 @@ def test_a_history_that_is_right_at_each_moment_is_no_leak() -> None:
 
 
 def test_where_ids_are_shared_only_what_foretells_is_a_leak() -> None:
-    """As in the demo: a package's features may name packages, its own among them."""
+    """A package's features may name packages, and even the package itself, as in the demo."""
     keys = [f"package-{n:03}" for n in range(NUM_ITEMS)]
     rng = np.random.default_rng(1)
     pairs = rng.permutation(NUM_ITEMS * NUM_ITEMS)[:NUM_INTERACTIONS]
     depends: dict[str, list[str]] = {key: [] for key in keys}
     for pair in pairs:
         depends[keys[pair // NUM_ITEMS]].append(keys[pair % NUM_ITEMS])
+    # Three packages share a source, named after the first of them: ids that foretell nothing.
     source = [keys[n - n % 3] for n in range(NUM_ITEMS)]
     interactions = pa.table(
         {

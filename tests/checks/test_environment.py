@@ -1,4 +1,4 @@
-"""What the machine lacks for a configuration: real ports, real files, a real Redis."""
+"""The checks of the machine, with real ports, real files and a real Redis."""
 
 import shutil
 import socket
@@ -19,7 +19,7 @@ from tests.checks.inspections import NUM_ITEMS, NUM_QUERIES, inspect_tables
 
 
 def found(inspection: Inspection) -> list[tuple[str, str, str]]:
-    """Check, severity and message of everything that was found."""
+    """Return check, severity and message of each finding."""
     return [
         (check.name, severity, finding.message)
         for check, severity, finding in run_checks(inspection)
@@ -64,7 +64,7 @@ def test_something_else_on_its_port_is_told(free_port: int) -> None:
 
 @pytest.fixture
 def server(free_port: int, tmp_path: Path) -> Iterator[int]:
-    """A Redis on the loopback interface, where this machine has one."""
+    """A Redis on the loopback interface, if the program is installed."""
     program = shutil.which("redis-server")
     assert program is not None
     command = [program, "--port", str(free_port), "--bind", "127.0.0.1", "--save", ""]
@@ -88,7 +88,7 @@ if shutil.which("redis-server"):
 
 
 def with_java(folder: Path, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a program in JAVA_HOME that says it is this version."""
+    """Point JAVA_HOME to a program that claims to be this version of Java."""
     program = folder / "bin" / "java"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\" 2024-01-01' >&2\n")
@@ -167,4 +167,4 @@ def test_a_package_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> N
         "package `no_such_module`",
         "package `numpy`",
     ]
-    assert "where <1 is asked" in findings[1].what
+    assert "but longtail needs <1" in findings[1].what

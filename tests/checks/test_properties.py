@@ -1,4 +1,4 @@
-"""What is true of any tables: clean ones give no error, and no check ever fails to answer."""
+"""Properties of all checks on arbitrary tables: clean ones give no error, and no check crashes."""
 
 import json
 from datetime import timedelta
@@ -23,7 +23,7 @@ VALUES = {
 
 @st.composite
 def sides(draw: st.DrawFn, key: str) -> pa.Table:
-    """Rows with distinct keys, each known before anything happens."""
+    """Draw rows with distinct keys, all known before the first interaction."""
     keys = draw(st.lists(TEXT, min_size=1, max_size=40, unique=True))
     columns = {key: pa.array(keys, pa.string())}
     for name, (values, of) in VALUES.items():
@@ -35,7 +35,7 @@ def sides(draw: st.DrawFn, key: str) -> pa.Table:
 
 @st.composite
 def projects(draw: st.DrawFn) -> dict[str, pa.Table]:
-    """Three tables that belong together."""
+    """Draw three tables that belong together."""
     items, queries = draw(sides("item_id")), draw(sides("query_id"))
     count = draw(st.integers(1, 60))
 

@@ -1,4 +1,4 @@
-"""`longtail check`: all problems at once, as one document and for people, on real projects."""
+"""`longtail check` on real projects: all problems at once, as one document and for people."""
 
 import json
 import sys
@@ -21,13 +21,13 @@ KEYS = {"check", "severity", "source", "column", "num_rows", "examples", "what",
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configuration file of a project in which nothing was run."""
+    """Return the configuration file of a project in which nothing was run."""
     monkeypatch.delenv("LONGTAIL_HOME", raising=False)
     return write_blocks(tmp_path)
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Call the entry point in this process; returns the exit code."""
+    """Call the entry point in this process, and return the exit code."""
     monkeypatch.setattr(sys, "argv", ["longtail", "check", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
         main()
@@ -37,7 +37,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def checked(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: object
 ) -> tuple[int, dict[str, Any]]:
-    """The exit code, and the document."""
+    """Run the check, and return its exit code and its document."""
     code = call(monkeypatch, "--json", *arguments)
     return code, json.loads(capfd.readouterr().out)
 
@@ -47,7 +47,7 @@ def table(project: Path, name: str) -> pa.Table:
 
 
 def without(rows: pa.Table, column: str, count: int) -> pa.Table:
-    """The table with null in the first rows of a column."""
+    """Return the table with null in the first `count` rows of a column."""
     first = pa.array([number < count for number in range(rows.num_rows)])
     values = pc.if_else(first, None, rows[column])
     return rows.set_column(rows.column_names.index(column), column, values)
@@ -69,6 +69,7 @@ def test_clean_tables_have_no_problem_and_nothing_is_written(
 def test_all_problems_are_told_at_once_and_refused_rows_are_kept(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    # A problem of every kind: a wrong key, a wrong type, repeated, unknown and future rows.
     items, queries = table(project, "items"), table(project, "queries")
     queries = queries.set_column(1, "section", pa.array([1.5] * queries.num_rows))
     strangers = pa.table(

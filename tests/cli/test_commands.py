@@ -1,4 +1,4 @@
-"""The `longtail` command: exit codes, and what goes to which stream."""
+"""The `longtail` command: its exit codes and its streams."""
 
 import json
 import logging
@@ -28,13 +28,13 @@ COMMANDS = {
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configuration file of a project in which nothing was run."""
+    """Return the configuration file of a project in which nothing was run."""
     monkeypatch.delenv("LONGTAIL_HOME", raising=False)
     return write_blocks(tmp_path)
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Call the entry point in this process; returns the exit code."""
+    """Call the entry point in this process, and return the exit code."""
     monkeypatch.setattr(sys, "argv", ["longtail", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
         main()
@@ -80,8 +80,8 @@ def test_a_wrong_configuration_key_is_one_line_and_nothing_is_written(
     streams = capfd.readouterr()
     assert streams.out == ""
     assert streams.err.splitlines() == [
-        f"Error: configuration {file}: `trainning` does not exist: remove it, or look for a typing "
-        "error"
+        f"Error: configuration {file}: `trainning` does not exist: remove it, or correct its "
+        "spelling"
     ]
     assert not (tmp_path / ".longtail").exists()
 
@@ -117,7 +117,7 @@ def test_run_refuses_bad_data_before_it_writes_anything(project: Path) -> None:
     assert progress == "Checking configuration and data"
     assert error.startswith("Error: ")
     assert "interactions.parquet is null in 160 of 1600 rows" in error
-    # The definitions make the folder of the embedded stores when they are imported.
+    # Importing the definitions makes the folder of the embedded stores, so only files count.
     written = [file for file in (project.parent / ".longtail").rglob("*") if file.is_file()]
     assert [file.name for file in written] == ["interactions.parquet"]
     assert pq.read_table(written[0])["refused_row"].to_pylist() == list(range(160))

@@ -1,4 +1,4 @@
-"""What `longtail mine` prints, on a terminal of 80 columns."""
+"""The tables that `longtail mine` prints, on a terminal of 80 columns."""
 
 import re
 from io import StringIO

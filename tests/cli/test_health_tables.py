@@ -1,4 +1,4 @@
-"""What people read of embedding health."""
+"""The tables of embedding health."""
 
 from io import StringIO
 

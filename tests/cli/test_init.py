@@ -1,4 +1,4 @@
-"""`longtail init`: what it prints, how it refuses, and that its project runs."""
+"""`longtail init`: its output, its refusals, and a run of the project that it makes."""
 
 import json
 import subprocess
@@ -20,14 +20,14 @@ NUM_CLUSTERS, NUM_ITEMS, NUM_QUERIES = 12, 3_000, 1_000
 
 @pytest.fixture
 def tables(tmp_path: Path) -> list[str]:
-    """The options that name two small tables."""
+    """Write two small tables, and return the options that name them."""
     pq.write_table(items(colour=["red", "blue"] * 30), tmp_path / "items.parquet")
     pq.write_table(interactions(), tmp_path / "interactions.parquet")
     return [f"--items={tmp_path}/items.parquet", f"--interactions={tmp_path}/interactions.parquet"]
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Call the entry point in this process; returns the exit code."""
+    """Call the entry point in this process, and return the exit code."""
     monkeypatch.setattr(sys, "argv", ["longtail", "init", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
         main()
@@ -89,9 +89,9 @@ def test_a_refusal_is_one_line_and_changes_nothing(
 
 
 def write_clusters(folder: Path) -> None:
-    """Three tables that nobody has seen: items of twelve clusters, which their titles tell.
+    """Write three tables of items in twelve clusters, which their titles reveal.
 
-    A query keeps to one cluster. The ids are numbers, the times seconds since 1970.
+    Each query keeps to one cluster. The ids are numbers, the times seconds since 1970.
     """
     rng = np.random.default_rng(0)
     cluster = rng.integers(0, NUM_CLUSTERS, NUM_ITEMS)
@@ -120,7 +120,7 @@ def write_clusters(folder: Path) -> None:
 
 
 def longtail(*arguments: object) -> dict[str, Any]:
-    """A command as a user gives it; its document."""
+    """Run a command as a user does, and return its document."""
     command = [str(Path(sys.executable).with_name("longtail")), *map(str, arguments), "--json"]
     done = subprocess.run(
         command, env=child_environment(), capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""`longtail plan` on a project of which nothing was prepared."""
+"""`longtail plan` on a project in which nothing was prepared."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.cli.test_commands import call
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The configuration file of a small project."""
+    """Return the configuration file of a small project."""
     return write_blocks(tmp_path_factory.mktemp("project"))
 
 
@@ -52,12 +52,12 @@ def test_a_plan_that_does_not_fit_says_what_would(
     assert error.startswith("Error: the tables do not fit into 2 rank(s); any of these would fit: ")
     assert call(monkeypatch, "plan", *options) == 1
     words = capfd.readouterr().out
-    assert "if memory had no end" in words
+    assert "if memory were unlimited" in words
     assert document["bottleneck"]["memory"]["table"] in words
 
 
 def test_lists_in_a_cure_are_shown() -> None:
-    """Rich takes a word in brackets for a style."""
+    """Rich would take a word in brackets for a style."""
     cure = {"change": "`kernels: [fused]`", "hbm_bytes": 1, "ddr_bytes": 0, "milliseconds": 1.0}
     console = Console(width=80)
     with console.capture() as shown:
@@ -69,7 +69,7 @@ def test_lists_in_a_cure_are_shown() -> None:
     ("options", "message"),
     [
         (("--world-size", "12"), "12 ranks are not whole machines of 8"),
-        (("--world-size", "2", "--device", "tpu"), "--device tpu is neither cuda nor cpu"),
+        (("--world-size", "2", "--device", "tpu"), "--device tpu does not exist: give cuda or cpu"),
         (("--world-size", "0"), "greater than or equal to 1"),
     ],
 )

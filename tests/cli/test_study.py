@@ -1,4 +1,4 @@
-"""`longtail study`: what it takes, what it prints, and what it leaves behind."""
+"""`longtail study`: its options, its output, and its files."""
 
 import io
 import json
@@ -16,11 +16,10 @@ from rich.console import Console
 from longtail.cli.study_progress import StudyProgress
 from longtail.cli.tables import study_tables
 from longtail.study.cells import Cell
-from longtail.study.workers import Serial
 from tests.blocks import write_blocks
 from tests.cli.test_commands import call
 from tests.integration.conftest import child_environment
-from tests.study.tiny import FakeWork, make_project, make_study
+from tests.study.tiny import FakeWork, Serial, make_project, make_study
 
 GRID = ("--variants", "baseline,correlated_masking", "--fractions", "1,0.5", "--num-seeds", "2")
 
@@ -40,8 +39,8 @@ def study(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         (("--variants", "baseline,cfm"), "no such variant: cfm; there are baseline, correlated"),
         (("--preset", "papr"), "no such preset: papr; there are paper, default, masks, quick"),
-        (("--fractions", "1,half"), "no list of numbers"),
-        (("--fractions", "2"), "2 is no fraction of the data"),
+        (("--fractions", "1,half"), "not a list of numbers"),
+        (("--fractions", "2"), "2 is not a fraction of the data"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_before_anything_is_done(
@@ -62,7 +61,7 @@ def test_wrong_usage_is_exit_code_2_before_anything_is_done(
 
 
 def interrupted(config: Path, *arguments: str, after: Path) -> subprocess.CompletedProcess[str]:
-    """Start a study and press Ctrl-C once there is a finished cell in the folder `after`."""
+    """Start a study, and press Ctrl-C once the folder `after` has a finished cell."""
     command = [sys.executable, "-m", "longtail.cli", "study", f"--config={config}", *arguments]
     with subprocess.Popen(
         command,
@@ -90,7 +89,7 @@ def test_a_study_from_raw_tables_to_its_table(tmp_path: Path) -> None:
     stopped = interrupted(config, *options, "--json", after=folder / "cells")
     assert stopped.returncode == 1, stopped.stderr
     assert stopped.stdout == ""
-    assert f"interrupted; what is finished is kept in {folder}" in stopped.stderr.splitlines()[-1]
+    assert f"interrupted; finished models are kept in {folder}" in stopped.stderr.splitlines()[-1]
     assert "Traceback" not in stopped.stderr
     kept = {file.name: file.read_bytes() for file in (folder / "cells").glob("*.json")}
     assert 1 <= len(kept) < 8
@@ -115,7 +114,7 @@ def test_a_study_from_raw_tables_to_its_table(tmp_path: Path) -> None:
         }
         assert cell["num_epochs"] == 3
         assert cell["environment"]["num_threads"] == max(1, (os.cpu_count() or 1) // 2)
-    # Blocks of 30 items: a model that has learned them finds its own block's among the first 50.
+    # Blocks of 30 items: a model that has learned them finds its own block in the first 50.
     whole = [cell for cell in document["cells"] if cell["fraction"] == 1.0]
     assert min(cell["metrics"]["overall"]["recall@50"] for cell in whole) > 0.5
     for row in document["summary"]:

@@ -1,12 +1,12 @@
-"""The bar of a training run: what it shows on a terminal, and that nobody else sees it."""
+"""The bar of a training run: it shows what it should, and only on a terminal."""
 
 import io
 import re
 
 from rich.console import Console
 
+from longtail.cli.run import _Outcome
 from longtail.cli.training_bar import duration, training_bar
-from longtail.training.launch.training_log import progress_line
 
 RECORD = {
     "step": 30,
@@ -44,15 +44,21 @@ def test_a_terminal_sees_steps_and_the_time_left() -> None:
     assert "80 s left" in text
 
 
-def test_a_log_line_moves_the_bar_and_others_do_not() -> None:
+def test_a_progress_event_of_the_child_moves_the_bar_and_prints_nothing_else() -> None:
     console = terminal()
     with training_bar(console, wanted=True) as bar:
         assert bar is not None
-        assert not bar.line("training version 20240105-1 on 2 rank(s), cold start")
-        assert shown(console) == ""
-        assert bar.line(progress_line(RECORD))
-    assert "step 30 of 120" in shown(console)
-    assert "125 s left" in shown(console)
+        outcome = _Outcome(console, bar)
+        outcome.handle({"event": "log", "level": "INFO", "message": "training version 1"})
+        assert shown(console) == "  training version 1\n"
+        outcome.handle({"event": "progress", "record": RECORD})
+        assert "step 30 of 120" in shown(console)
+        assert "2 min left" in shown(console)
+        outcome.handle({"event": "done", "stage": "two_tower_model", "seconds": 0.5})
+        before = shown(console)
+        outcome.handle({"event": "progress", "record": {**RECORD, "step": 60}})  # a late one
+    assert shown(console) == before
+    assert shown(console).count("\n") == before.count("\n")
 
 
 def test_there_is_no_bar_in_a_file_nor_beside_json() -> None:

@@ -1,4 +1,4 @@
-"""The definitions of DESIGN.md section 3 word by word, item by item: slow, and obviously right."""
+"""The definitions of DESIGN.md, section 3, computed item by item: slow, but obviously right."""
 
 import hashlib
 from collections import defaultdict
@@ -9,19 +9,20 @@ Values = Sequence[Hashable]
 
 
 def value_list(value: object) -> Values:
-    """The values of an item, [None] where it has none."""
+    """Return the values of an item, [None] if it has none."""
     if isinstance(value, list):
         return [v for v in value if v is not None] or [None]
     return [value]
 
 
 def plug_in_entropy(weights: dict[Hashable, float]) -> float:
+    """Return the entropy of values with these weights, in nats."""
     total = sum(weights.values())
     return -sum(w / total * log(w / total) for w in weights.values() if w > 0)
 
 
 def information(left: Sequence[object], right: Sequence[object], missing: str) -> list[float]:
-    """[I, H(X), H(Y)] of two columns, each item's weight spread over its pairs of values."""
+    """Return [I, H(X), H(Y)] of two columns; each item spreads its weight over its value pairs."""
     joint: dict[Hashable, float] = defaultdict(float)
     x_weights: dict[Hashable, float] = defaultdict(float)
     y_weights: dict[Hashable, float] = defaultdict(float)
@@ -48,7 +49,7 @@ def adjusted(
     missing: str,
     num_shuffles: int,
 ) -> float:
-    """The adjusted measure with the chance level of seeded permutations."""
+    """Return the adjusted measure, with the chance level estimated by seeded permutations."""
     rows = [
         row
         for row in zip(keys, left, right, strict=True)

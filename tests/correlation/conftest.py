@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def catalogue() -> Iterator[Callable[..., ibis.Table]]:
-    """Makes a table of columns, on a connection that is closed at the end."""
+    """A function that makes a table of columns, on a connection that is closed at the end."""
     connection = ibis.duckdb.connect()
 
     def make(**columns: pa.Array) -> ibis.Table:

@@ -1,4 +1,4 @@
-"""Which values make two features correlate."""
+"""The value pairs that make two features correlate."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ values = st.sampled_from(["", "a", "NUL \0", "emoji 🐍", "\x1b[31m", None])
 
 @pytest.fixture(scope="module")
 def catalogue() -> Iterator[Catalogue]:
-    """Makes a table of columns, on a connection that is closed at the end."""
+    """A function that makes a table of columns, on a connection that is closed at the end."""
     connection = ibis.duckdb.connect()
 
     def make(**columns: pa.Array) -> ibis.Table:
@@ -63,7 +63,7 @@ def test_the_terms_of_single_valued_features_are_those_of_the_definition(
     below = sum(c / len(rows) * log(lift) for c, lift in expected.values() if lift < 1.0)
     total = sum(each["information"] for each in found) + below
     assert total == pytest.approx(mutual_info_score([repr(x) for x in left], right), abs=1e-8)
-    # Largest first, then by value, missing ones last.
+    # The largest terms come first; equal terms are ordered by value, missing values last.
     order = [
         (-each["information"], x is None, x or "", y) for each in found for x, y in [each["values"]]
     ]
@@ -72,7 +72,7 @@ def test_the_terms_of_single_valued_features_are_those_of_the_definition(
 
 def test_a_case_by_hand_with_several_values(catalogue: Catalogue) -> None:
     # Item 1: {x, y} x {1}: 1/2 each. Item 2: {x} x {1, 2}: 1/2 each. Item 3: {y} x {2}: 1.
-    # So (x, 1) and (y, 2) weigh 1 of 3, where the marginals, 3/2 of 3 each, expect 3/4.
+    # So (x, 1) and (y, 2) each weigh 1 of 3. The marginals weigh 3/2 of 3 each, which gives 3/4.
     table = catalogue(
         tags=pa.array([["x", "y"], ["x"], ["y"]]), colours=pa.array([[1], [1, 2], [2]])
     )
@@ -159,7 +159,7 @@ def test_of_a_large_catalogue_a_sample_is_read(catalogue: Catalogue) -> None:
         assert estimated["items"] != exact["items"]
         assert estimated["items"] == pytest.approx(exact["items"], rel=0.15)
         assert estimated["lift"] == pytest.approx(exact["lift"], rel=0.15)
-    # A table that is a sample already is halved further, and not by the same halves again.
+    # A table that is a sample already is halved further, from where its own halvings ended.
     quarter = sampled(table, "item_id", 2)
     again = associations(quarter, names, "value", halvings=2, max_items=3_000)[2]["value_pairs"]
     assert again == part

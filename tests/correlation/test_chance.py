@@ -16,8 +16,8 @@ def histogram(*counts: int) -> CountHistogram:
 
 
 def test_three_items_by_hand() -> None:
-    # X: {1, 2} | {3}; Y likewise. Y's lone item is X's lone one with probability 1/3: then
-    # I = H = ln 3 - 2/3 ln 2. Else the joint counts are all 1, and I = 2 H - ln 3.
+    # X and Y both split the items 2 | 1. With probability 1/3, the same item is alone in both, and
+    # I = H = ln 3 - 2/3 ln 2. Otherwise all joint counts are 1, and I = 2 H - ln 3.
     entropy = log(3) - 2 / 3 * log(2)
     expected = 1 / 3 * entropy + 2 / 3 * (2 * entropy - log(3))
     found = expected_mutual_information(histogram(2, 1), histogram(1, 2, 0))
@@ -56,7 +56,7 @@ def test_the_expansion_for_large_means_continues_the_sum(counts: tuple[int, int]
 
 
 def test_the_mean_is_that_of_the_hypergeometric_distribution() -> None:
-    # By whole-number binomials, over the whole support; the reach of the sum leaves nothing out.
+    # Exact binomials over the whole support show that the reach of the sum leaves nothing out.
     for total, a, b in [(40, 25, 30), (1_000, 3, 900), (1_000, 40, 25), (5_000, 300, 800)]:
         support = range(max(2, a + b - total), min(a, b) + 1)
         weights = [comb(a, n) * comb(total - a, b - n) for n in support]

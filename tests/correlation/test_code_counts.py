@@ -13,7 +13,7 @@ from sklearn.metrics import (
 from longtail.correlation import code_counts
 from longtail.correlation.code_counts import Codes, entropy_of_codes, pair_of_codes, pairs_of_codes
 
-# Where no pair of values is counted by a table, all are sorted.
+# With a table of 0 cells, all pairs are counted by sorting.
 WAYS = pytest.mark.parametrize("table_cells", [0, code_counts.TABLE_CELLS])
 
 

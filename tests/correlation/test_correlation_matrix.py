@@ -21,7 +21,7 @@ from tests.correlation.by_hand import adjusted, information
 Catalogue = Callable[..., ibis.Table]
 
 MEASURES: tuple[Measure, ...] = ("mutual_information", "normalized", "adjusted")
-# Codes in memory, or the engine's expression.
+# Counted as codes in memory, or by a query of the engine.
 WAYS = pytest.mark.parametrize("codes_gib", [1.0, 0.0], ids=["codes", "expression"])
 text = st.sampled_from(["", "a", "b", "NUL \0", "emoji 🐍", "c", None])
 
@@ -53,7 +53,7 @@ def test_random_tables_equal_scikit_learn(
             expected = adjusted_mutual_info_score(labels, right)
             assert score[1, 2] == pytest.approx(expected, abs=1e-6)
     assert raw[0, 1] == pytest.approx(raw[1, 1], abs=1e-9)  # the id tells everything
-    assert score[0, 1:] == pytest.approx(0.0, abs=1e-9)  # as would any other id
+    assert score[0, 1:] == pytest.approx(0.0, abs=1e-9)  # and so would any other id
 
 
 lists = st.lists(st.sampled_from(["x", "y", "z", None]), max_size=3)
@@ -124,6 +124,7 @@ def test_chance_takes_identifiers_out_of_the_plan(catalogue: Catalogue) -> None:
 def test_both_ways_agree_on_hard_values(
     catalogue: Catalogue, codes_gib: float, missing: Missing
 ) -> None:
+    # Values that engines treat differently: empty strings, NUL, composed and decomposed letters.
     generator = np.random.default_rng(1)
     num_items = 300
     kinds = np.array(["", "NUL \0", "NUL", "emoji 🐍", "a", "ä", "a\u0308"], dtype=object)
@@ -191,7 +192,7 @@ def test_ties_go_by_feature_order(catalogue: Catalogue) -> None:
     for measure in MEASURES:
         matrix = correlation_matrix(table, names, measure, "value")
         assert matrix[1, 2] == matrix[1, 3] == matrix[2, 3]
-        # The id tells all of the others too, but for chance.
+        # The id determines the others too, but no better than chance would.
         first = "b" if measure == "adjusted" else "item_id"
         assert masking_plan(names, matrix).masks["c"][1] == first
 
@@ -208,7 +209,7 @@ def test_ten_thousand_values_in_one_list(catalogue: Catalogue) -> None:
     assert raw[0, 1] == pytest.approx(raw[1, 1] - log(10_000) / num_items, abs=1e-9)
     score = correlation_matrix(table, names, "adjusted", "value")
     assert np.isfinite(score).all()
-    # Whichever item has the long list, an id tells as much of it.
+    # An id tells equally much about the long list, whichever item has it.
     assert score[0, 1] == pytest.approx(0.0, abs=1e-9)
 
 

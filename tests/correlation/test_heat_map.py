@@ -1,4 +1,4 @@
-"""The image of the correlations and of the masking plan."""
+"""The image of the correlations and the masking plan."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +27,7 @@ def drawn(num_features: int, measure: str = "normalized", **overrides: list[str]
 
 
 def panels(figure: Figure) -> tuple[Axes, Axes]:
-    matrix, plan, _ = figure.axes  # and the colour scale
+    matrix, plan, _ = figure.axes  # the third is the colour scale
     return matrix, plan
 
 
@@ -72,7 +72,7 @@ def test_figures_stand_in_their_cells_and_not_on_the_diagonal() -> None:
     assert "adjusted for chance" in figure.get_suptitle()
     assert "sample" not in figure.get_suptitle()
     scale = panels(figure)[0].images[0].get_clim()
-    assert scale == (0.0, 0.999)  # the diagonal has no part in it
+    assert scale == (0.0, 0.999)  # the diagonal does not count
 
 
 def test_a_sample_is_called_one() -> None:

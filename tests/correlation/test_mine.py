@@ -49,7 +49,7 @@ def test_mines_the_catalogue_and_plans_with_the_id_as_a_feature(config: Config) 
     document = mine_correlations(config, DAY)
     folder = RunPaths(config, DAY).correlations
     assert document["measure"] == "mutual_information"
-    assert document["features"] == ["item_id", "section", "tags"]  # and no time, no first_seen
+    assert document["features"] == ["item_id", "section", "tags"]  # but not the timestamp
     expected = mutual_info_score(["a", "b", "c", "d"], ["net", "net", "web", "missing"])
     assert document["matrix"][0][1] == pytest.approx(expected, abs=1e-9)
     assert set(document["plan"]) == {"item_id", "section", "tags"}
@@ -93,7 +93,9 @@ def test_overrides_come_from_the_configuration(config: Config) -> None:
     settings = config.correlation.model_copy(update={"always_together": groups})
     document = mine_correlations(config.model_copy(update={"correlation": settings}), DAY)
     assert document["plan"]["tags"] == ["tags", "item_id"]
-    assert document["plan"]["section"] == ["section"]  # the group would leave nothing to see
+    assert document["plan"]["section"] == [
+        "section"
+    ]  # masking the group too would leave nothing to see
 
 
 def test_overrides_that_cannot_be_done_are_refused_before_anything_is_read(config: Config) -> None:

@@ -11,9 +11,9 @@ from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
 
 from longtail.correlation.correlation_matrix import correlation_matrix
 from longtail.correlation.mutual_information import (
-    entropy,
+    entropy_of_weights,
+    joint_information,
     joint_weights,
-    pair_information,
 )
 
 Catalogue = Callable[..., ibis.Table]
@@ -29,7 +29,7 @@ def test_single_valued_features_equal_scikit_learn(
 ) -> None:
     left, right = zip(*rows, strict=True)
     table = catalogue(left=pa.array(left, pa.string()), right=pa.array(right, pa.int64()))
-    pair = pair_information(table, "left", "right", "value")
+    pair = joint_information(joint_weights(table, ("left", "right"), "value"))
     labels = [repr(value) for value in left]  # a missing value is a value of its own
     assert pair.mutual_information == pytest.approx(mutual_info_score(labels, right), abs=1e-9)
     if pair.left_entropy > 0 and pair.right_entropy > 0:
@@ -62,18 +62,19 @@ def test_missing_values_are_a_value_or_left_out(catalogue: Catalogue) -> None:
     left = ["a", "a", "b", None, None, "b", "a"]
     right = [1, 2, None, 1, None, 2, 1]
     table = catalogue(left=pa.array(left), right=pa.array(right))
-    as_value = pair_information(table, "left", "right", "value")
+    as_value = joint_information(joint_weights(table, ("left", "right"), "value"))
     expected = mutual_info_score([str(x) for x in left], [str(y) for y in right])
     assert as_value.mutual_information == pytest.approx(expected, abs=1e-10)
 
     both = [(x, y) for x, y in zip(left, right, strict=True) if x is not None and y is not None]
-    left_out = pair_information(table, "left", "right", "leave_out")
+    left_out = joint_information(joint_weights(table, ("left", "right"), "leave_out"))
     xs, ys = zip(*both, strict=True)
     assert left_out.mutual_information == pytest.approx(mutual_info_score(xs, ys), abs=1e-10)
     assert left_out.left_entropy == pytest.approx(mutual_info_score(xs, xs), abs=1e-10)
-    # Alone, a feature's entropy is over all items that have it: 3 x a, 2 x b.
+    # The entropy of a feature alone is over all items that have a value: 3 x a, 2 x b.
     expected_entropy = -(0.6 * log(0.6) + 0.4 * log(0.4))
-    assert entropy(table, "left", "leave_out") == pytest.approx(expected_entropy, abs=1e-10)
+    entropy = entropy_of_weights(joint_weights(table, ("left",), "leave_out"))
+    assert entropy == pytest.approx(expected_entropy, abs=1e-10)
 
 
 def test_each_item_spreads_a_weight_of_one_over_its_value_pairs(catalogue: Catalogue) -> None:
@@ -91,7 +92,7 @@ def test_each_item_spreads_a_weight_of_one_over_its_value_pairs(catalogue: Catal
     }
     # Both marginals are uniform, (3/2, 3/2) of 3, so I = 2 x 1/3 ln(4/3) + 2 x 1/6 ln(4/6).
     expected = 2 / 3 * log(4 / 3) + 1 / 3 * log(2 / 3)
-    pair = pair_information(table, "tags", "colours", "value")
+    pair = joint_information(joint_weights(table, ("tags", "colours"), "value"))
     assert pair.mutual_information == pytest.approx(expected, abs=1e-10)
     assert pair.left_entropy == pytest.approx(log(2), abs=1e-10)
     assert pair.normalized == pytest.approx(expected / log(2), abs=1e-10)
@@ -120,7 +121,7 @@ def test_degenerate_features_never_give_nan(catalogue: Catalogue) -> None:
         assert np.isfinite(raw).all()
         assert raw[0, 0] == pytest.approx(log(num_items), abs=1e-10)
         assert raw[1].tolist() == raw[2].tolist() == [0.0] * 4
-        # The id tells which values an item has: I = H(long) - 1/50 ln(10,000).
+        # The id determines the list, but not which value of it: I = H(long) - 1/50 ln(10,000).
         assert raw[0, 3] == pytest.approx(raw[3, 3] - log(10_000) / num_items, abs=1e-9)
         share = correlation_matrix(table, names, "normalized", missing)
         assert np.isfinite(share).all()

@@ -1,4 +1,4 @@
-"""Counts of one day and the next day's changes against a full count, and against the matrix."""
+"""The counts of one day plus the next day's changes, compared with a full count."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ DAYS = [date(2025, 8, 9), date(2025, 8, 10), date(2025, 8, 12)]
 
 
 def make_items(ids: np.ndarray, seed: int) -> pa.Table:
-    """Items whose values depend on id and seed; a third of the ids keep theirs under any seed."""
+    """Make items with values that depend on id and seed, or on the id alone for a third of them."""
     rows = []
     for number in ids:
         generator = np.random.default_rng([int(number), seed if number % 3 else 0])
@@ -42,7 +42,7 @@ def make_items(ids: np.ndarray, seed: int) -> pa.Table:
 
 
 BEFORE = make_items(np.arange(0, 150), seed=1)
-AFTER = make_items(np.arange(30, 190), seed=2)  # items gone, changed, as they were, and new
+AFTER = make_items(np.arange(30, 190), seed=2)  # some items gone, changed, unchanged and new
 
 
 @pytest.mark.parametrize("missing", ["value", "leave_out"])
@@ -58,7 +58,7 @@ def test_yesterdays_counts_and_the_changes_are_todays_counts(tmp_path: Path, mis
     full.count(after, missing)
     added, removed = changes(before, after, NAMES)
     changed = added.count().to_pyarrow().as_py()
-    assert 40 < changed < 160  # not all: what kept its values is not counted again
+    assert 40 < changed < 160  # not all, because unchanged items are not counted again
     merged.add(yesterday, added, removed, missing)
     backend_names = [(name,) for name in NAMES] + [("section", "tags"), ("tags", "year")]
     for names in backend_names:
@@ -111,15 +111,15 @@ def test_mining_goes_on_from_the_counts_of_the_day_before(
     kept = RunPaths(config, DAYS[0]).folder / "pair_counts"
     caplog.clear()
     found = mine_correlations(config, DAYS[2])
-    assert "the counts of 2025-08-09, changed" in caplog.text
+    assert "the counts of 2025-08-09 and the changes since" in caplog.text
     expected = mine_correlations(make_config(tmp_path), DAYS[2])
     assert np.array(found["matrix"]) == pytest.approx(np.array(expected["matrix"]), abs=1e-9)
-    # `adjusted` from stored counts is that of the catalogue too.
+    # `adjusted` from stored counts equals `adjusted` from the catalogue, too.
     found = mine_correlations(config, DAYS[2], measure="adjusted")
     expected = mine_correlations(make_config(tmp_path), DAYS[2], measure="adjusted")
     assert np.array(found["matrix"]) == pytest.approx(np.array(expected["matrix"]), abs=1e-9)
 
-    # Other settings, or a catalogue that was made again, and the past is not taken for counted.
+    # Stored counts with other settings, or of a catalogue that was made again, are not reused.
     for change in ("settings", "catalogue"):
         shutil.rmtree(RunPaths(config, DAYS[2]).folder / "pair_counts")
         manifest = json.loads((kept / "manifest.json").read_text())
@@ -161,7 +161,7 @@ def test_a_budget_samples_items_and_gives_each_figure_its_error(
         np.abs(np.array(found["matrix"]) - np.array(exact["matrix"])),
     )
     assert errors.shape == differences.shape == (4, 4)
-    # An id's entropy is ln n, and the halves of the sample show that it grows with n.
+    # The entropy of an id is ln n, so each half of the sample is off by ln 2.
     assert errors[0, 0] == pytest.approx(np.log(2), abs=0.02)
     among = np.ix_([1, 2, 3], [1, 2, 3])
     assert 0 < differences[among].max() < 4 * errors[among].max() < 0.2

@@ -1,4 +1,4 @@
-"""Values and figures as people read them."""
+"""Values and figures as text for people."""
 
 import pytest
 from hypothesis import given
@@ -23,6 +23,8 @@ from longtail.correlation.readable import readable_value, short_number
         ("snake 🐍", "snake 🐍"),
         ("👩\u200d💻", "👩\u200d💻"),
         ("evil\u202etxt", "evil\\u202etxt"),
+        ("\U0001f3fb", '"\U0001f3fb"'),  # alone, it has no width
+        ("\u200d", '"\u200d"'),
         ("x" * 41, "x" * 39 + "…"),
         ("x" * 40, "x" * 40),
     ],

@@ -1,6 +1,6 @@
-"""The same figures from Spark, in local mode on a real JVM, as from DuckDB.
+"""Spark, in local mode on a real JVM, gives the same figures as DuckDB.
 
-Skipped where PySpark or Java is missing, unless LONGTAIL_REQUIRE_SPARK is set, as CI does.
+Skipped if PySpark or Java is missing, unless LONGTAIL_REQUIRE_SPARK is set, as it is in CI.
 """
 
 import importlib.util
@@ -32,16 +32,16 @@ pytestmark = [
         not can_run and "LONGTAIL_REQUIRE_SPARK" not in os.environ,
         reason="needs PySpark (ops/requirements/spark.txt) and Java",
     ),
-    # PySpark leaves the sockets to its JVM for the interpreter's end.
+    # PySpark closes the sockets to its JVM only when the interpreter ends.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    # Spark warns of windows over the whole table; the profile's data is small.
+    # Spark warns about windows over the whole table; the data here is small.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:pyspark.*"),
 ]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two days of a catalogue with every kind of feature, and hard values."""
+    """Two days of a catalogue with every kind of feature, and values that are hard to handle."""
     home = tmp_path_factory.mktemp("home")
     for seed, day in enumerate(DAYS):
         folder = RunPaths(make_config(home, "duckdb"), day).catalogue
@@ -76,7 +76,7 @@ def make_items(seed: int) -> pa.Table:
         section[number], tags[number + 1 if number < 199 else 0] = None, None
         price[number] = None
     section[0] = tags[0] = None
-    if seed:  # the next day: some items changed, some gone
+    if seed:  # on the next day some items have changed, and some are gone
         section[10:20] = ["moved"] * 10
         keep = slice(0, 190)
     else:
@@ -93,7 +93,7 @@ def make_items(seed: int) -> pa.Table:
 
 
 def make_config(home: Path, engine: str, **settings: object) -> Config:
-    """The example profile's correlation section, in a home of the test's own."""
+    """Return the correlation section of the example profile, with a home of the test's own."""
     profile = yaml.safe_load((ROOT / "ops" / "profiles" / "spark.yaml").read_text())
     spark = {
         **profile["correlation"]["spark"],
@@ -133,7 +133,7 @@ def test_every_figure_is_the_one_of_duckdb(home: Path) -> None:
 
 @pytest.mark.timeout(600)
 def test_samples_and_kept_counts_are_those_of_duckdb(home: Path) -> None:
-    for day in DAYS:  # without the dense feature, whose bins move
+    for day in DAYS:  # counts are not kept with a dense feature, because its bins move
         file = RunPaths(make_config(home, "spark"), day).catalogue / "schema.json"
         schema = read_json(file)
         write_json(file, {**schema, "item": schema["item"][:4]})

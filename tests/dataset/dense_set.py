@@ -1,4 +1,4 @@
-"""The training set of `small_set`, with a vector that both sides share and a number of items."""
+"""The training set of `small_set`, with a vector of both sides and a number of the items."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ DENSE_SCHEMA = Schema(
 
 
 def make_dense_set() -> TrainingSet:
-    """Every third vector and every fourth number is missing."""
+    """Return the training set; every third vector and every fourth number is missing."""
     plain = make_training_set()
     generator = np.random.default_rng(1)
     vectors = generator.normal(size=(NUM_VECTORS, LENGTH)).astype(np.float32)

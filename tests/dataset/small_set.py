@@ -1,4 +1,4 @@
-"""A training set of a dozen items, with every irregularity that a batch has to cope with."""
+"""A training set of a dozen items, with every irregularity that a batch can meet."""
 
 import numpy as np
 import pyarrow as pa
@@ -22,12 +22,12 @@ SCHEMA = Schema(
 )
 NUM_ITEMS, NUM_QUERIES = 12, 12
 NUM_ROWS = {"package": NUM_ITEMS + NUM_QUERIES, "section": 4, "tags": 9, "words": 7}
-OLDER_ROW = NUM_ITEMS  # of item 3
+OLDER_ROW = NUM_ITEMS  # an older row of item 3
 MULTI_VALUED = (1, 3)
 
 
 def jagged(rows: list[list[list[int]]]) -> EncodedRows:
-    """Rows of cells of values."""
+    """Encode rows of cells of values."""
     cells = [cell for row in rows for cell in row]
     lengths = np.array([len(cell) for cell in cells], np.int64)
     values = np.array([value for cell in cells for value in cell], np.int32)
@@ -35,7 +35,7 @@ def jagged(rows: list[list[list[int]]]) -> EncodedRows:
 
 
 def cells(rows: EncodedRows, row: int) -> list[list[int]]:
-    """The cells of one row, read value by value."""
+    """Return the cells of one row, read value by value."""
     first = row * rows.num_features
     return [
         [int(rows.values[at]) for at in range(rows.offsets[cell], rows.offsets[cell + 1])]
@@ -44,7 +44,7 @@ def cells(rows: EncodedRows, row: int) -> list[list[int]]:
 
 
 def rows_of(batch: Batch, side: str) -> list[list[list[int]]]:
-    """The cells of a side's rows, as the batch has them; the rest of its stride is empty."""
+    """Return the cells of a side's rows in a batch; the rest of its stride is empty."""
     columns = []
     for feature in SCHEMA.side(side):
         jagged = batch.features[feature.key]
@@ -59,7 +59,7 @@ def rows_of(batch: Batch, side: str) -> list[list[list[int]]]:
 
 
 def make_training_set(num_examples: int = 40) -> TrainingSet:
-    """Items 0 to 11, whose ids are rows 0 to 11 of their table; queries have the rows after them.
+    """Return the training set: items 0 to 11 have table rows 0 to 11, and queries the rows after.
 
     Item 11 is out of the catalogue, items 7 to 10 have no training interaction, item 3 has an
     older row, items 3 and 7 are younger than some interactions. Some tags and sections are missing.
@@ -77,6 +77,7 @@ def make_training_set(num_examples: int = 40) -> TrainingSet:
     query_rows = [[[NUM_ITEMS + query], values(4, [1])] for query in range(NUM_QUERIES)]
     for query in (2, 5, 6, 9):
         query_rows[query][1] = []
+    # Few items and queries, so that both repeat inside a batch.
     item_row = rng.integers(0, 7, num_examples).astype(np.int32)
     item_row[::8] = OLDER_ROW
     examples = Examples(

@@ -12,10 +12,10 @@ def streaming_loop(
     seed: int,
     num_steps: int,
 ) -> list[list[float]]:
-    """After each step: how often every item is expected in a global batch.
+    """Return, after each step, how often every item is expected in a global batch.
 
-    B <- (1 - rate) B + rate (t - A) for every occurrence; A <- t after the step. The occurrences
-    of a step have no order, so that each of c has (t - A) / c.
+    B <- (1 - rate) B + rate (t - A) for every occurrence; A <- t after the step. The c occurrences
+    of a step have no order, so each of them has the interval (t - A) / c.
     """
     last = [0] * num_items
     interval = [num_items / global_batch] * num_items

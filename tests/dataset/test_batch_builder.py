@@ -1,4 +1,4 @@
-"""A batch, looked at cell by cell against the training set that it came from."""
+"""Batches, cell by cell against the training set that they came from."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.dataset.small_set import NUM_ITEMS, cells, make_training_set, rows_of
 
 @pytest.fixture
 def training_set(tmp_path: Path) -> TrainingSet:
-    """Memory-mapped, as training reads it."""
+    """Return a memory-mapped set, as training reads it."""
     write_training_set(tmp_path, make_training_set())
     return load_training_set(tmp_path)
 
@@ -35,7 +35,7 @@ def first_batch(training_set: TrainingSet, settings: Config) -> tuple[Batch, np.
 
 
 def candidates_of(batch: Batch) -> list[int]:
-    """The item of each candidate; an item's id is its row in the table of ids."""
+    """Return the item of each candidate; an item's id is its row in the table of ids."""
     rows = rows_of(batch, "item")[: batch.num_items + batch.num_sampled]
     return [row[0][0] for row in rows]
 
@@ -52,7 +52,7 @@ def test_features_of_every_example_are_those_of_its_rows(training_set: TrainingS
         assert batch.timestamp[n] == train.timestamp[example]
     assert batch.num_items == len(set(train.item_row[examples].tolist()))
     assert batch.num_queries == len(set(train.query_row[examples].tolist()))
-    # What only fills up the stride is empty.
+    # The rest of the stride is empty.
     assert not any(cell for row in queries[batch.num_queries :] for cell in row)
     assert not any(cell for row in items[batch.num_items + batch.num_sampled :] for cell in row)
 

@@ -17,7 +17,7 @@ CHI_SQUARE = {3: 16.27}  # 99.9% point by degrees of freedom
 
 @st.composite
 def jagged_columns(draw: st.DrawFn) -> tuple[list[list[list[int]]], np.ndarray]:
-    """Cells of F features and n rows, feature by feature, and a flag for each."""
+    """Draw cells of F features and n rows, feature by feature, and a flag for each."""
     num_features, num_rows = draw(st.integers(1, 4)), draw(st.integers(0, 5))
     column = st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=num_rows, max_size=num_rows)
     columns = draw(st.lists(column, min_size=num_features, max_size=num_features))
@@ -77,7 +77,7 @@ def builder(augmentation: str, **options: object) -> BatchBuilder:
 
 
 def is_part(some: list[int], whole: list[int]) -> bool:
-    """Whether `some` is left of `whole`, in its order."""
+    """Return whether `some` is what is left of `whole`, in its order."""
     remaining = iter(whole)
     return all(value in remaining for value in some)
 

@@ -1,4 +1,4 @@
-"""Which interactions share a state, against a loop over a dictionary of changes."""
+"""The states of interactions, against a loop over a dictionary of changes."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ ENTITY, MOMENT = st.integers(0, NUM_ENTITIES - 1), st.integers(-3, 12)
 def looped(
     entity: list[int], when: list[int], changes: list[tuple[int, int]]
 ) -> tuple[list[tuple[int, int]], list[int]]:
-    """States as (entity, earliest moment), sorted by entity and time; and each one's state."""
+    """Return states as (entity, earliest moment), sorted, and the state of each interaction."""
     seen: dict[tuple[int, int], int] = {}
     keys = []
     for one, moment in zip(entity, when, strict=True):

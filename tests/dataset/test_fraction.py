@@ -17,14 +17,14 @@ from tests.dataset.small_set import NUM_ITEMS, NUM_QUERIES, make_training_set
 
 
 def separate_ids(training_set: TrainingSet) -> TrainingSet:
-    """The same, with queries' ids in a table of their own, so that a pair has an order."""
+    """Give query ids a table of their own, so that a pair has an order."""
     schema = training_set.schema
     query_id = replace(schema.query[0], table="queries")
     return replace(training_set, schema=Schema((query_id, *schema.query[1:]), schema.item))
 
 
 def place(first: str, second: str, *, unordered: bool) -> float:
-    """The top 53 bits of a pair's MD5, as a share of one."""
+    """Return the top 53 bits of a pair's MD5, as a share of one."""
     if unordered and first > second:
         first, second = second, first
     digest = hashlib.md5(f"{len(first.encode())}:{first}:{second}".encode()).hexdigest()

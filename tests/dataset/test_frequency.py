@@ -63,7 +63,7 @@ def test_every_step_of_several_epochs_equals_the_loop(
 
 
 def test_without_repeats_in_a_batch_it_is_the_paper_to_the_letter() -> None:
-    """Worked by hand: B <- (1 - rate) B + rate (t - A), A <- t, from B = num_items / batch."""
+    """Work B <- (1 - rate) B + rate (t - A), A <- t by hand, from B = num_items / batch."""
     found = streaming([0], 1, batch_size=1, rate=0.25)  # item 0 in every step
     interval = 1.0
     for step in range(5):
@@ -107,8 +107,9 @@ def test_it_settles_at_the_exact_frequency_of_head_and_tail(world_size: int) -> 
         if step >= first_epoch * steps_per_epoch:
             total += 1 / estimate
     mean_interval = total / (num_epochs - first_epoch) / steps_per_epoch
-    # B averages intervals whose spread is about their mean with weights 0.02 * 0.98^n: a relative
-    # deviation of sqrt(.02 / 1.98) = 0.10 at a moment. The rarest item is seen 24 * 12 times in
-    # the window, which makes 288 * .02 / 2 = 3 independent moments: 0.06. The others have more.
+    # B averages intervals, which spread about as much as their mean, with weights 0.02 * 0.98^n: at
+    # a moment it is off by sqrt(.02 / 1.98) = 0.10 of its mean. The rarest item is seen 24 * 12
+    # times in the window, which makes 288 * .02 / 2 = 3 independent moments: 0.06. The others have
+    # more.
     np.testing.assert_allclose(1 / mean_interval, exact, rtol=0.15)
     np.testing.assert_allclose((1 / mean_interval)[:4], exact[:4], rtol=0.03)

@@ -1,4 +1,4 @@
-"""Features of which each distinct cell is looked up once, against the rows cell by cell."""
+"""Features that are looked up once for each distinct cell, against the rows cell by cell."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tests.dataset.small_set import make_training_set, rows_of
 
 @given(batches=st.lists(st.lists(st.integers(-1, 9), max_size=20), max_size=4))
 def test_distinct_cells_are_those_of_a_loop(batches: list[list[int]]) -> None:
-    """One object finds them for many batches, and remembers nothing of the ones before."""
+    """Use one object for many batches: it remembers nothing of the earlier ones."""
     finder = DistinctCells()
     for cells in batches:
         distinct, of_row = finder.find(np.array(cells, np.int32))
@@ -40,7 +40,7 @@ def test_a_batch_has_the_same_rows_with_and_without_them(monkeypatch: pytest.Mon
     by_row = build(0.0, monkeypatch)
     by_cell = build(float("inf"), monkeypatch)
     assert by_row.repeated == {}
-    # Neither ids, whose cells are hardly repeated, nor features with many values.
+    # Ids hardly repeat, and features with many values have no single cell to share.
     assert set(by_cell.repeated) == {"query.section", "item.section"}
     for side in ("query", "item"):
         assert rows_of(by_row, side) == rows_of(by_cell, side)

@@ -81,7 +81,7 @@ def test_a_small_catalogue_gives_a_smaller_sample() -> None:
 
 
 def enumerated(probability: np.ndarray, size: int) -> np.ndarray:
-    """Inclusion when items are drawn one after another: the sum over all ordered samples."""
+    """Return inclusion for items drawn one after another: the sum over all ordered samples."""
     inclusion = np.zeros(len(probability))
     for sample in itertools.permutations(range(len(probability)), size):
         chance, left = 1.0, 1.0
@@ -93,8 +93,10 @@ def enumerated(probability: np.ndarray, size: int) -> np.ndarray:
 
 
 def integrated(probability: np.ndarray, size: int) -> np.ndarray:
-    """Inclusion by the exponential clocks, exactly: item i is in if, when its clock rings, fewer
-    than `size` others have rung. The density of its ring is integrated, with u = e^{-p_i t}.
+    """Return inclusion by exponential clocks, exactly.
+
+    Item i is in if fewer than `size` others have rung when its clock rings. The density of its ring
+    is integrated, with u = e^{-p_i t}.
     """
     nodes, weights = np.polynomial.legendre.leggauss(300)
     inclusion = np.zeros(len(probability))

@@ -8,7 +8,7 @@ from tests.dataset.small_set import NUM_ROWS, cells
 
 
 def test_a_value_that_no_training_example_has_is_counted() -> None:
-    """Against a walk over the examples, cell by cell; two of the package rows are free."""
+    """Compare with a walk over the examples, cell by cell; two of the package rows are free."""
     training_set = make_dense_set()
     seen: dict[str, set[int]] = {table: set() for table in NUM_ROWS}
     for features, rows, used in (

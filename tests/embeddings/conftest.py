@@ -1,4 +1,4 @@
-"""The small project of tests/publications.py, each test with a home of its own."""
+"""The small project of tests/publications.py; each test has a home of its own."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""The online stores that publication is held against: to add one is one entry in `STORES`.
+"""The online stores that publication is tested on; to add one, add an entry to `STORES`.
 
-Each is the real thing, on a free loopback port and in a temporary folder where it is a server.
-Redis is skipped where `redis-server` is missing, unless LONGTAIL_REQUIRE_REDIS is set, as CI does.
+Each is the real store. A server listens on a free loopback port and works in a temporary folder.
+Redis is skipped if `redis-server` is missing, unless LONGTAIL_REQUIRE_REDIS is set, as CI does.
 """
 
 import os
@@ -29,7 +29,7 @@ class OtherSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
 
 
 class OtherSqliteOnlineStore(OnlineStore):
-    """A store that longtail has never heard of: it has Feast's interface and nothing else."""
+    """A store that longtail does not know: it has Feast's interface and nothing else."""
 
     def __init__(self) -> None:
         self._inner = SqliteOnlineStore()
@@ -68,7 +68,7 @@ def redis_store(folder: Path) -> Iterator[Settings]:
 
 @contextmanager
 def redis_cluster_store(folder: Path) -> Iterator[Settings]:
-    """A cluster of one node, which has all slots: the client and its commands are a cluster's."""
+    """Yield a cluster of one node with all hash slots: client and commands are a cluster's."""
     with redis_server(folder, "--cluster-enabled", "yes") as address:
         host, port = address.split(":")
         with redis.Redis(host, int(port)) as client:
@@ -90,7 +90,7 @@ STORES: dict[str, Callable[[Path], AbstractContextManager[Settings]]] = {
 
 @contextmanager
 def redis_server(folder: Path, *options: str) -> Iterator[str]:
-    """A server of our own, without persistence; its `host:port`."""
+    """Start a Redis server without persistence, and yield its `host:port`."""
     if shutil.which("redis-server") is None and "LONGTAIL_REQUIRE_REDIS" not in os.environ:
         pytest.skip("needs redis-server")
     port = _free_port()
@@ -110,7 +110,7 @@ def redis_server(folder: Path, *options: str) -> Iterator[str]:
 
 
 def _free_port() -> int:
-    """A port that nobody has; a cluster needs the one 10,000 above it, too."""
+    """Return a free port below 55,536, since a cluster also uses the port 10,000 above it."""
     while True:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

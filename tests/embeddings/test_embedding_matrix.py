@@ -1,4 +1,4 @@
-"""The matrix of exported embeddings: Arrow's own memory, seen from NumPy; and other readers."""
+"""The matrix of exported embeddings is a view of Arrow's memory; other readers read the same."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def make_table(vectors: npt.NDArray[np.float32] = VECTORS) -> pa.Table:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Of several row groups, as the export of a large catalogue has."""
+    """A file of several row groups, as the export of a large catalogue has."""
     pq.write_table(make_table(), tmp_path / "item_embeddings.parquet", row_group_size=300)
     return tmp_path / "item_embeddings.parquet"
 
@@ -56,7 +56,7 @@ def test_a_matrix_is_the_table_s_own_memory() -> None:
 
 
 def test_what_is_read_of_a_file_is_not_copied_again(file: Path) -> None:
-    """Row groups do not split the column, where the file is read as one."""
+    """Row groups do not split the column if the file is read as one table."""
     before = pa.total_allocated_bytes()
     matrix = embedding_matrix(file)
     assert pa.total_allocated_bytes() - before >= matrix.nbytes  # Arrow holds it, not NumPy
@@ -104,7 +104,7 @@ def test_polars_reads_the_same_and_shares_its_memory_with_numpy(file: Path) -> N
     assert frame["item_id"].to_list() == make_table()["item_id"].to_pylist()
     matrix = frame["embedding"].to_numpy(allow_copy=False)  # raises where it would have to copy
     np.testing.assert_array_equal(matrix, VECTORS)
-    # Through Arrow, as our own matrix looks at it: the same memory.
+    # Our own matrix, made through Arrow, is a view of the same memory.
     assert address(embedding_matrix(frame.to_arrow())) == address(matrix)
 
 

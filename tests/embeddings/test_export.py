@@ -1,3 +1,5 @@
+"""The exported embeddings against the torch encoder, and what an export refuses."""
+
 from datetime import date
 from pathlib import Path
 
@@ -36,7 +38,7 @@ def paths(config: Config) -> VersionPaths:
 def test_exports_every_catalogue_item_once(
     config: Config, paths: VersionPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "ROWS_AT_A_TIME", 7)  # so that several batches are written
+    monkeypatch.setattr(export, "ROWS_AT_A_TIME", 7)  # several batches are written
     summary = export_catalogue(config, DAY)
     assert summary == {"version": paths.version, "num_items": 37, "embedding_dim": DIM}
     exported = pq.read_table(paths.embeddings)
@@ -63,7 +65,7 @@ def test_is_not_written_again_unless_the_model_changes(config: Config, paths: Ve
     export_catalogue(config, DAY)
     assert paths.embeddings.stat().st_mtime_ns != written
     written = paths.embeddings.stat().st_mtime_ns
-    write_json(paths.manifest, {"version": paths.version})  # committed: it stays as it is
+    write_json(paths.manifest, {"version": paths.version})  # a committed version stays as it is
     write_json(RunPaths(config, DAY).catalogue / "stamp.json", {"fingerprint": "another"})
     export_catalogue(config, DAY)
     assert paths.embeddings.stat().st_mtime_ns == written
@@ -91,7 +93,7 @@ def test_an_item_that_stands_twice_is_named(
     file = RunPaths(config, DAY).catalogue / "items.parquet"
     items = pq.read_table(file)
     pq.write_table(pa.concat_tables([items.slice(0, 8), items.slice(7)]), file)
-    for rows in (8, 100):  # the two stand in two batches, or in one
+    for rows in (8, 100):  # the pair stands in two batches, or in one
         monkeypatch.setattr(export, "ROWS_AT_A_TIME", rows)
         with pytest.raises(LongtailError, match="'p007', then 'p007'"):
             export_catalogue(config, DAY)

@@ -1,3 +1,5 @@
+"""The index of a version against brute force: its rows, its samples, its recall."""
+
 from datetime import date
 from pathlib import Path
 
@@ -35,6 +37,7 @@ def test_indexes_the_exported_rows_in_order_and_commits(config: Config, day: Day
     export_catalogue(config, DAY)
     summary = build_index(config, DAY)
 
+    # The file of the index has the exported vectors, row by row.
     table = pq.read_table(paths.embeddings)
     items = table["item_id"].to_pylist()
     vectors = np.array(table["embedding"].to_pylist(), np.float32)
@@ -45,6 +48,7 @@ def test_indexes_the_exported_rows_in_order_and_commits(config: Config, day: Day
     assert read_json(paths.manifest)["num_items"] == len(items)
     assert "items.faiss" in read_json(paths.manifest)["files"]
 
+    # The samples are the items with most interactions, and their neighbours those of brute force.
     interactions = pq.read_table(RunPaths(config, DAY).catalogue / "interactions.parquet")
     asked = interactions["item_id"].to_pylist()
     by_popularity = sorted(items, key=lambda item: -asked.count(item))
@@ -98,7 +102,7 @@ def test_a_graph_is_built_as_configured_and_its_recall_stands_in_the_manifest(
 
 
 def test_the_recall_of_a_bad_index_is_what_brute_force_says() -> None:
-    """A graph whose walks are cut short, so that there is something to miss."""
+    """The graph has few links and narrow walks, so that its searches miss items."""
     random = np.random.default_rng(0)
     vectors = random.standard_normal((3_000, 16)).astype(np.float32)
     queries = random.standard_normal((40, 16)).astype(np.float32)
@@ -111,7 +115,7 @@ def test_the_recall_of_a_bad_index_is_what_brute_force_says() -> None:
     assert expected < 0.9
     assert recall(index, vectors, queries, 20) == pytest.approx(expected)
     assert recall(make_index(IndexConfig(), vectors), vectors, queries) == 1.0
-    # Equal items: whichever of them comes back, it is as near as the exact one.
+    # Of equal items any one may come back: it is as near as the exact one.
     twins = np.repeat(vectors[:10], 30, axis=0)
     assert recall(make_index(IndexConfig(), twins[::-1].copy()), twins, twins[:1], 7) == 1.0
 

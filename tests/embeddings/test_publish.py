@@ -1,4 +1,4 @@
-"""Publication into real Feast stores (SQLite), one version after another, and the way back."""
+"""Publication into real Feast stores (SQLite), one version after another, and rollback."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ FIRST, SECOND, THIRD, FOURTH = DAYS
 
 
 def read_by_feast(project: Published, items: Iterable[str]) -> dict[str, list[float] | None]:
-    """What any consumer gets who knows Feast and nothing of longtail."""
+    """Return what a consumer gets who uses Feast and nothing of longtail."""
     store = open_store(project.config)
     answer = store.get_online_features(
         features=store.get_feature_service("item_embeddings"),
@@ -33,7 +33,7 @@ def read_by_feast(project: Published, items: Iterable[str]) -> dict[str, list[fl
 
 
 def assert_served(project: Published, day: date) -> None:
-    """Every vector of the day's Parquet is served, bit by bit, and no other item is."""
+    """Check that every vector of the day's Parquet is served, bit by bit, and no other item."""
     expected = project.vectors(day)
     served = read_by_feast(project, [*expected, REMOVED, NEW])
     for item, vector in expected.items():
@@ -49,6 +49,7 @@ def test_each_publication_replaces_the_one_before(
     assert status(project.config) == {"version": None}
     assert set(read_by_feast(project, ["item-000"]).values()) == {None}
 
+    # Each publication takes the next free slot, and none has to wait for one.
     first = publish(project.config, FIRST)
     assert first["published"]
     assert_served(project, FIRST)
@@ -83,7 +84,7 @@ def test_a_publication_says_its_steps_in_order(
         act()
         return [record.step for record in caplog.records if hasattr(record, "step")]
 
-    # Slot b holds nothing yet and the service names slot a: every step but the record of b's rows.
+    # Every step is entered, even those that have nothing to do.
     assert said(lambda: publish(project.config, FIRST)) == list(Step)
     assert said(lambda: publish(project.config, SECOND)) == list(Step)
     flip = [Step.RESTORE_SLOTS, Step.VALIDATE, Step.COMMIT, Step.POINT_SERVICE, Step.RECORD_LEFT]
@@ -108,7 +109,7 @@ def test_a_slot_is_not_reused_while_consumers_may_read_it(
     caplog.clear()
     long_ago = (left - timedelta(hours=1)).isoformat()
     assert choose_slot(online, pointer.with_slot("a", Slot(served_until=long_ago))) == "a"
-    # A clock that was set back must not stop publications.
+    # A clock that was set back must not block publications for longer than the cache lives.
     future = Slot(served_until=(left + timedelta(days=1)).isoformat())
     assert future.free_in(online.cache_ttl, left) == online.cache_ttl
     assert "waiting" not in caplog.text
@@ -140,7 +141,7 @@ def test_rollback_goes_back_and_forth(project: Published, caplog: pytest.LogCapt
     states = {entry["version"]: entry["state"] for entry in list_versions(project.config)}
     assert [states[project.versions[day]] for day in DAYS] == ["previous", "served", "kept", "kept"]
 
-    # To a version that no slot holds: it is written anew. Then the schedule goes on from there.
+    # A version that no slot holds is written again. Then the schedule goes on from there.
     publish(project.config, FOURTH)
     assert rollback(project.config, project.versions[FIRST])["previous"] == project.versions[FOURTH]
     assert_served(project, FIRST)
@@ -171,7 +172,7 @@ def test_applying_the_definitions_keeps_the_published_slot(project: Published) -
 
 
 def test_a_service_that_was_turned_away_is_turned_back(project: Published) -> None:
-    """As when `feast apply` had read the pointer just before a publication replaced it."""
+    """This happens if `feast apply` reads the pointer just before a publication replaces it."""
     for day in (FIRST, SECOND):
         publish(project.config, day)
     OnlineStore(project.config).point_service("b")
@@ -180,7 +181,7 @@ def test_a_service_that_was_turned_away_is_turned_back(project: Published) -> No
     pointer = read_pointer(project.config)
     assert pointer is not None
     assert pointer.leaving is None
-    # The slot that consumers were led to is closed to the next publication for a while.
+    # Consumers may read the slot that the service named, so the next publication avoids it.
     assert pointer.slots["b"].served_until > pointer.served.published_at
 
 
@@ -201,7 +202,7 @@ def test_a_served_slot_that_lost_its_rows_is_written_again(project: Published) -
 
 
 def test_emptying_a_slot_leaves_everything_else(project: Published) -> None:
-    """A slot's own rows stay gone, the other slots and the queries' features stay."""
+    """The rows of one slot are removed; the other slots and the queries' features stay."""
     publish(project.config, FIRST)
     publish_query_features(project.config, FIRST)
     online = OnlineStore(project.config)
@@ -238,7 +239,7 @@ def test_query_features_are_written_once_and_never_go_back(project: Published) -
     assert publish_query_features(project.config, SECOND)["published"]
     second = read_queries(project)
     changed = [row for row in range(60) if first["words"][row] != second["words"][row]]
-    assert changed == [2]  # the query whose features changed on the second day
+    assert changed == [2]  # this query has other features from the second day on
     older = publish_query_features(project.config, FIRST)
     assert older == {
         "published": False,
@@ -295,7 +296,7 @@ def test_a_damaged_pointer_is_an_error(project: Published) -> None:
 
 
 def test_a_slot_that_was_dropped_and_not_made_anew_comes_back(project: Published) -> None:
-    """As somebody leaves it who knows Feast alone."""
+    """A person who uses Feast alone can drop the view of a slot."""
     publish(project.config, FIRST)
     store = open_store(project.config)
     store.apply([], objects_to_delete=[store.get_feature_view("item_embeddings_c")], partial=False)

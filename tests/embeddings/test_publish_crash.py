@@ -1,7 +1,7 @@
-"""Publishers that are killed (SIGKILL) at each step and at any moment, while others read.
+"""Publishers are killed (SIGKILL) at each step and at any moment, while other processes read.
 
-The readers of tests/drills.py check each of their reads against the files: all keys, all values,
-one version. Here it is checked which version that was, and that the next publication succeeds.
+The readers of tests/drills.py compare each of their reads with the files: all keys, all values, of
+one version. These tests check which version that was, and that the next publication succeeds.
 """
 
 import json
@@ -38,20 +38,19 @@ FIRST, SECOND, THIRD, FOURTH = DAYS
 AFTER_COMMIT = (Step.POINT_SERVICE, Step.RECORD_LEFT, Step.RETAIN_VERSIONS)
 NUM_RANDOM = 15
 COMMAND_SECONDS = 600.0
-"""How long a command may take, its imports included, on a machine that is busy."""
-
+"""Limit for one command, imports included, on a busy machine."""
 
 FLIP = (Step.RESTORE_SLOTS, Step.VALIDATE, Step.COMMIT, Step.POINT_SERVICE, Step.RECORD_LEFT)
 
 
 @dataclass
 class Drill:
-    """A project whose publications are interrupted.
+    """A project in which publications are interrupted.
 
     Attributes:
         project: the project.
         served: every version that was served, in order.
-        drawn: versions made so far.
+        drawn: how many versions were made so far.
     """
 
     project: Published
@@ -59,12 +58,12 @@ class Drill:
     drawn: int = 0
 
     def draw(self) -> str:
-        """Make a version of the second day and approve it: none of its values is another's."""
+        """Make and approve a version of the second day; it shares no value with another version."""
         self.drawn += 1
         return make_version(self.project.config, SECOND, f"{100 + self.drawn:08x}")
 
     def keep_everything(self) -> None:
-        """No version is removed, so that each can be rolled back to."""
+        """Let no publication remove a version, so that each can be rolled back to."""
         kept = self.project.config.publication.model_copy(update={"keep_versions": 1000})
         config = self.project.config.model_copy(update={"publication": kept})
         self.project = Published(config, self.project.versions)
@@ -75,7 +74,7 @@ class Drill:
         return found
 
     def publish(self, readers: Readers | None = None) -> None:
-        """Publish a new version, to the end, and let everybody read it."""
+        """Publish a new version to the end, and let every reader read it."""
         version = self.draw()
         run_publisher(self.project.config, SECOND)
         assert self.pointer().served.version == version
@@ -84,7 +83,10 @@ class Drill:
             readers.wait()
 
     def check(self, readers: Readers) -> None:
-        """Every served version was read, in order, by who follows at once; and no other."""
+        """Check that the readers read every served version, in order, and no other.
+
+        A reader with a cached registry may miss some of them.
+        """
         assert readers.seen["client"] == self.served
         assert readers.seen["feast"] == self.served
         late = iter(self.served)
@@ -93,14 +95,14 @@ class Drill:
 
 @pytest.fixture
 def drill(project: Published) -> Drill:
-    """The first two days are published."""
+    """A project with the first two days published."""
     for day in (FIRST, SECOND):
         publish(project.config, day)
     return Drill(project, [project.versions[SECOND]])
 
 
 def kill_at(drill: Drill, step: str, readers: Readers, *, back_to: str | None = None) -> None:
-    """Kill a publication at a step, or a rollback; then a publication must succeed."""
+    """Kill a publication, or a rollback, at a step; the next publication must succeed."""
     version = back_to or drill.draw()
     kill_publisher(drill.project.config, back_to or SECOND, step)
     readers.wait()
@@ -111,7 +113,7 @@ def kill_at(drill: Drill, step: str, readers: Readers, *, back_to: str | None = 
 
 
 def test_no_value_of_a_version_is_another_s(project: Published) -> None:
-    """So that a vector made of two versions would be seen."""
+    """A vector made of two versions is therefore found by its values."""
     known = [project.vectors(day) for day in DAYS]
     for item in set.intersection(*(set(vectors) for vectors in known)):
         values = np.stack([vectors[item] for vectors in known])
@@ -120,7 +122,7 @@ def test_no_value_of_a_version_is_another_s(project: Published) -> None:
 
 
 def test_emptying_a_slot_leaves_the_registry_alone(project: Published) -> None:
-    """Who read the registry in between would not know the slot when it is served."""
+    """A consumer that read the registry meanwhile must know the slot when it is served."""
 
     def applied() -> dict[str, object]:
         views = open_store(project.config).list_feature_views()
@@ -172,7 +174,7 @@ def test_killed_at_any_moment(drill: Drill) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_killed_during_rollback(drill: Drill) -> None:
-    """To the version before, which is a flip, and to one that has to be written again."""
+    """A rollback to the version before is a flip; one to an older version writes it again."""
     drill.keep_everything()
     with reading(drill.project.config) as readers:
         for _ in range(3):
@@ -189,7 +191,7 @@ def test_killed_during_rollback(drill: Drill) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_killed_during_the_very_first_publication(project: Published) -> None:
-    """Nothing is served, by nobody, until it is committed; and every attempt starts anew."""
+    """Nothing is served until the commit, and every attempt starts from the beginning."""
     config, steps = project.config, list(Step)
     with reading(config) as readers:
         for step in steps[: steps.index(Step.POINT_SERVICE)]:
@@ -207,7 +209,7 @@ def test_killed_during_the_very_first_publication(project: Published) -> None:
 
 @contextmanager
 def command(project: Published, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A real `longtail` command on the project, started, and ended with the block."""
+    """Start a real `longtail` command on the project; end it with the block."""
     file = project.config.home.parent / "longtail.yaml"
     file.write_text(yaml.safe_dump(project.config.model_dump(mode="json")), "utf-8")
     with subprocess.Popen(
@@ -224,7 +226,7 @@ def command(project: Published, *arguments: str) -> Iterator[subprocess.Popen[st
 
 
 def roll_back(project: Published, version: str) -> None:
-    """Let the real command do it."""
+    """Roll back by the real command."""
     with command(project, "rollback", version, "--json") as process:
         document, errors = process.communicate(timeout=COMMAND_SECONDS)
     assert process.returncode == 0, errors
@@ -234,7 +236,7 @@ def roll_back(project: Published, version: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_second_publisher_is_refused_and_a_killed_one_leaves_no_lock(drill: Drill) -> None:
-    """The first one stands still (SIGSTOP) with its slot half written, and is killed then."""
+    """The first one is stopped (SIGSTOP) with its slot half written, and killed later."""
     project, first = drill.project, drill.project.versions[FIRST]
     with reading(project.config) as readers:
         drill.draw()
@@ -259,7 +261,7 @@ def test_a_second_publisher_is_refused_and_a_killed_one_leaves_no_lock(drill: Dr
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_command_itself_is_killed(drill: Drill) -> None:
-    """`longtail rollback` to a version that must be written, killed when it says how far it is."""
+    """`longtail rollback` writes a version, and is killed when it logs its progress."""
     drill.keep_everything()
     for _ in range(2):
         drill.publish()
@@ -285,7 +287,7 @@ def test_the_command_itself_is_killed(drill: Drill) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_slot_that_was_being_emptied_is_never_rolled_back_to(project: Published) -> None:
-    """Its record goes before its rows do."""
+    """The slot's record is removed before its rows are."""
     for day in (FIRST, SECOND, THIRD):
         publish(project.config, day)
     before = read_pointer(project.config)

@@ -1,4 +1,4 @@
-"""The Redis profile as it is shipped, under the command line as it is."""
+"""The shipped Redis profile, with the real command line."""
 
 import json
 import sys
@@ -78,7 +78,7 @@ def test_every_command_works_unchanged(
         assert embeddings == {REMOVED: project.vectors(DAYS[0])[REMOVED].tolist(), NEW: None}
         client, online = EmbeddingClient(config), OnlineStore(config)
         client.lookup([NEW])
-    # The server is gone: one error each, and nothing that hangs.
+    # The server is gone: each call raises one error, and none hangs.
     with pytest.raises(LongtailError, match=r"the online store failed .*online_store"):
         client.lookup([NEW])
     with pytest.raises(LongtailError, match="the online store failed"):

@@ -1,4 +1,4 @@
-"""Everything that publication and lookups rely on, of every store in `stores.STORES`."""
+"""Tests of everything that publication and lookups rely on, for every store in `STORES`."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -23,12 +23,10 @@ from tests.embeddings.stores import STORES
 from tests.publications import DAYS, NEW, REMOVED, Published
 
 FIRST, SECOND, THIRD, _ = DAYS
-# Keys that text-minded code trips over: NUL, emoji, what globs and SQL mean by these, long, empty.
+# Keys that careless code mistreats: NUL, emoji, the wildcards of globs and SQL, long ones, "".
 KEYS = ["plain", "nul\0inside", "\0", "\N{PILE OF POO}", "a*b?[c]\\", "'; --", "é" * 3_000, " ", ""]
 VERSION = "20240101-00000000"
-
-
-# The cluster's client is the only thing that is another than Redis's own.
+# The cluster differs from plain Redis by its client only, so it is tested less often.
 PARAMS = [pytest.param(n, marks=pytest.mark.slow if n == "redis_cluster" else ()) for n in STORES]
 
 
@@ -36,7 +34,7 @@ PARAMS = [pytest.param(n, marks=pytest.mark.slow if n == "redis_cluster" else ()
 def stored(
     request: pytest.FixtureRequest, project: Published, tmp_path: Path
 ) -> Iterator[Published]:
-    """The project of tests/publications.py with one of the stores, empty."""
+    """The project of tests/publications.py with one of the stores, which is empty."""
     text = (project.config.feature_repo / "feature_store.yaml").read_text("utf-8")
     settings = yaml.safe_load(text)
     with STORES[request.param](tmp_path / "store") as online_store:
@@ -56,7 +54,7 @@ def as_lists(matrix: np.ndarray) -> list[list[float]]:
 
 
 def by_feast(project: Published, items: list[str]) -> dict[str, list[float] | None]:
-    """What a consumer gets who knows Feast alone."""
+    """Return what a consumer gets who uses Feast alone."""
     store = open_store(project.config)
     answer = store.get_online_features(
         features=store.get_feature_service("item_embeddings"),
@@ -66,7 +64,7 @@ def by_feast(project: Published, items: list[str]) -> dict[str, list[float] | No
 
 
 def raw_store(project: Published, slot: str) -> tuple[FeatureStore, FeastStorage]:
-    """Feast's own reads and writes of a slot."""
+    """Open Feast's own reads and writes of a slot."""
     store = open_store(project.config)
     view = store.get_feature_view(f"item_embeddings_{slot}")
     return store, FeastStorage(store._get_provider().online_store, store.config, view)
@@ -118,7 +116,7 @@ def test_an_emptied_slot_is_empty_and_nothing_else_is(stored: Published) -> None
         features=store.get_feature_service("query_features"), entity_rows=[{"query_id": "item-000"}]
     ).to_dict()
     assert queries["section"] != [None]
-    online.empty_slot("b")  # what is empty already
+    online.empty_slot("b")  # it is empty already
     online.write("b", KEYS, vectors(4), version=VERSION)
     assert online.read("b", KEYS).vectors == as_lists(vectors(4))
 
@@ -141,8 +139,10 @@ def test_what_is_written_is_what_feast_would_have_written(stored: Published) -> 
         )
         for key, vector in zip(KEYS, written, strict=True)
     ]
+    # Slot a holds our rows, slot b Feast's. First our read of Feast's rows.
     feast_store.online_write_batch(store.config, view, rows, None)
     assert online.slot("b").read_back(KEYS, written, version=VERSION).problem is None
+    # Then Feast's read of both: equal values, and a timestamp that differs by seconds only.
     keys = [key for key, *_ in rows]
     features = ["embedding", "model_version"]
     read = [
@@ -186,7 +186,7 @@ def test_a_flip_of_the_service_and_every_apply_keep_both_slots(stored: Published
     for slot, seed in (("b", 7), ("c", 8), ("b", 7)):
         online.point_service(slot)
         assert list(by_feast(stored, KEYS).values()) == as_lists(vectors(seed))
-    FeatureRepository(stored.config).apply()  # its definitions name slot a: nothing is published
+    FeatureRepository(stored.config).apply()  # nothing is published: the definitions name slot a
     online.point_service("c")
     for slot, seed in (("b", 7), ("c", 8)):
         assert online.read(slot, KEYS).vectors == as_lists(vectors(seed))
@@ -194,7 +194,7 @@ def test_a_flip_of_the_service_and_every_apply_keep_both_slots(stored: Published
 
 
 def assert_served(project: Published, day: object) -> None:
-    """All of a day's items and no other, bit by bit, to plain Feast and to the client."""
+    """Check that Feast and the client read all of a day's items, bit by bit, and no other."""
     expected = project.vectors(day)  # type: ignore[arg-type]
     asked = sorted({*expected, REMOVED, NEW, "nothing"})
     client = EmbeddingClient(project.config).lookup(asked)
@@ -216,7 +216,7 @@ def test_publication_refresh_and_rollback(stored: Published) -> None:
     assert REMOVED not in stored.vectors(SECOND)
     assert rollback(stored.config)["version"] == stored.versions[FIRST]
     assert_served(stored, FIRST)
-    # The slot of the second day is free again once nobody can be reading it, and holds it still.
+    # The third day takes the free slot, so slot c still holds the second day.
     assert publish(stored.config, THIRD)["slot"] == "a"
     assert_served(stored, THIRD)
     assert rollback(stored.config, stored.versions[SECOND])["slot"] == "c"
@@ -225,7 +225,7 @@ def test_publication_refresh_and_rollback(stored: Published) -> None:
 
 
 def test_a_store_that_lost_everything_is_filled_again(stored: Published) -> None:
-    """As a Redis without persistence that was started anew, or another store for the same home."""
+    """A Redis without persistence loses everything at a restart; another store has nothing yet."""
     for write in (publish, publish_query_features):
         assert write(stored.config, FIRST)["published"]
         assert not write(stored.config, FIRST)["published"]
@@ -245,7 +245,7 @@ def test_a_store_that_lost_everything_is_filled_again(stored: Published) -> None
 def test_a_wrong_row_is_never_served(
     project: Published, monkeypatch: pytest.MonkeyPatch, batch_rows: int
 ) -> None:
-    """Whatever a store does to a row between its write and its read."""
+    """A publication notices rows that changed, appeared or vanished between write and read."""
     publication = project.config.publication.model_copy(update={"batch_rows": batch_rows})
     config = project.config.model_copy(update={"publication": publication})
     publish(config, FIRST)

@@ -1,4 +1,4 @@
-"""What is refused before any slot is touched."""
+"""Validation of a version's embeddings: which files are refused, and by which message."""
 
 import hashlib
 from pathlib import Path
@@ -31,7 +31,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
 
 
 def keys(file: Path, items: list[str]) -> Keys:
-    """A catalogue file beside the embeddings."""
+    """Write a catalogue file beside the embeddings."""
     catalogue = file.with_name("items.parquet")
     pq.write_table(pa.table({"key": items}), catalogue)
     return Keys(catalogue, "key")
@@ -76,7 +76,7 @@ def test_wrong_values(tmp_path: Path, row: int, value: float, problem: str) -> N
 @pytest.mark.parametrize(
     ("items", "problem"),
     [
-        # The pair stands on either side of a batch's end.
+        # The pair stands in two batches.
         ([*ITEMS[:3], "item-2", *ITEMS[4:]], "row 3: item 'item-2' stands twice"),
         ([ITEMS[1], ITEMS[0], *ITEMS[2:]], "row 1: item 'item-0' is out of order"),
         ([*ITEMS[:6], "item-9"], "1 catalogue items are missing, such as 'item-6'"),
@@ -87,6 +87,17 @@ def test_wrong_items(tmp_path: Path, items: list[str], problem: str) -> None:
     file = tmp_path / "item_embeddings.parquet"
     write_embeddings(file, items, VECTORS, VERSION)
     with pytest.raises(LongtailError, match=problem):
+        check(file)
+
+
+def test_a_null_inside_a_vector(tmp_path: Path) -> None:
+    file = tmp_path / "item_embeddings.parquet"
+    write_embeddings(file, ITEMS, VECTORS, VERSION)
+    table = pq.read_table(file)
+    values = VECTORS.ravel().tolist()
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array([None, *values[1:]], pa.float32()), 4)
+    pq.write_table(table.set_column(1, "embedding", vectors), file)
+    with pytest.raises(LongtailError, match="column embedding has 1 nulls inside its vectors"):
         check(file)
 
 

@@ -1,4 +1,4 @@
-"""Versions on disk: committed by their manifest, verified by its hashes, kept by count."""
+"""Versions on disk: committed by their manifest, verified by its hashes, removed by count."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ FIRST, SECOND, THIRD, FOURTH = DAYS
 
 
 def serve(project: Published, served: str, previous: str) -> None:
-    """A pointer as a publication would leave it, without one."""
+    """Write the pointer that a publication would leave."""
     now, before = (
         Publication(version, "2024-01-01", "2024-01-01T00:00:00+00:00", 60, slot)
         for version, slot in ((served, "c"), (previous, "b"))
@@ -54,7 +54,7 @@ def test_the_manifest_describes_the_version(project: Published) -> None:
     assert manifest["files"] == on_disk
     assert {"items.faiss", "item_embeddings.parquet", "encoder.safetensors"} < set(on_disk)
     assert verify_version(project.config, version) == manifest
-    # To commit again is to verify.
+    # A second commit only verifies.
     assert commit_version(project.config, version) == manifest
 
 
@@ -71,7 +71,7 @@ def test_every_altered_file_is_found(project: Published) -> None:
         with pytest.raises(LongtailError, match=f"{name} is missing"):
             commit_version(project.config, version)
         file.write_bytes(content)
-    with pytest.raises(LongtailError, match=r"other\.txt does not stand in its manifest"):
+    with pytest.raises(LongtailError, match=r"other\.txt is not in its manifest"):
         verify_version(project.config, version, files=["other.txt"])
 
 

@@ -54,6 +54,7 @@ def test_the_same_vectors_as_torch(
     reference = write_bundle(folder, hidden, data.draw(st.integers(0, 99)))
     towers = load_numpy_towers(folder)
     for side in ("query", "item"):
+        # Rows of any cells, empty ones and repeated values among them.
         cells = data.draw(
             st.lists(
                 st.tuples(

@@ -1,4 +1,4 @@
-"""Made-up questions, and the rankings that a plain loop gives."""
+"""Held-out pairs at random, and the rankings of a plain loop."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from longtail.evaluation.held_out import HeldOut
 
 
 def made_up(seed: int, num_queries: int, num_items: int, sparsity: float = 0.1) -> HeldOut:
-    """Questions in which every query has at least one pair, and no pair is excluded."""
+    """Return held-out pairs at random, at least one for each query; no pair is excluded."""
     generator = np.random.default_rng(seed)
     place = generator.random((num_queries, num_items))
     relevant = place < sparsity
@@ -26,7 +26,7 @@ def made_up(seed: int, num_queries: int, num_items: int, sparsity: float = 0.1) 
 
 
 def shown_ranking(held_out: HeldOut, query: int, scores: list[float]) -> list[int]:
-    """The ranking that a query is shown, best first, ties by position."""
+    """Return the ranking that a query is shown, best first, ties by position."""
     first, last = held_out.excluded_offsets[query : query + 2]
     hidden = set(held_out.excluded_item[first:last].tolist())
     shown = [item for item in range(len(scores)) if item not in hidden]

@@ -1,4 +1,4 @@
-"""A project of a few dozen packages with real files, and versions whose weights are random."""
+"""A project of a few dozen packages with real files, and versions with random weights."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -42,7 +42,7 @@ SCHEMA = Schema(
 
 @dataclass
 class Day:
-    """One day's run folder, and what was put into it."""
+    """The run folder of a day, with the packages and pairs that were written into it."""
 
     as_of: date
     catalogue: list[str]
@@ -57,8 +57,8 @@ def make_config(home: Path) -> Config:
 def make_day(config: Config, as_of: date, num_packages: int, *, num_dropped: int = 3) -> Day:
     """Write catalogue, vocabularies and training set of a day.
 
-    The first five packages are in no training interaction; the last ones have left the catalogue,
-    but some interactions speak of them; the last query has no features.
+    The first five packages are in no training interaction. The last ones have left the catalogue,
+    but are in some interactions. The last query has no features.
     """
     generator = np.random.default_rng(num_packages)
     ids = [f"p{number:03}" for number in range(num_packages)]
@@ -85,7 +85,7 @@ def make_day(config: Config, as_of: date, num_packages: int, *, num_dropped: int
 
     chosen = generator.random((num_packages, num_packages)) < 0.15
     np.fill_diagonal(chosen, False)
-    chosen[7, 7] = True  # a package that depends on itself can never be ranked
+    chosen[7, 7] = True  # a query is never shown itself, so this pair cannot be ranked
     query, item = np.nonzero(chosen)
     part = generator.choice(3, len(query), p=[0.6, 0.1, 0.3])
     part[(query == item) | (item < 5)] = 2
@@ -138,7 +138,7 @@ def make_day(config: Config, as_of: date, num_packages: int, *, num_dropped: int
 
 
 def make_version(config: Config, day: Day, *, seed: int) -> str:
-    """Write a version of a day as training leaves it, with random weights, and its `model.json`."""
+    """Write a version of a day with random weights, in the files that training writes."""
     version = f"{day.as_of:%Y%m%d}-{seed:08x}"
     paths, run = VersionPaths(config, version), RunPaths(config, day.as_of)
     paths.vocabularies.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""How often items are retrieved, against sorted lists."""
+"""Counts of retrieved items, against sorted lists."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -21,7 +21,8 @@ from tests.evaluation.questions import made_up, shown_ranking
 def test_times_in_top_equal_sorted_lists(
     seed: int, num_rows: int, num_candidates: int, k: int, levels: int, share_hidden: float
 ) -> None:
-    # Few levels: many equal scores. Up to 18 candidates a place: with and without group maxima.
+    # With few levels many scores are equal. With up to 18 candidates for each place, both ways are
+    # taken: with group maxima and without.
     generator = np.random.default_rng(seed)
     scores = generator.integers(levels, size=(num_rows, num_candidates)).astype(np.float32)
     scores[generator.random(scores.shape) < share_hidden] = -np.inf
@@ -36,7 +37,7 @@ def test_times_in_top_equal_sorted_lists(
 def test_one_pass_gives_ranks_and_retrievals() -> None:
     held_out = made_up(3, num_queries=23, num_items=1_300, sparsity=0.004)
     generator = np.random.default_rng(3)
-    # Small whole numbers: scores are exact, and many are equal.
+    # With small whole numbers, scores are exact and many are equal.
     queries = generator.integers(-3, 4, (23, 5)).astype(np.float32)
     items = generator.integers(-3, 4, (1_300, 5)).astype(np.float32)
     ranks, times_retrieved = ranks_and_retrievals(queries, items, held_out, query_batch_size=7)

@@ -1,4 +1,4 @@
-"""A version is measured as a person would do it by hand: pair by pair, with plain loops."""
+"""The evaluation of a version, against plain loops over its pairs."""
 
 import json
 import math
@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def encode_by_id(config: Config, version: str, day: Day, side: Any) -> dict[str, np.ndarray]:
-    """Every key's vector, encoded one by one from the day's own tables."""
+    """Return the vector of every key, encoded one by one from the tables of the day."""
     folder = VersionPaths(config, version).folder
     encoder, vocabularies = load_encoder(folder), load_vocabularies(folder / "vocabularies")
     file = RunPaths(config, day.as_of).catalogue / ("items" if side == "item" else "queries")
@@ -55,7 +55,7 @@ def looped_recall(
     inside: set[str],
     k: int,
 ) -> tuple[float, int]:
-    """Recall@k over the pairs whose item is ranked and inside a slice, and their number."""
+    """Return recall@k of the pairs with a ranked item that is inside a slice, and their number."""
     found = total = 0
     for query, right in day.test:
         if right not in ranked or right == query or right not in inside:
@@ -83,7 +83,7 @@ def slices_of(day: Day) -> dict[str, set[str]]:
 
 
 def query_vectors(config: Config, version: str, day: Day) -> dict[str, np.ndarray]:
-    """Queries' vectors; the one without features is its id alone."""
+    """Return the vectors of all queries; the query without features has its id alone."""
     vectors = encode_by_id(config, version, day, "query")
     folder = VersionPaths(config, version).folder
     encoder, vocabularies = load_encoder(folder), load_vocabularies(folder / "vocabularies")
@@ -128,6 +128,7 @@ def test_health_is_of_the_vectors_that_are_measured(config: Config) -> None:
     assert stored["health"] == document["health"]
     health = document["health"]
 
+    # The items that any query has among its first 50, by sorting all scores.
     queries = query_vectors(config, version, day)
     items = encode_by_id(config, version, day, "item")
     retrieved: set[str] = set()
@@ -135,6 +136,7 @@ def test_health_is_of_the_vectors_that_are_measured(config: Config) -> None:
         hidden = {item for asker, item in day.train if asker == query} | {query}
         scores = {item: float(queries[query] @ items[item]) for item in items.keys() - hidden}
         retrieved.update(sorted(scores, key=lambda item: -scores[item])[:50])
+    # Every figure of every slice, from the definition over single pairs.
     for name, inside in slices_of(day).items():
         values = health["slices"][name]
         assert values["num_items"] == len(inside)
@@ -171,11 +173,10 @@ def test_probes_do_not_see_the_feature_that_they_ask_for(config: Config) -> None
     features = encoder.schema.item
     shown = encode_table(table, features, vocabularies)
     for position, feature in enumerate(features[1:], start=1):
+        # The vectors that the probe must get: encoded from a table that lacks the feature.
         column = table.schema.get_field_index(feature.name)
-        nobody_knows = pa.nulls(table.num_rows, table.schema.field(column).type)
-        hidden = encode_table(
-            table.set_column(column, feature.name, nobody_knows), features, vocabularies
-        )
+        empty = pa.nulls(table.num_rows, table.schema.field(column).type)
+        hidden = encode_table(table.set_column(column, feature.name, empty), features, vocabularies)
         vectors = encoder.encode("item", hidden)
         generator = np.random.default_rng((config.training.seed, position))
         chosen, labels = frequent_classes(shown, position, generator)
@@ -215,7 +216,7 @@ def test_the_served_version_is_asked_the_same_on_the_items_that_both_know(config
             expected = looped_recall(second, queries, items, common, inside, 10)
             measured = against[key][slice_name]
             assert (measured["recall@10"], measured["num_pairs"]) == pytest.approx(expected)
-    # The served version itself has nobody to beat, and an older day never replaces a newer one.
+    # The served version has no version to beat, and an older day never replaces a newer one.
     assert evaluate_version(config, served)["against_served"] is None
 
 
@@ -226,7 +227,7 @@ def test_the_gate_measures_against_what_is_served_when_it_decides(config: Config
     export_catalogue(config, FIRST)
     version = make_version(config, make_day(config, SECOND, 80), seed=2)
     assert evaluate_version(config, version)["against_served"] is None
-    # Published only after the evaluation.
+    # The served version is published only after the evaluation.
     write_json(published_pointer(config), {"version": served, "as_of": "2023-06-10"})
     rules = GateConfig(better_than_popularity=False, min_recall_ratio=0.0)
     lenient = config.model_copy(update={"gate": rules})

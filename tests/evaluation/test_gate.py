@@ -1,3 +1,5 @@
+"""The rules of the release gate, on figures that are written by hand."""
+
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ def prepare(
     version: str = NEW,
     num_pairs: int = 100,
 ) -> None:
-    """Write what training and evaluation leave; with `on_common` there is a served version."""
+    """Write the files of training and evaluation; with `on_common` there is a served version."""
     against: dict[str, Any] | None = None
     if on_common is not None:
         write_json(published_pointer(config), {"version": OLD, "as_of": "2023-06-10"})
@@ -98,7 +100,7 @@ def test_a_refusal_names_every_failed_rule_and_publishes_nothing(
     asked_of_tail = any("tail as good" in words for words in named)
     assert ("tail as good" in str(refusal.value)) == asked_of_tail
     assert not RunPaths(config, DAY).approved.exists()
-    for stage in (export_catalogue, build_index):  # what stands after the gate does not start
+    for stage in (export_catalogue, build_index):  # the stages after the gate refuse to start
         with pytest.raises(LongtailError, match="no version of 2025-08-09 is approved"):
             stage(config, DAY)
     assert not VersionPaths(config, NEW).embeddings.exists()
@@ -135,7 +137,7 @@ def test_an_approval_is_kept_until_metrics_or_rules_change(config: Config) -> No
     approved = RunPaths(config, DAY).approved
     written = approved.stat().st_mtime_ns
     approve(config, DAY)
-    # Once it is served itself, it has nobody to beat.
+    # Once the version is served itself, it has no version to beat.
     write_json(published_pointer(config), {"version": NEW, "as_of": "2025-08-09"})
     approve(config, DAY)
     assert approved.stat().st_mtime_ns == written

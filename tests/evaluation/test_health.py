@@ -1,4 +1,4 @@
-"""The figures of embedding health, against loops in float64 and against scipy."""
+"""Embedding health, against loops in float64 and against scipy."""
 
 import json
 import math
@@ -24,7 +24,7 @@ NUM_QUERIES, NUM_ITEMS, DIM = 11, 640, 6
 
 
 def unit_vectors(num_rows: int, dim: int, seed: int) -> np.ndarray:
-    """Unit vectors around a common direction, some directions wider than others."""
+    """Return unit vectors around a common direction, some directions wider than others."""
     generator = np.random.default_rng(seed)
     points = generator.normal(size=(num_rows, dim)) * np.geomspace(1.0, 0.05, dim) + 0.3
     return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
@@ -44,7 +44,7 @@ def looped_uniformity(vectors: np.ndarray) -> float:
 
 
 def looped_effective_rank(vectors: np.ndarray) -> float:
-    """By the singular values of the whole centred matrix, not by its scatter matrix."""
+    """Compute it from the singular values of the centred matrix, not from the scatter matrix."""
     points = vectors.astype(np.float64)
     values = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     entropy = -sum(v / values.sum() * math.log(v / values.sum()) for v in values if v > 0)
@@ -75,6 +75,7 @@ def test_every_slice_equals_loops(measured: dict[str, Any]) -> None:
     queries, items, held_out = (
         measured[name] for name in ("query_vectors", "item_vectors", "held_out")
     )
+    # The items that any query has among its first 50, by sorting all scores.
     retrieved: set[int] = set()
     for query in range(NUM_QUERIES):
         scores = [float(score) for score in items @ queries[query]]
@@ -162,8 +163,8 @@ def test_uniformity_is_measured_on_a_bounded_sample(
 
 
 def test_effective_rank_of_known_shapes() -> None:
-    # Corners of a cube in the first three of five directions, moved away from the origin: three
-    # equal singular values, whatever the mean is.
+    # The corners of a cube in the first three of five directions have three equal singular values,
+    # also when the cube is moved away from the origin.
     corners = np.array([[x, y, z, 0, 0] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
     for shift in (0.0, 7.0):
         cube = (corners + shift).astype(np.float32)
@@ -190,7 +191,7 @@ def test_more_rows_than_one_batch(monkeypatch: pytest.MonkeyPatch, measured: Any
 
 
 def collapsed(num_items: int, num_queries: int = 3) -> dict[str, Any]:
-    """All items on one vector, none with a training interaction."""
+    """Return inputs in which all item vectors are equal, and no item has an interaction."""
     held_out = made_up(1, num_queries, num_items)
     items = np.repeat(unit_vectors(1, DIM, 0), num_items, axis=0)
     queries = unit_vectors(num_queries, DIM, 1)
@@ -214,7 +215,7 @@ def test_a_collapsed_space_without_training() -> None:
     assert document["slices"]["overall"]["uniformity"] == pytest.approx(0.0, abs=1e-12)
     assert document["effective_rank"] == 0.0
     assert set(document["popularity_correlation"].values()) == {None}
-    # Equal scores: the first positions take the places, the others are never retrieved.
+    # All scores are equal: the first positions take the places, others are never retrieved.
     assert document["slices"]["overall"]["never_retrieved"] > 0.85
     assert document["slices"]["head"] == {
         "num_items": 0,
@@ -222,7 +223,7 @@ def test_a_collapsed_space_without_training() -> None:
         "alignment": None,
         "never_retrieved": None,
     }
-    # With popularity known, equal vectors still have no order.
+    # With different training counts, equal vectors still have no order.
     counts = embedding_health(**{**inputs, "train_count": np.arange(800)})
     assert counts["popularity_correlation"]["mean_similarity"] is None
     assert counts["popularity_correlation"]["norm"] is None
@@ -230,7 +231,7 @@ def test_a_collapsed_space_without_training() -> None:
 
 
 def test_rounding_is_no_order() -> None:
-    # A matrix product rounds the last rows otherwise than the first ones.
+    # A matrix product rounds the last rows differently from the first ones.
     vectors = np.repeat(unit_vectors(1, 128, 0), 5_003, axis=0)
     similarity = health._similarity(vectors, vectors.mean(axis=0, dtype=np.float64))
     assert rank_correlation(np.arange(5_003), similarity) is None

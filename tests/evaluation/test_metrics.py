@@ -1,4 +1,4 @@
-"""The vectorised metrics against plain loops that share no code with them."""
+"""The vectorised metrics, against plain loops that share no code with them."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.evaluation.questions import made_up, shown_ranking
 def looped_metrics(
     held_out: HeldOut, rankings: list[list[int]], inside: set[int], k: int
 ) -> tuple[float, float]:
-    """Recall@k and MAP@k, as DESIGN.md words them."""
+    """Return recall@k and MAP@k, computed query by query as DESIGN.md defines them."""
     num_found = num_pairs = 0
     averages = []
     for query, ranking in enumerate(rankings):
@@ -51,7 +51,7 @@ def test_ranks_and_metrics_equal_loops(
 ) -> None:
     held_out = made_up(seed, num_queries, num_items, sparsity)
     generator = np.random.default_rng(seed)
-    # Small whole numbers: scores are exact, and many are equal.
+    # With small whole numbers, scores are exact and many are equal.
     queries = generator.integers(-2, 3, (num_queries, 3)).astype(np.float32)
     items = generator.integers(-2, 3, (num_items, 3)).astype(np.float32)
     ranks = similarity_ranks(queries, items, held_out, query_batch_size=batch)
@@ -65,9 +65,16 @@ def test_ranks_and_metrics_equal_loops(
     ]
     assert ranks.tolist() == expected
 
+    # Any masks will do, such as these, where the cold items are some of the tail.
     inside = generator.random(num_items) < 0.5
-    slices = {"overall": np.ones(num_items, bool), "some": inside}
+    slices = {
+        "overall": np.ones(num_items, bool),
+        "head": inside,
+        "tail": ~inside,
+        "cold": ~inside & (generator.random(num_items) < 0.5),
+    }
     metrics = metrics_by_slice(ranks, held_out, slices)
+    assert list(metrics) == list(slices)
     for name, mask in slices.items():
         for k in (10, 50):
             recall, precision = looped_metrics(

@@ -1,4 +1,4 @@
-"""Norms before normalisation, against the tower written out in numpy."""
+"""The lengths of item vectors before normalisation, against the tower written out in numpy."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ NUM_VALUES, OUTPUT_DIM = 12, 5
 
 
 def looped_outputs(encoder: Encoder, tables: dict[str, np.ndarray], cells: list) -> np.ndarray:
-    """The item tower before normalisation, row by row in float64."""
+    """Return the output of the item tower before normalisation, row by row in float64."""
     state = {
         name: value.double().numpy() for name, value in encoder.item_tower.state_dict().items()
     }
@@ -40,7 +40,7 @@ def test_norms_equal_the_tower_by_hand(hidden: list[int]) -> None:
     tables = {name: torch.randn(NUM_VALUES, DIM) for name in SCHEMA.tables}
     encoder = Encoder(SCHEMA, tables, hidden, OUTPUT_DIM).eval()
     generator = np.random.default_rng(0)
-    # More rows than one batch of the encoder; single values, lists, and nothing at all.
+    # More rows than one batch of the encoder, with single values, lists and empty cells.
     cells = [
         [generator.integers(NUM_VALUES, size=generator.integers(3)).tolist() for _ in SCHEMA.item]
         for _ in range(4_100)

@@ -1,4 +1,4 @@
-"""Linear probes against scikit-learn, against plain loops, and on features of known kinship."""
+"""Linear probes, against scikit-learn, plain loops, and features with known dependencies."""
 
 from collections import Counter
 from typing import Any
@@ -28,7 +28,7 @@ def feature(name: str, kind: Any = "single", is_id: bool = False) -> Feature:
 
 
 def made_up_cells(num_items: int, seed: int) -> Cells:
-    """An id, a feature that is often missing, and lists that may hold a value twice."""
+    """Return an id, a feature that is often missing, and lists that may hold a value twice."""
     generator = np.random.default_rng(seed)
     return [
         [
@@ -41,7 +41,7 @@ def made_up_cells(num_items: int, seed: int) -> Cells:
 
 
 def looped_classes(cells: Cells, position: int, items: list[int]) -> tuple[list[int], list[Any]]:
-    """The frequent values of some items, by counting; and who has which."""
+    """Find the frequent values of some items by counting, and label the items by them."""
     counts = Counter(value for item in items for value in set(cells[item][position]))
     frequent = sorted(
         (value for value, count in counts.items() if probes.MIN_CLASS_ITEMS <= count < len(items)),
@@ -83,7 +83,7 @@ def test_classes_of_a_bounded_sample(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_probe_equals_scikit_learns_ridge(several: bool) -> None:
     generator = np.random.default_rng(int(several))
     num_items, dim, num_classes = 2_060, 9, 6
-    # Few to fit on, and narrow directions: the penalty and the intercept matter.
+    # With few items to fit on and narrow directions, the penalty and the intercept matter.
     points = generator.normal(size=(num_items, dim)) * np.geomspace(1.0, 0.01, dim)
     vectors = (points + 2.0).astype(np.float32)
     scores = points @ generator.normal(size=(dim, num_classes))
@@ -108,7 +108,7 @@ def test_a_left_out_feature_is_found_where_another_one_tells_it() -> None:
     generator = np.random.default_rng(0)
     colour = generator.integers(6, size=1_000)
     cells = [
-        # The second feature is the first one under other names, the third tells nothing.
+        # The second feature has the first one's values under other numbers; the third is random.
         [[item], [int(c)], [int(c) * 7], [int(generator.integers(6))]]
         for item, c in enumerate(colour)
     ]
@@ -117,7 +117,7 @@ def test_a_left_out_feature_is_found_where_another_one_tells_it() -> None:
     calls: list[list[int]] = []
 
     def encode(rows: EncodedRows) -> np.ndarray:
-        """The sum of what is shown, and nothing for what is left out."""
+        """Return the sum of the shown values' vectors, and record which feature is left out."""
         lengths = np.diff(rows.offsets).reshape(rows.num_rows, 4)
         calls.append(np.flatnonzero(lengths.sum(axis=0) == 0).tolist())
         vectors = np.zeros((rows.num_rows, 12))
@@ -141,7 +141,8 @@ def test_a_left_out_feature_is_found_where_another_one_tells_it() -> None:
 
 def test_features_without_usable_labels_are_left_out() -> None:
     cells: Cells = [
-        # An id, one value for all, a value of each item's own, nothing, two values that all have.
+        # An id, one value for all items, a different value for each item, no value, and two values
+        # that all items have.
         [[item], [3], [item], [], [1, 2]]
         for item in range(100)
     ]
@@ -153,7 +154,7 @@ def test_features_without_usable_labels_are_left_out() -> None:
 
     assert linear_probes(encoded(cells), features, encode, seed=0) == {}
     assert linear_probes(encoded(cells[:1]), features, encode, seed=0) == {}
-    # Ids in a few hashed buckets look like classes, and are none.
+    # Ids in a few hashed buckets look like classes, but are not probed.
     buckets: Cells = [[[item % 5]] for item in range(100)]
     assert linear_probes(encoded(buckets), features[:1], encode, seed=0) == {}
 

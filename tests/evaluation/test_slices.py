@@ -1,3 +1,5 @@
+"""The popularity slices, by hand and for arbitrary counts."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from longtail.evaluation.slices import item_slices
 def test_head_tail_and_cold_by_hand() -> None:
     train_count = np.array([0, 5, 2, 5, 2, 0, 1, 9, 2, 2])
     slices = item_slices(train_count, 0.4)
-    # Four of ten: 9, 5, 5, and of the four with 2 the first.
+    # The head is four of ten: the items with 9, 5 and 5, and the first of the four with 2.
     assert np.flatnonzero(slices["head"]).tolist() == [1, 2, 3, 7]
     assert np.flatnonzero(slices["tail"]).tolist() == [0, 4, 5, 6, 8, 9]
     assert np.flatnonzero(slices["cold"]).tolist() == [0, 5]

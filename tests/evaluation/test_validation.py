@@ -1,4 +1,4 @@
-"""Recall on the validation part while a model is in training, against a ranking by hand."""
+"""Recall on the validation part for a model in training, against a ranking by hand."""
 
 from dataclasses import replace
 from datetime import date

@@ -1,4 +1,4 @@
-"""A project of three items and two queries, small enough to work out by hand."""
+"""A project of three items and two queries, small enough to check by hand."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +13,12 @@ UTC_US = pa.timestamp("us", "UTC")
 
 
 def day(number: int, hour: int = 0) -> datetime:
-    """A moment in January 2024."""
+    """Return a moment in January 2024."""
     return datetime(2024, 1, number, hour, tzinfo=UTC)
 
 
 def item_rows() -> pa.Table:
-    """Item a changes on day 5 and day 9, b is dropped on day 9, c is born on day 5."""
+    """Return items: a changes on days 5 and 9, b is dropped on day 9, c is new on day 5."""
     return pa.table(
         {
             "item_id": ["a", "b", "a", "c", "a", "b"],
@@ -32,7 +32,7 @@ def item_rows() -> pa.Table:
 
 
 def query_rows() -> pa.Table:
-    """Query a changes on day 5; q stays as it is."""
+    """Return queries: a changes on day 5, q stays as it is."""
     return pa.table(
         {
             "query_id": ["q", "a", "a"],
@@ -43,7 +43,7 @@ def query_rows() -> pa.Table:
 
 
 def interaction_rows() -> pa.Table:
-    """The pair (q, a) stands three times, at day 6, 4 and 4 again."""
+    """Return interactions: the pair (q, a) occurs three times, on day 6 and twice on day 4."""
     return pa.table(
         {
             "query_id": ["q", "q", "q", "a", "a"],
@@ -55,7 +55,7 @@ def interaction_rows() -> pa.Table:
 
 
 def make_project(folder: Path) -> Config:
-    """Write the project's tables and definitions; nothing is applied."""
+    """Write the project's tables and definitions, without applying them."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.delenv("LONGTAIL_HOME", raising=False)
         return load_config(write_project(folder, item_rows(), query_rows(), interaction_rows()))
@@ -63,13 +63,13 @@ def make_project(folder: Path) -> Config:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Config:
-    """A project to change, not yet applied; its tables are in `feature_repo/data`."""
+    """Return a project that may be changed, not yet applied; `feature_repo/data` has its tables."""
     return make_project(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def unchanged_project(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """The same project, applied once; for tests that only read."""
+    """Return the same project, applied once, for tests that only read."""
     from longtail.features.feast.repository import FeatureRepository
 
     config = make_project(tmp_path_factory.mktemp("project"))

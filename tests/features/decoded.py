@@ -1,4 +1,4 @@
-"""A training set turned back into values, to be compared with what the tables say."""
+"""Decodes a training set into values, to be compared with the tables that it was made from."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Example:
-    """One training example: values by feature, sorted, the key's own left out."""
+    """One training example: the sorted values of each feature, without the key."""
 
     moment: datetime
     query: dict[str, list[Any]]
@@ -25,9 +25,9 @@ class Example:
 
 
 def decoded_examples(config: Config, as_of: date) -> dict[tuple[str, str], Example]:
-    """Build the training set of a day and read it back: examples of all parts by query and item.
+    """Build the training set of a day, and return its examples, of all parts, by query and item.
 
-    The key is a feature too, and must be that of the example.
+    The key is a feature too, and is checked to be that of the example.
     """
     paths = RunPaths(config, as_of)
     build_training_set(config, as_of)
@@ -51,7 +51,7 @@ def decoded_examples(config: Config, as_of: date) -> dict[tuple[str, str], Examp
             item = item_ids[training_set.item_of_row[item_row]]
             query_key, query_values = query_rows[query_row]
             item_key, item_values = item_rows[item_row]
-            # A key that has no features of its own is outside the vocabulary.
+            # A key without a row in the tables is outside the vocabulary.
             assert query_key in ([], [query])
             assert item_key in ([], [item])
             assert (query, item) not in examples
@@ -63,7 +63,7 @@ def decoded_examples(config: Config, as_of: date) -> dict[tuple[str, str], Examp
 def _decoded_rows(
     rows: EncodedRows, features: tuple[Feature, ...], vocabularies: dict[str, Vocabulary]
 ) -> list[tuple[list[Any], dict[str, list[Any]]]]:
-    """The key and the other features of every row."""
+    """Return the key and the other features of every row."""
     names = [vocabularies[feature.table].values.to_pylist() for feature in features]
     offsets, values = rows.offsets.tolist(), rows.values.tolist()
     decoded = []

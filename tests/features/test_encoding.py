@@ -28,7 +28,7 @@ VOCABULARIES = {
 
 
 def cells(rows: EncodedRows) -> list[list[list[int]]]:
-    """The rows as nested lists, read by the definition in the class's docstring."""
+    """Return the rows as nested lists, by the definition in the docstring of `EncodedRows`."""
     f = rows.num_features
     return [
         [
@@ -106,7 +106,7 @@ def test_a_feature_left_out_is_one_that_nobody_knows() -> None:
             pa.table({**columns, feature.name: unknown}), features, VOCABULARIES
         )
         assert cells(rows.without(position)) == cells(expected)
-    # What was memory-mapped, and what holds no row at all.
+    # Also rows that were read from Arrow, and no rows at all.
     again = EncodedRows.from_arrow(rows.to_arrow()).without(1)
     assert cells(again) == [[[1], [], [1]], [[], [], [0]], [[0], [], []]]
     assert cells(rows.take(np.empty(0, np.int64)).without(1)) == []

@@ -1,4 +1,4 @@
-"""Rows of values over time, against a dictionary that is kept by hand."""
+"""The rows of values over time, compared with a dictionary that is kept by hand."""
 
 import itertools
 import logging
@@ -37,6 +37,7 @@ def test_a_value_keeps_its_row_while_it_lives(days: list[list[str]]) -> None:
         order, turnover = succeed(pa.array(day, pa.string()), table)
         table = pa.array(day, pa.string()).take(order)
         expected = {value: row for value, row in known.items() if value in day}
+        # One by one, each new value takes the lowest row that no value has.
         for value in day:
             if value not in expected:
                 taken = set(expected.values())
@@ -90,7 +91,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def write_day(config: Config, day: int, items: dict[str, list[int]], made_from: str = "") -> date:
-    """The catalogue of a day in January, as the stage before leaves it; returns the day."""
+    """Write the catalogue of a day in January as the stage before does, and return the day."""
     as_of = date(2024, 1, day)
     folder = RunPaths(config, as_of).catalogue
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,7 @@ def test_days_follow_each_other(config: Config, caplog: pytest.LogCaptureFixture
     loaded = load_vocabularies(folder)
     assert loaded["item_id"].values.to_pylist() == ["a", "d", "c", "e"]
     assert loaded["item_id"].counts.to_pylist() == [1, 1, 1, 1]
-    assert loaded["tags"].values.to_pylist() == [1, 2, 3]  # 3 stands twice by now
+    assert loaded["tags"].values.to_pylist() == [1, 2, 3]  # 3 occurs twice by now
     assert stamp["num_rows"] == {"query_id": 1, "item_id": 4, "tags": 3, "shop": 7}
     assert stamp["turnover"]["item_id"] == {
         "rows": 4,
@@ -167,17 +168,17 @@ def test_the_same_inputs_give_the_same_result_and_no_day_reads_a_later_one(confi
     days = [write_day(config, number, FIRST) for number in (3, 6)]
     stamps = [build_vocabularies(config, day) for day in days]
     kept = (RunPaths(config, days[1]).vocabularies / "item_id.parquet").stat()
-    # A day between them is filled in: it follows the first, and the last stays what it is.
+    # A day between them is filled in: it follows the first, and the last stays unchanged.
     between = write_day(config, 5, SECOND)
     assert build_vocabularies(config, between)["previous"]["as_of"] == "2024-01-03"
     assert build_vocabularies(config, days[1]) == stamps[1]
     assert (RunPaths(config, days[1]).vocabularies / "item_id.parquet").stat() == kept
-    # Made from another catalogue it keeps to what it followed.
+    # Made again from another catalogue, a day keeps its predecessor.
     write_day(config, 6, FIRST, made_from="something else")
     again = build_vocabularies(config, days[1])
     assert again["previous"] == stamps[1]["previous"]
     assert again["fingerprint"] != stamps[1]["fingerprint"]
-    # An earlier day than all has none before it; gone is what it succeeded, the newest is next.
+    # The earliest day has no predecessor. A day that lost its predecessor follows the newest left.
     earliest = write_day(config, 1, SECOND)
     assert build_vocabularies(config, earliest)["previous"] is None
     shutil.rmtree(RunPaths(config, days[0]).folder)

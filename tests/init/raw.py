@@ -1,4 +1,4 @@
-"""Small tables to make projects from, and what a project's own tables say."""
+"""Small tables to make projects from, and readers of the projects that are made."""
 
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,17 @@ NUM_ITEMS, NUM_QUERIES = 60, 40
 
 
 def items(num: int = NUM_ITEMS, **columns: Any) -> pa.Table:
-    """Items `i0` to `i59`, with the columns beside `item_id`."""
+    """Return items `i0` to `i59`, with the columns beside `item_id`."""
     return pa.table({"item_id": [f"i{number}" for number in range(num)], **columns})
 
 
 def queries(num: int = NUM_QUERIES, **columns: Any) -> pa.Table:
-    """Queries `q0` to `q39`, with the columns beside `query_id`."""
+    """Return queries `q0` to `q39`, with the columns beside `query_id`."""
     return pa.table({"query_id": [f"q{number}" for number in range(num)], **columns})
 
 
 def interactions(**columns: Any) -> pa.Table:
-    """Query n chooses items n to n + 4, with the columns beside the ids."""
+    """Return interactions, with the columns beside the ids: query n chooses items n to n + 4."""
     pairs = [(query, query + step) for query in range(NUM_QUERIES) for step in range(5)]
     return pa.table(
         {
@@ -41,7 +41,7 @@ def make(
     interaction_rows: pa.Table | None = None,
     **wanted: Any,
 ) -> dict[str, Any]:
-    """Write the tables as Parquet into `folder`, and make a project of them in `folder/project`."""
+    """Write the tables as Parquet into `folder`, and make the project `folder/project` of them."""
     given = {
         "items": items() if item_rows is None else item_rows,
         "interactions": interactions() if interaction_rows is None else interaction_rows,
@@ -56,12 +56,12 @@ def make(
 
 
 def written(folder: Path, name: str) -> pa.Table:
-    """One of the three tables of the project in `folder/project`."""
+    """Read one of the three tables of the project in `folder/project`."""
     return pq.read_table(folder / "project" / "feature_repo" / "data" / f"{name}.parquet")
 
 
 def feature(document: dict[str, Any], column: str, side: str = "items") -> dict[str, Any]:
-    """What the summary says of a column."""
+    """Return the summary's entry for a column."""
     found: dict[str, Any] = next(
         each for each in document[side]["features"] if each["column"] == column
     )
@@ -69,7 +69,7 @@ def feature(document: dict[str, Any], column: str, side: str = "items") -> dict[
 
 
 def files_below(folder: Path) -> list[str]:
-    """All files below a folder, the tables that were given left out."""
+    """Return all files below a folder except the given tables."""
     given = {"items.parquet", "queries.parquet", "interactions.parquet"}
     return sorted(
         path.relative_to(folder).as_posix()

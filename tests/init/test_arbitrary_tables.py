@@ -1,4 +1,4 @@
-"""Whatever three tables say, their project is one that the next stage takes as it is."""
+"""A property test: the project of any three tables can be used by the next stage as it is."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +12,7 @@ from longtail.config import load_config
 from longtail.features.feast.repository import FeatureRepository
 from tests.init.raw import interactions, make
 
-NUM_ITEMS = 44  # those that `interactions` names
+NUM_ITEMS = 44  # the number that `interactions` names
 
 TEXTS = st.one_of(st.sampled_from(["a", "b|c", "", "7", "2024-01-01", "a, b"]), st.text(max_size=8))
 NUMBERS = st.floats(width=32)
@@ -31,13 +31,13 @@ VALUES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "day": (pa.date32(), st.dates()),
     "pair": (pa.struct({"a": pa.int64()}), st.just({"a": 1})),
 }
-# Surrogates are no text, and a name must be one.
+# Surrogates are not valid text, and a name must be.
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 
 @st.composite
 def features(draw: st.DrawFn, num_rows: int) -> dict[str, pa.Array]:
-    """Columns with any names and values; a few different values each, now and then none."""
+    """Draw columns with any names and types; each has a few different values, some none."""
     columns = {}
     for name in draw(st.lists(NAMES, max_size=4, unique_by=str.casefold)):
         type_, values = VALUES[draw(st.sampled_from(sorted(VALUES)))]

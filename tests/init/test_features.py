@@ -1,4 +1,4 @@
-"""What becomes of a feature: left out, shared, renamed, split into words, or hashed."""
+"""Tests of features: left out, shared, renamed, split into words, or hashed."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from longtail.init import infer
+from longtail.init import embedding_tables
 from longtail.init.names import feature_names, project_name
 from tests.init.raw import (
     NUM_ITEMS,
@@ -23,7 +23,9 @@ def test_a_near_unique_column_is_kept_in_the_table_and_out_of_the_model(tmp_path
     codes = [f"code-{n}" for n in range(NUM_ITEMS)]
     colours = ["red", "blue"] * 30
     document = make(tmp_path, items(code=codes, colour=colours))
-    assert feature(document, "code")["left_out"].startswith("near-unique, 60 values in 60")
+    assert feature(document, "code")["left_out"].startswith(
+        "near-unique, 60 different values among 60"
+    )
     assert feature(document, "colour")["left_out"] is None
     services = (tmp_path / "project/feature_repo/services.py").read_text()
     assert "# - code of items: near-unique" in services
@@ -35,7 +37,10 @@ def test_a_near_unique_column_is_kept_in_the_table_and_out_of_the_model(tmp_path
     ("column", "reason"),
     [
         (list(range(NUM_ITEMS)), "if it is a quantity, write it as a float"),
-        ([[f"a{n}", f"b{n}"] for n in range(NUM_ITEMS)], "near-unique, 120 values in 120"),
+        (
+            [[f"a{n}", f"b{n}"] for n in range(NUM_ITEMS)],
+            "near-unique, 120 different values among 120",
+        ),
         (["same"] * NUM_ITEMS, "the same value everywhere"),
     ],
 )
@@ -47,7 +52,7 @@ def test_what_tells_nothing_is_left_out(column: list[Any], reason: str, tmp_path
     "column",
     [
         [f"of two {n // 2}" for n in range(NUM_ITEMS)],
-        ["same"] * 59 + [None],  # known or not: that tells something
+        ["same"] * 59 + [None],  # known or missing: that says something
         [f"v{n}" if n < 15 else None for n in range(NUM_ITEMS)],  # few values, each once
     ],
 )
@@ -56,7 +61,7 @@ def test_what_tells_something_stays(column: list[Any], tmp_path: Path) -> None:
 
 
 def test_near_uniqueness_is_counted_by_item_where_rows_are_a_history(tmp_path: Path) -> None:
-    """Every value stands in ten rows, all of one item."""
+    """Every value is in ten rows, all of the same item."""
     rows = pa.table(
         {
             "item_id": [f"i{n // 10}" for n in range(600)],
@@ -114,7 +119,10 @@ def test_a_copy_of_the_id_is_left_out(tmp_path: Path) -> None:
 
 
 def test_numbers_share_a_table_only_where_that_is_no_accident(tmp_path: Path) -> None:
-    """Ids are 0 to 59: lists of ids are, a floor from 0 to 19 is not, `item_next` says it is."""
+    """Ids are 0 to 59. Lists of ids share their table, and so does `item_next` by its name.
+
+    A floor from 0 to 19 does not.
+    """
     numbers = pa.array(range(60))
     rows = pa.table(
         {
@@ -143,7 +151,7 @@ def test_numbers_share_a_table_only_where_that_is_no_accident(tmp_path: Path) ->
 def test_a_vocabulary_without_bounds_is_hashed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(infer, "_EXACT_VALUES", 20)
+    monkeypatch.setattr(embedding_tables, "_EXACT_VALUES", 20)
     document = make(tmp_path, items(n=[f"v{n % 25}" for n in range(60)], m=["a", "b"] * 30))
     assert feature(document, "n")["buckets"] == 32
     assert feature(document, "m")["buckets"] is None
@@ -188,3 +196,12 @@ def test_weights(tmp_path: Path) -> None:
         make(tmp_path / "negative", None, None, interactions(weight=[-1] * 200))
     with pytest.raises(InputError, match="has no column `stars` of numbers"):
         make(tmp_path / "text", None, None, interactions(stars=["*"] * 200), weight="stars")
+
+
+@pytest.mark.parametrize("name", ["active", "timestamp"])
+def test_a_known_name_without_a_value_is_no_more_than_an_empty_column(
+    name: str, tmp_path: Path
+) -> None:
+    empty = pa.nulls(NUM_ITEMS, pa.int64())
+    document = make(tmp_path, items(**{name: empty}))
+    assert feature(document, name)["left_out"] is not None

@@ -1,4 +1,4 @@
-"""Which columns are the keys: by names, by values, by position, or by what the user says."""
+"""Tests of the keys: found by names, by values or by position, or named by the user."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.init.raw import interactions, items, make, queries, written
 
 
 def numbered(rows: pa.Table, **names: str) -> pa.Table:
-    """The table with its ids as plain numbers, and its columns renamed."""
+    """Return the table with its ids as plain numbers, and its columns renamed."""
     ids = {
         column: pa.array([int(value[1:]) for value in rows[column].to_pylist()])
         for column in rows.column_names
@@ -30,7 +30,7 @@ def test_the_names_of_the_contract(tmp_path: Path) -> None:
 
 
 def test_names_that_say_it(tmp_path: Path) -> None:
-    """Ids are numbers from 0 on either side: only the names tell users from movies."""
+    """Ids are numbers from 0 on both sides: only the names tell users from movies."""
     document = make(
         tmp_path,
         numbered(items(), item_id="id"),
@@ -67,7 +67,7 @@ def test_the_query_is_the_first_column_where_nothing_else_tells(tmp_path: Path) 
 
 
 def test_a_key_that_is_no_feature_s_repetition(tmp_path: Path) -> None:
-    """A brand stands in both tables under one name, and is no key: its values repeat."""
+    """Both tables have a brand under the same name. It is no key, because its values repeat."""
     brands = [f"b{n % 7}" for n in range(60)]
     bought = [f"b{int(item[1:]) % 7}" for item in interactions()["item_id"].to_pylist()]
     document = make(
@@ -158,7 +158,7 @@ def test_queries_without_a_table_are_the_ids_in_the_interactions(tmp_path: Path)
                 interactions(),
             ),
             {},
-            r"60 rows too many: `item_id` = 'i0' stands in 2 different rows and no timestamp tells",
+            r"60 rows too many: `item_id` = 'i0' is in 2 different rows and no timestamp tells",
         ),
     ],
 )
@@ -178,9 +178,9 @@ def test_rows_that_are_there_twice_are_written_once(tmp_path: Path) -> None:
     twice = pa.concat_tables([items(colour=["red"] * 60)] * 2)
     document = make(tmp_path, twice)
     assert written(tmp_path, "items").num_rows == 60
-    assert any("there twice" in warning for warning in document["warnings"])
+    assert any("repeated rows" in warning for warning in document["warnings"])
 
 
 def test_interactions_with_unknown_items_are_counted(tmp_path: Path) -> None:
     document = make(tmp_path, items(40))  # items i40 to i43 are unknown: 1 + 2 + 3 + 4 of 200
-    assert any(w.startswith("5.0% of the interactions name a item") for w in document["warnings"])
+    assert any(w.startswith("5.0% of the interactions name an item") for w in document["warnings"])

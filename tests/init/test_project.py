@@ -1,4 +1,4 @@
-"""The project that is written: it loads, it reads well, and nothing is ever half there."""
+"""Tests of the written project: it loads, it is formatted, and a failure leaves none of it."""
 
 import ast
 import subprocess
@@ -140,7 +140,7 @@ def test_tables_inside_of_what_is_replaced_are_refused(tmp_path: Path) -> None:
     make(tmp_path)
     data = tmp_path / "project" / "feature_repo" / "data"
     request = Request(data / "items.parquet", data / "interactions.parquet")
-    with pytest.raises(InputError, match="lies in what would be replaced"):
+    with pytest.raises(InputError, match="is in a folder that --force replaces"):
         init_project(tmp_path / "project", request, force=True)
     assert files_below(tmp_path) == [f"project/{file}" for file in FILES]
 
@@ -202,7 +202,7 @@ def test_tables_that_are_none_are_named(
 @pytest.mark.parametrize(
     ("num_pairs", "num_items", "batch_size", "num_epochs", "dim", "index"),
     [
-        (100, 50, 64, 20, 32, "flat"),  # 2 steps an epoch: as many epochs as there may be
+        (100, 50, 64, 20, 32, "flat"),  # 2 steps an epoch, so the most epochs
         (134_860, 25_975, 1024, 8, 64, "flat"),  # 106 steps an epoch
         (1_000_000, 100_000, 4096, 5, 64, "hnsw"),  # 196 steps an epoch
         (100_000_000, 5_000_000, 4096, 3, 64, "hnsw"),

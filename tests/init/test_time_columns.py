@@ -1,4 +1,4 @@
-"""When a row became true: units, zones, names, and what stands in where nothing is known."""
+"""Tests of timestamps: units, zones, names, and the constants used if there are none."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
     [
         ("when_it_was", NOON, pa.timestamp("us", "UTC"), NOON, ""),
         ("when_it_was", NOON, pa.timestamp("ns", "Europe/Berlin"), NOON, ""),
-        ("when_it_was", NAIVE, pa.timestamp("ms"), NOON, "without a zone, taken as UTC"),
+        ("when_it_was", NAIVE, pa.timestamp("ms"), NOON, "without a zone, read as UTC"),
         ("when_it_was", date(2024, 3, 5), None, NOON.replace(hour=0), "dates, read as"),
         ("timestamp", SECONDS, pa.int32(), NOON, "seconds since 1970"),
         ("timestamp", SECONDS * 1000, None, NOON, "milliseconds since 1970"),
@@ -52,7 +52,7 @@ def test_what_only_has_the_name_of_a_timestamp_is_none(column: list[Any], tmp_pa
     assert document["interactions"]["timestamp"]["column"] is None
     assert document["interactions"]["unused"] == ["time"]
     assert set(written(tmp_path, "interactions")["event_timestamp"].to_pylist()) == {EPOCH}
-    assert any("the interactions have no times" in warning for warning in document["warnings"])
+    assert any("the interactions have no timestamps" in warning for warning in document["warnings"])
 
 
 def test_a_date_of_an_item_is_no_timestamp_unless_its_name_says_so(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_date_of_an_item_is_no_timestamp_unless_its_name_says_so(tmp_path: Pat
 
 
 def test_interactions_without_times_are_as_new_as_the_newest_row(tmp_path: Path) -> None:
-    """With 1970-01-01 they would be older than every feature, and see none."""
+    """Interactions at 1970-01-01 would be older than every feature, and see none."""
     moments = pa.array([NOON + timedelta(days=n) for n in range(60)], pa.timestamp("us", "UTC"))
     document = make(tmp_path, items(event_timestamp=moments), queries())
     newest = NOON + timedelta(days=59)
@@ -73,7 +73,7 @@ def test_interactions_without_times_are_as_new_as_the_newest_row(tmp_path: Path)
 
 
 def test_a_snapshot_s_date_is_no_history(tmp_path: Path) -> None:
-    """One row an item, dated after the interactions: point in time, none would have a feature."""
+    """Each item has one row, newer than the interactions: joined in time, none has a feature."""
     dump = pa.array([NOON] * 60, pa.timestamp("us", "UTC"))
     clicked = pa.array([NOON - timedelta(days=1)] * 200, pa.timestamp("us", "UTC"))
     document = make(tmp_path, items(updated_at=dump), None, interactions(time=clicked))
@@ -104,7 +104,7 @@ def test_a_history_keeps_its_times(tmp_path: Path) -> None:
     [
         (pa.array([NOON] * 199 + [None]), None, r"`time` of .* is missing in 1 of 200 rows"),
         (pa.array(["soon"] * 200), "tiem", r"no table has the column `tiem`: correct --timestamp"),
-        (pa.array(["soon"] * 200), "time", r"`time` of .* holds no timestamps: give --timestamp"),
+        (pa.array(["soon"] * 200), "time", r"`time` of .* holds no timestamps: name a column of"),
     ],
 )
 def test_times_that_are_none_are_named(

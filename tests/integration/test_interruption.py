@@ -55,7 +55,8 @@ def test_an_interrupted_run_leaves_no_process_behind(
         _, rest = command.communicate(timeout=60)
         if number == signal.SIGINT:
             assert command.returncode == 1
-            assert rest.splitlines()[-1].startswith("Error: interrupted; what was served still is")
+            last = rest.splitlines()[-1]
+            assert last.startswith("Error: interrupted; the served version has not changed")
         deadline = time.monotonic() + 60
         while processes_of(run) and time.monotonic() < deadline:
             time.sleep(0.5)

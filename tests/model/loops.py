@@ -12,11 +12,11 @@ class Candidate:
     """An item as a row of the softmax sees it.
 
     Attributes:
-        item: which one.
-        vector: of the item tower.
+        item: the item.
+        vector: its vector, by the item tower.
         expected: how often it is expected among a batch's candidates; None without correction.
         weight: how much it counts as a negative.
-        birth: when it came to be.
+        birth: the time of its birth.
     """
 
     item: int
@@ -28,7 +28,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Example:
-    """A query and its item; `known` are all training positives of the query."""
+    """A query and its item.
+
+    Attributes:
+        vector: the query's vector, by the query tower.
+        positive: the item.
+        known: all training positives of the query.
+        weight: the weight of the example.
+        timestamp: its time.
+    """
 
     vector: np.ndarray
     positive: Candidate
@@ -45,7 +53,7 @@ def main_loss(
     strength: float = 1.0,
     correct_positive: bool = True,
 ) -> float:
-    """DESIGN.md section 3: example by example, candidate by candidate.
+    """Return L_main of METHOD.md, example by example and candidate by candidate.
 
     The candidates are the items of all examples, column by column, and the sampled ones.
     """
@@ -70,7 +78,7 @@ def main_loss(
 
 
 def contrast_loss(first: Sequence[np.ndarray], second: Sequence[np.ndarray], tau: float) -> float:
-    """Yao et al. 2021, equation 1."""
+    """Return L_self: Yao et al. 2021, equation 1."""
     losses = []
     for position, view in enumerate(first):
         logits = [dot(view, other) / tau for other in second]
@@ -79,11 +87,11 @@ def contrast_loss(first: Sequence[np.ndarray], second: Sequence[np.ndarray], tau
 
 
 def dot(left: np.ndarray, right: np.ndarray) -> float:
-    """The scalar product."""
+    """Return the scalar product of two vectors."""
     return math.fsum(float(a) * float(b) for a, b in zip(left, right, strict=True))
 
 
 def log_sum_exp(values: Sequence[float]) -> float:
-    """`log sum exp`, without overflow."""
+    """Return `log sum exp` without overflow."""
     largest = max(values)
     return largest + math.log(math.fsum(math.exp(value - largest) for value in values))

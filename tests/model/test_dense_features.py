@@ -1,4 +1,4 @@
-"""Dense features in batch, tower, loss and encoders: features like any other."""
+"""Dense features in the batch, the towers, the loss and the encoders."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from tests.dataset.small_set import NUM_ROWS, cells
 
 
 class DoubleBags(torch.nn.Module):
-    """Unsharded bags whose pooled embeddings go on in float64."""
+    """Unsharded bags that return pooled embeddings in float64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ def test_a_batch_has_the_vectors_of_its_rows() -> None:
     "augmentation", ["correlated_masking", "random_masking", "independent_masking", "dropout_only"]
 )
 def test_three_views_are_three_passes(augmentation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shortcut against the tower run view by view, losses and every gradient."""
+    """Compare the shortcut with a tower that runs view by view: losses and every gradient."""
     training_set, config = make_dense_set(), make_config(augmentation)
     shortcuts = 0
 
@@ -152,7 +152,7 @@ def test_a_hidden_dense_feature_tells_nothing_and_a_shown_one_does() -> None:
 
 
 def test_the_gradient_reaches_the_shared_projection() -> None:
-    """Central differences of the whole loss, number by number."""
+    """Compare with central differences of the whole loss, number by number."""
     training_set, config = make_dense_set(), make_config()
     batch, model = make_batch(training_set, config, 0), make_model(config)
     model(batch).total.backward()
@@ -181,7 +181,7 @@ def test_without_dense_features_a_model_has_no_projection() -> None:
 
 
 def test_both_encoders_give_what_matrices_give(tmp_path: Path) -> None:
-    """The torch encoder and the NumPy one against one row at a time, from a written bundle."""
+    """Compare the torch encoder and the NumPy one with one row at a time, from a written bundle."""
     training_set, model = make_dense_set(), make_model(make_config("none"))
     weights = {
         name.replace("embedding_bags.bags.", "embedding_bags."): value.float().contiguous()
@@ -206,6 +206,7 @@ def test_both_encoders_give_what_matrices_give(tmp_path: Path) -> None:
 
 
 def by_hand(arrays: dict[str, np.ndarray], side: str, rows: object, row: int) -> np.ndarray:
+    """Return the vector of one row."""
     parts, start = [], 0
     features = DENSE_SCHEMA.side(side)  # type: ignore[arg-type]
     for position, (cell, feature) in enumerate(zip(cells(rows, row), features, strict=True)):  # type: ignore[arg-type]

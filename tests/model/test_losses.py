@@ -15,7 +15,7 @@ from tests.model.loops import Candidate, Example, contrast_loss, main_loss
 class Case:
     """A random batch, once as lists of examples and candidates, and once as tensors.
 
-    Items repeat among the examples; sampled candidates may be items of the batch again.
+    Items repeat among the examples, and a sampled candidate may be an item of the batch.
     """
 
     def __init__(self, seed: int, num_examples: int, num_sampled: int, *, corrected: bool) -> None:
@@ -47,6 +47,7 @@ class Case:
         distinct = [candidate(item) for item in sorted(set(items))]
         candidates = distinct + self.sampled
         queries = np.array([example.vector for example in self.examples])
+        # The tensors have each item of the batch once, with the number of its examples.
         self.vectors = torch.from_numpy(queries), double([c.vector for c in candidates])
         self.scores = self.vectors[0] @ self.vectors[1].T
         self.tensors = {
@@ -71,12 +72,12 @@ def double(values: list[float]) -> torch.Tensor:
 
 
 def softmax_of(scores: torch.Tensor, *, excluded: torch.Tensor, **options: Any) -> torch.Tensor:
-    """The loss of given scores: those of the queries with the unit vectors as candidates.
+    """Return the loss of given scores, which a query has with unit vectors as candidates.
 
     Args:
         scores: `[N, C]`.
-        excluded: `[N, C]` bool. Every other column goes in as one of an unborn candidate, the rest
-            as pairs.
+        excluded: `[N, C]` bool. Every other column goes in as an unborn candidate, and the others
+            as excluded pairs.
         options: of `batch_softmax`.
     """
     late = torch.arange(0, scores.shape[1], 2)
@@ -153,7 +154,7 @@ def test_a_candidate_that_counts_half_twice_counts_once() -> None:
 def test_a_candidate_of_weight_zero_is_none(temperature: float) -> None:
     case = Case(7, 8, 0, corrected=True)
     without = softmax_of(case.scores, **case.tensors, temperature=temperature)
-    # The best of all candidates for every query, were it one.
+    # It would be the best candidate of every query.
     scores = torch.cat([case.scores, case.scores.max() + torch.ones(8, 1)], dim=1)
     scores.requires_grad_()
     tensors = dict(case.tensors)
@@ -224,13 +225,13 @@ def test_scores_are_products_of_the_vectors(num_sampled: int) -> None:
 
 
 def test_parts_of_the_rows_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """64 rows at a time are three parts, the last one short."""
+    """Split 150 rows into parts of 64, so that the last one is short."""
     case = Case(6, 150, 7, corrected=True)
     vectors = [vectors.requires_grad_() for vectors in case.vectors]
     excluded = case.tensors.pop("excluded").nonzero(as_tuple=True)
     found = []
     for at_once in (1, 1 << 22):
-        monkeypatch.setattr("longtail.model.losses._LOGITS_AT_ONCE", at_once)
+        monkeypatch.setattr("longtail.model.kernels.softmax_loss._LOGITS_AT_ONCE", at_once)
         loss = batch_softmax(*vectors, excluded=excluded, **case.tensors, temperature=0.3)
         found.append((loss.item(), *torch.autograd.grad(loss, vectors)))
     for parts, whole in zip(*found, strict=True):

@@ -1,4 +1,4 @@
-"""The towers against passes that take no shortcut, and against loops over single cells."""
+"""The towers against passes without shortcuts, and against loops over single cells."""
 
 import itertools
 
@@ -21,7 +21,7 @@ def tower() -> Tower:
 
 
 def inputs(batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What was looked up, the same with zeros where a feature is missing, and what is present."""
+    """Return values, the same with zeros where a feature is missing, and which are present."""
     generator = torch.Generator().manual_seed(2)
     present = torch.rand(batch, len(DIMS), generator=generator) > 0.3
     columns = present.repeat_interleave(torch.tensor(DIMS), dim=1)
@@ -33,7 +33,7 @@ def inputs(batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def filled_by_hand(
     model: Tower, pooled: torch.Tensor, present: torch.Tensor, hidden: tuple[bool, ...]
 ) -> torch.Tensor:
-    """Cell by cell: its embedding, or the default where it is missing or hidden."""
+    """Return each cell's embedding, or the default where it is missing or hidden."""
     rows = []
     for row in range(len(pooled)):
         cells, start = [], 0
@@ -47,17 +47,17 @@ def filled_by_hand(
 
 
 def parts(pooled: torch.Tensor, present: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """The two arguments that a tower takes."""
+    """Return the two arguments that a tower takes."""
     return list(pooled.split(DIMS, dim=1)), (~present).to(pooled.dtype)
 
 
 def with_cells(
     pooled: torch.Tensor, present: torch.Tensor, features: tuple[int, ...]
 ) -> tuple[tuple[Inputs, torch.Tensor], tuple[list[torch.Tensor], torch.Tensor]]:
-    """Some features given by cells, of which even and odd rows have one each, and the last none.
+    """Give some features by three cells: even rows have the first, odd rows the second.
 
     Returns:
-        What a tower takes, by cell, and the same by row.
+        The arguments of a tower with repeated cells, and the same ones row by row.
     """
     by_cell, missing = parts(pooled, present)
     expanded, absent = [*by_cell], missing.clone()
@@ -79,7 +79,7 @@ def with_cells(
 def same_gradients(
     model: Tower, values: torch.Tensor, left: torch.Tensor, right: torch.Tensor
 ) -> bool:
-    """Whether a nonlinear function of two outputs has the same gradients everywhere."""
+    """Return whether a nonlinear function of two outputs has the same gradients everywhere."""
     wanted = [*model.parameters(), values]
     weights = torch.arange(1.0, left.numel() + 1, dtype=torch.float64).view_as(left)
     gradients = [
@@ -126,7 +126,7 @@ def test_a_missing_or_hidden_feature_is_its_learned_default(
 
 @pytest.mark.parametrize("hidden_in", list(itertools.product([0, 1, 2], repeat=4)))
 def test_three_views_in_one_pass_equal_three_passes(hidden_in: tuple[int, ...]) -> None:
-    """For every feature: hidden in neither view (0), in the first, or in the second."""
+    """Hide each feature in neither view (0), in the first view (1), or in the second (2)."""
     model = tower()
     values, pooled, present = inputs(6)
     mask = Mask(tuple(v == 1 for v in hidden_in), tuple(v == 2 for v in hidden_in))
@@ -175,7 +175,7 @@ def test_repeated_cells_give_the_views_of_their_rows(
 
 @pytest.mark.parametrize("expand", [True, False])
 def test_a_cell_of_many_rows_keeps_its_gradient_in_low_precision(expand: bool) -> None:
-    """Added up in bfloat16, ones stop counting at 256."""
+    """Add up 3,000 ones, which bfloat16 stops counting at 256."""
     num_rows = 3000
     model = Tower([4, 3], hidden=[5], output_dim=2)
     of_row = torch.zeros(num_rows, dtype=torch.int64)

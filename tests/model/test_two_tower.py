@@ -1,9 +1,4 @@
-"""A whole batch's loss, computed again from lists of values and matrices of weights.
-
-From a batch the reference takes only which values stand in which cell (what dropout has left), and
-which items were sampled. Candidates, hits, births, frequencies and weights it finds in the training
-set by itself.
-"""
+"""The loss of a batch against a reference of loops, and the gradients of every parameter."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,19 +15,11 @@ from longtail.augmentation.masks import Masks
 from longtail.config import Config, LossConfig, ModelConfig, SelfSupervisionConfig, TrainingConfig
 from longtail.dataset.batch import Batch
 from longtail.dataset.batch_builder import BatchBuilder
-from longtail.dataset.training_set import TrainingSet
 from longtail.encoder.torch_encoder import Encoder
 from longtail.model.two_tower import LossTerms, TwoTower, embedding_tables
-from tests.dataset.small_set import (
-    NUM_ITEMS,
-    NUM_ROWS,
-    SCHEMA,
-    cells,
-    make_training_set,
-    rows_of,
-)
-from tests.dataset.streaming_loop import streaming_loop
-from tests.model.loops import Candidate, Example, contrast_loss, main_loss
+from tests.dataset.small_set import NUM_ROWS, SCHEMA, cells, make_training_set
+from tests.model.batch_reference import BATCH_SIZE, Reference, Weights, encode
+from tests.model.loops import contrast_loss
 
 AUGMENTATIONS = (
     "correlated_masking",
@@ -43,19 +30,17 @@ AUGMENTATIONS = (
     "feature_dropout",
     "none",
 )
-BATCH_SIZE = 16
-Weights = dict[str, np.ndarray]
 
 
 @pytest.fixture(autouse=True, params=["rows", "cells"])
 def first_layer_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sections go through the first layer row by row, or each distinct one once."""
+    """Run each test twice: the first layer sees sections row by row, or each distinct one once."""
     share = {"rows": 0.0, "cells": float("inf")}[request.param]
     monkeypatch.setattr("longtail.dataset.batch_builder._REPEATED_SHARE", share)
 
 
 class DoubleBags(torch.nn.Module):
-    """Unsharded bags whose pooled embeddings go on in float64."""
+    """Unsharded bags that return pooled embeddings in float64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +76,7 @@ def make_masking(config: Config, never_mask: Sequence[str] = ()) -> Masks:
 
 
 def make_model(config: Config, masks: Masks, **options: Any) -> TwoTower:
-    """A model whose parameters are all random, the defaults and biases as well."""
+    """Return a model with random parameters, the defaults and biases as well."""
     model = TwoTower(SCHEMA, config, DoubleBags(), masks, **options).double()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -104,136 +89,10 @@ def weights_of(model: TwoTower) -> Weights:
     return {name: value.detach().numpy().copy() for name, value in model.state_dict().items()}
 
 
-def encode(
-    weights: Weights, side: str, row: list[list[int]], hidden: Sequence[bool] = (False,) * 4
-) -> np.ndarray:
-    """The vector of one row: its cells looked up, averaged and joined, then matrices."""
-    parts, start = [], 0
-    for cell, feature, is_hidden in zip(row, SCHEMA.side(side), hidden, strict=False):
-        part = weights[f"{side}_tower.default"][start : start + feature.dim]
-        if cell and not is_hidden:
-            table = weights[f"embedding_bags.bags.embedding_bags.{feature.table}.weight"]
-            part = sum(table[value] for value in cell) / len(cell)
-        parts.append(part)
-        start += feature.dim
-    vector = np.concatenate(parts)
-    for number, layer in enumerate(("input_layer", "layers.0", "layers.1")):
-        vector = np.maximum(vector, 0) if number else vector
-        weight, bias = (weights[f"{side}_tower.{layer}.{part}"] for part in ("weight", "bias"))
-        vector = weight @ vector + bias
-    return vector / np.sqrt((vector**2).sum())
-
-
-class Reference:
-    """Both loss terms of one batch, for any weights."""
-
-    def __init__(
-        self,
-        training_set: TrainingSet,
-        config: Config,
-        masks: Masks,
-        batch: Batch,
-        examples: np.ndarray,
-        counts: np.ndarray,
-        world_size: int,
-    ) -> None:
-        self.set, self.config, self.batch = training_set, config, batch
-        self.examples, self.counts, self.world_size = examples, counts, world_size
-        self.mask = masks.mask(batch.mask_draw)
-        self.query_rows = rows_of(batch, "query")
-        rows = rows_of(batch, "item")
-        self.item_rows = rows[: batch.num_items]
-        self.first_copy = rows[batch.num_items :][: batch.num_sampled]
-        self.second_copy = rows[batch.num_items + batch.num_sampled :][: batch.num_sampled]
-        ssl = config.self_supervision
-        overlaps = ssl.augmentation in ("dropout_only", "independent_masking")
-        if not overlaps or not ssl.value_dropout:
-            self.second_copy = self.first_copy
-        self.sampled = [row[0][0] for row in self.first_copy]  # ids are rows of their table
-        self.frequencies = self._frequencies()
-
-    def _frequencies(self) -> list[float]:
-        """How often each item is expected in a rank's batch, by the configured estimate."""
-        items = [int(self.set.item_of_row[row]) for row in self.set.train.item_row]
-        if self.config.loss.logq == "streaming":
-            history = streaming_loop(
-                items,
-                NUM_ITEMS,
-                global_batch=BATCH_SIZE * self.world_size,
-                rate=self.config.loss.streaming_rate,
-                seed=self.config.training.seed,
-                num_steps=self.batch.step + 1,
-            )
-            return [value / self.world_size for value in history[-1]]
-        return [BATCH_SIZE * items.count(item) / len(items) for item in range(NUM_ITEMS)]
-
-    def candidate(self, item: int, vector: np.ndarray, weight: float = 1.0) -> Candidate:
-        expected = None
-        if self.config.loss.logq != "none":
-            expected = self.frequencies[item]
-            in_catalogue = [i for i in range(NUM_ITEMS) if self.set.catalogue_row[i] >= 0]
-            if self.config.loss.mixed_negatives and item in in_catalogue:
-                expected += len(self.sampled) / len(in_catalogue)
-        always = self.config.loss.unborn_negatives
-        birth = 0 if always else int(self.set.first_seen[item])
-        return Candidate(item, vector, expected, weight, birth)
-
-    def main(self, weights: Weights) -> float:
-        train, loss = self.set.train, self.config.loss
-        known: dict[int, set[int]] = {}
-        for query_row, item_row in zip(train.query_row, train.item_row, strict=True):
-            query = int(self.set.query_of_row[query_row])
-            known.setdefault(query, set()).add(int(self.set.item_of_row[item_row]))
-        examples = []
-        for n, example in enumerate(self.examples):
-            item = int(self.set.item_of_row[train.item_row[example]])
-            item_vector = encode(weights, "item", self.item_rows[int(self.batch.item[n])])
-            hits = known[int(self.set.query_of_row[train.query_row[example]])]
-            examples.append(
-                Example(
-                    encode(weights, "query", self.query_rows[int(self.batch.query[n])]),
-                    self.candidate(item, item_vector),
-                    known=frozenset(hits if loss.accidental_hits == "known_positives" else ()),
-                    weight=float(train.weight[example]) * bool(self.counts[n]),
-                    timestamp=int(train.timestamp[example]),
-                )
-            )
-        sampled = [
-            self.candidate(
-                item,
-                encode(weights, "item", row),
-                1.0 if self.set.train_count[item] else loss.cold_negative_weight,
-            )
-            for item, row in zip(self.sampled, self.first_copy, strict=True)
-        ]
-        return main_loss(
-            examples,
-            sampled if loss.mixed_negatives else [],
-            temperature=loss.temperature,
-            strength=loss.logq_strength,
-            correct_positive=loss.correct_positive,
-        )
-
-    def self_supervised(self, weights: Weights) -> float:
-        ssl = self.config.self_supervision
-        if ssl.augmentation in ("feature_dropout", "none"):
-            return 0.0
-        first = [encode(weights, "item", row, self.mask.first) for row in self.first_copy]
-        second = [encode(weights, "item", row, self.mask.second) for row in self.second_copy]
-        return contrast_loss(first, second, ssl.temperature)
-
-    def total(self, weights: Weights) -> float:
-        ssl = self.config.self_supervision
-        warmth = 1.0
-        if ssl.warmup_steps > self.batch.step:
-            warmth = (self.batch.step + 1) / ssl.warmup_steps
-        return self.main(weights) + warmth * ssl.weight * self.self_supervised(weights)
-
-
 def last_of_an_epoch(
     config: Config, masks: Masks, *, world_size: int = 1, rank: int = 0
 ) -> tuple[Batch, Reference]:
-    """The last batch of the second epoch, filled up with examples that count for nothing."""
+    """Return the last batch of the second epoch; examples that count for nothing fill it up."""
     training_set = make_training_set()
     builder = BatchBuilder(training_set, config, world_size=world_size, rank=rank)
     last = builder.steps_per_epoch - 1
@@ -321,7 +180,7 @@ def test_features_that_are_never_masked_stay_in_both_views(augmentation: str) ->
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS[:3])
 def test_two_features_that_may_be_masked(augmentation: str) -> None:
-    """Independent masks of one feature each are complementary every other time."""
+    """Two independent masks of one feature each are complementary every other time."""
     config = make_config(self_supervision={"augmentation": augmentation})
     seen = set()
     for seed in range(8):
@@ -349,7 +208,7 @@ def test_a_rank_without_examples_in_the_last_batch_has_a_finite_loss() -> None:
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 def test_gradients_equal_differences_of_the_loops(augmentation: str) -> None:
-    """Of every parameter, the entry with the largest gradient, by central differences."""
+    """Check the entry of each parameter with the largest gradient, by central differences."""
     config = make_config(self_supervision={"augmentation": augmentation, "warmup_steps": 8})
     masks = make_masking(config)
     model = make_model(config, masks)

@@ -1,4 +1,4 @@
-"""The benchmark against peers, as far as it goes without them: what they are given, and told."""
+"""The benchmark against peers, without the peers: their data, and the protocol."""
 
 import json
 import subprocess
@@ -40,7 +40,7 @@ for side, rows in (("query", data.query_rows), ("item", data.item_rows)):
             assert np.array_equal(values[ends[row] : ends[row + 1]], expected)
 """
 
-# A worker that learns nothing, and prints what must not reach the answers.
+# A worker that does not learn, and prints lines that must not mix with its answers.
 WORKER = """
 import sys
 import numpy as np
@@ -97,7 +97,7 @@ def test_an_interpreter_without_the_peer_is_said_to_lack_it() -> None:
 def test_what_is_no_interpreter_is_refused(tmp_path: Path) -> None:
     done = run(str(BENCHMARKS / "peers.py"), "--librecommender-python", str(tmp_path / "none"))
     assert done.returncode == 1
-    assert "is no Python interpreter that runs" in done.stderr
+    assert "does not run as a Python interpreter" in done.stderr
 
 
 def test_without_a_peer_there_is_nothing_to_compare() -> None:

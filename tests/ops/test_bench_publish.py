@@ -1,4 +1,4 @@
-"""The benchmark of publication, small: it runs, and measures what it says."""
+"""The benchmark of publication, small: it runs, and reports its ratios."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_the_benchmark_runs_small() -> None:
     for label in LABELS:
         of_stores = [ratios[f"{label}_{name}"] for name in stores]
         assert ratios[label] in (min(of_stores), max(of_stores))
-    # Memory is no matter of a busy machine: three times the rows take no more.
+    # Memory does not depend on a busy machine: three times the rows take no more.
     assert ratios["memory_1m_vs_100k"] < 1.1
     assert document["settings"]["large_rows"] == 12_000
     assert document["measured"]["sqlite_publish_write_s"] > 0

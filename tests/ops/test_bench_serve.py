@@ -1,4 +1,4 @@
-"""The benchmark of serving, small: it runs, and measures what it says."""
+"""The benchmark of serving, small: it runs, and reports its ratios."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def test_the_benchmark_runs_small() -> None:
     assert all(value > 0 for value in ratios.values())
     assert 0.5 < ratios["neighbours_recall"] <= 1.0
     assert measured["encode_heavy"] == 0  # neither torch nor Feast nor pandas
-    # Memory is no matter of a busy machine: the bounds hold here, too.
+    # Memory does not depend on a busy machine: the bounds hold here as well.
     assert ratios["encoding_rss_mb"] < 400
     assert ratios["serving_rss_mb"] < 800
     assert document["settings"]["num_vectors"] == 2_000

@@ -1,4 +1,4 @@
-"""The soak, a minute of it: no error, no mixed version, and memory that stays."""
+"""A minute of the soak: no error, no mixed version, and memory that does not grow."""
 
 import json
 import subprocess
@@ -32,5 +32,5 @@ def test_a_minute_of_mixed_load() -> None:
     assert len(served) == 5
     assert len(measured["follow_seconds"]) == 4
     assert min(measured["num_reads"].values()) > 20
-    # A minute is short: what is loaded with the first publication counts as growth here.
+    # In one minute, what the first publication loads counts as growth.
     assert 0 < ratios["memory_growth"] < 1.25

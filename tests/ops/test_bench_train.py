@@ -1,4 +1,4 @@
-"""The benchmark of training, small: every contender runs, and the ratios have their names."""
+"""The benchmark of training, small: every contender runs, and reports its ratios."""
 
 import json
 import subprocess
@@ -74,8 +74,8 @@ def test_the_benchmark_runs_small(tmp_path: Path) -> None:
         *("large_catalogue", "memory_over_tables"),
     }
     assert all(ratio > 0 for ratio in document["ratios"].values())
-    # What does not depend on the machine: the tables' optimizer keeps a number a row, the towers'
-    # one a weight.
+    # Sizes do not depend on the machine: the optimizer of the tables keeps one number per row,
+    # that of the towers one per weight.
     found = document["measured"]["tables and optimizer state of the large catalogue, bytes"]
     rows = 5_000 + round(50 * 5_000 / NUM_ITEMS) + 8  # ids, words, sections
     inputs = 3 * 64

@@ -1,4 +1,4 @@
-"""The demo data's builder, against tables worked by hand from two small indexes."""
+"""The builder of the demo data, against tables worked by hand from two small indexes."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -75,7 +75,7 @@ INTERACTIONS = [
     ("nothing-here", "python3", T2),
     ("perl", "web-common", T2),  # a new edge of an unchanged package
     ("web-common", "perl", T1),
-    # Its source is web too: not web-common -> web-server2, and not any -> nothing-here.
+    # Its source is also web: not web-common -> web-server2, and not any -> nothing-here.
     ("web-server2", "libssl3", T1),
     ("web-server2", "perl", T1),
     ("web-server2", "python3", T1),
@@ -125,7 +125,7 @@ def test_schema_is_the_contract(built: dict[str, pa.Table]) -> None:
 
 
 def test_rebuild_is_byte_identical(tmp_path: Path) -> None:
-    # The order of the releases on the command line says nothing.
+    # The order of the releases on the command line does not matter.
     reordered = [*RELEASES[2:], *RELEASES[:2]]
     for folder, releases in (("a", RELEASES), ("b", reordered)):
         assert debian.main([*releases, "--output", str(tmp_path / folder)]) == 0
@@ -149,7 +149,7 @@ def test_only_the_most_frequent_words_are_kept() -> None:
         ),
         debian.read_release(date(2022, 1, 1), index("Package: b\nDescription: apple tool, blue")),
     ]
-    # Packages a word: apple 3, blue 2, tool 2, rare 1, zebra 1 (its repeats do not count).
+    # Packages per word: apple 3, blue 2, tool 2, rare 1, zebra 1 (its repeats do not count).
     assert words_by_name(debian.build_tables(releases, num_words=2)) == {
         "a": ["apple"],
         "b": ["apple", "blue"],  # the alphabet puts blue before tool
@@ -184,9 +184,9 @@ def test_package_that_comes_back_is_active_again() -> None:
     ("releases", "message"),
     [
         (["2021-08-14=/nowhere/Packages"], "/nowhere/Packages"),
-        (["soon={index}"], "'soon' is no date"),
+        (["soon={index}"], "'soon' is not a date"),
         (["{index}"], "expected DATE=PATH"),
-        (["2021-08-14={index}", "2021-08-14={index}"], "a second index for 2021-08-14"),
+        (["2021-08-14={index}", "2021-08-14={index}"], "2021-08-14 has another index already"),
         (["2021-08-14={index}", "2023-06-10={empty}"], "no package stanza in it"),
         (["2021-08-14={binary}"], "binary"),
     ],
@@ -239,7 +239,7 @@ def test_snapshot_keys_are_unique_sorted_and_whole(snapshot: dict[str, pa.Table]
 
 
 def test_snapshot_has_no_dangling_id(snapshot: dict[str, pa.Table]) -> None:
-    """Both ends of an interaction are there, and not dropped, at the interaction's date."""
+    """Both ends of an interaction exist, and are not dropped, at its date."""
     items, edges = snapshot["items"], snapshot["interactions"]
     for moment in pc.unique(edges["event_timestamp"]):
         then = items.filter(pc.less_equal(items["event_timestamp"], moment))

@@ -1,4 +1,4 @@
-"""The benchmark of a device runs here on the CPU, and says so where there is no device."""
+"""The benchmark of a device, on the CPU, and its message where there is no device."""
 
 import importlib
 import json
@@ -65,7 +65,7 @@ def test_the_bytes_of_a_lookup_are_counted_row_by_row(benchmark: ModuleType) -> 
     training_set = benchmark.make_training_set(schema, num_rows, 300, 256)
     items = training_set.item_rows.columns(np.arange(300))[0][:300]
     assert len(np.unique(items)) == 300  # every item has a row of its own
-    assert items.max() > 0.9 * num_rows["item"]  # all over the table
+    assert items.max() > 0.9 * num_rows["item"]  # spread over the whole table
     config = Config(feature_repo=Path(), training=TrainingConfig(batch_size=64))
     batch = next(BatchBuilder(training_set, config).epoch(0))
     looked_up, touched, num_bags, num_values = set(), 0, 0, 0
@@ -79,5 +79,5 @@ def test_the_bytes_of_a_lookup_are_counted_row_by_row(benchmark: ModuleType) -> 
     bags = num_bags * dim * 4
     lookup, update = benchmark.lookup_bytes(batch, dim)
     assert lookup == touched + bags
-    # A gradient a bag; weights and the sum of each distinct row, read and written.
+    # A gradient per bag; weights and the sum of each distinct row, read and written.
     assert update == bags + len(looked_up) * 2 * (dim + 1) * 4

@@ -1,4 +1,4 @@
-"""The small project of tests/publications.py, each test with a home of its own."""
+"""The small project of tests/publications.py; each test has a home of its own."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def project(prepared: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="module")
 def served(prepared: Published, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """The first day, published once for all tests that only read."""
+    """Publish the first day, once for all tests that only read."""
     project = moved(prepared, tmp_path_factory.mktemp("served"))
     publish(project.config, DAYS[0])
     return project

@@ -1,7 +1,7 @@
-"""What goes wrong around a serving process: one clear error each, and it goes on serving.
+"""Wrong input and damaged files: each raises one clear error, and the process keeps serving.
 
-The process is this one: a client, neighbours, an encoder and a recommender that live through all
-of it. `Service.assert_serves` compares what they say with the files, before and after.
+The process is this one, with one client, neighbours, encoder and recommender for a whole test.
+`Service.assert_serves` compares their answers with the files, before and after.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ ITEM = "item-003"
 
 @dataclass
 class Service:
-    """Everything that one serving process holds for long."""
+    """The objects that one serving process keeps."""
 
     project: Published
     client: EmbeddingClient
@@ -36,7 +36,7 @@ class Service:
 
     @property
     def calls(self) -> dict[str, Callable[[list[Any]], object]]:
-        """What takes a list of keys."""
+        """The calls that take a list of keys."""
         return {
             "lookup": self.client.lookup,
             "neighbours": lambda keys: self.neighbours.of_items(keys, 3),
@@ -44,7 +44,7 @@ class Service:
         }
 
     def assert_serves(self, day: date) -> None:
-        """A lookup, a search, a new item and a recommendation, all of one version."""
+        """Check a lookup, a search, a new item and a recommendation, all of one version."""
         self.assert_looks_up(day)
         version, vectors = self.project.versions[day], self.project.vectors(day)
         found = self.neighbours.of_item(ITEM, 3)
@@ -67,7 +67,7 @@ class Service:
 
 @pytest.fixture
 def service(project: Published) -> Service:
-    """The first day is served, and everything of it is loaded."""
+    """A service with the first day published and loaded."""
     config = project.config
     publish(config, FIRST)
     publish_query_features(config, FIRST)
@@ -83,7 +83,7 @@ def service(project: Published) -> Service:
 
 
 def sign(paths: VersionPaths) -> None:
-    """Let the manifest vouch for the files as they are: only their content can tell."""
+    """Write the hashes of damaged files to the manifest, so that only their content shows it."""
     manifest = read_json(paths.manifest)
     for name in manifest["files"]:
         content = (paths.folder / name).read_bytes()
@@ -113,7 +113,7 @@ def test_an_empty_list(service: Service) -> None:
 
 @pytest.mark.slow
 def test_a_hundred_thousand_keys_at_once(service: Service) -> None:
-    """All are answered; where one unknown key is an error, it is that error and no other."""
+    """A lookup answers all keys; a search raises the error about the first unknown key."""
     known = list(service.project.vectors(FIRST))
     keys = [*known, *(f"none-{number}" for number in range(100_000 - len(known)))]
     answer = service.client.lookup(keys)
@@ -167,7 +167,7 @@ def test_a_nul_byte(service: Service) -> None:
 
 
 def test_a_corrupt_parquet(service: Service) -> None:
-    """Before its publication it is never served; a version that is served is in memory."""
+    """A damaged version is not published; a served version is in memory and stays."""
     coming, served = service.paths(SECOND), service.paths(FIRST)
     for paths in (coming, served):
         content = paths.embeddings.read_bytes()
@@ -177,7 +177,7 @@ def test_a_corrupt_parquet(service: Service) -> None:
         LongtailError, match=r"item_embeddings\.parquet is not published: it cannot"
     ):
         publish(service.project.config, SECOND)
-    # As another process finds it that starts now.
+    # A process that starts now finds the damage.
     with pytest.raises(LongtailError, match=r"item_embeddings\.parquet is not the file that was"):
         verify_version(service.project.config, served.version)
     served.embeddings.write_bytes(content)
@@ -185,7 +185,7 @@ def test_a_corrupt_parquet(service: Service) -> None:
 
 
 def test_a_truncated_index(service: Service) -> None:
-    """Found when it is loaded. Lookups and encoding go on; nothing is searched in its stead."""
+    """Loading finds it. Lookups and encoding go on; no other index is searched instead."""
     paths = service.paths(SECOND)
     content = paths.index.read_bytes()
     paths.index.write_bytes(content[: len(content) // 2])

@@ -1,4 +1,4 @@
-"""Lookups: of one version, whatever happens to slots and service meanwhile."""
+"""Lookups return one version, even if slots and service change meanwhile."""
 
 import sqlite3
 import threading
@@ -120,7 +120,7 @@ def test_rows_of_another_version_are_never_returned(project: Published) -> None:
 def test_a_lookup_does_not_wait_forever_for_a_publisher(
     project: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The publisher that holds the lock would repair the service; this one never does."""
+    """A publisher that holds the lock repairs the service itself; this one never does."""
     publish(project.config, FIRST)
     OnlineStore(project.config).point_service("a")
     client = EmbeddingClient(project.config)
@@ -134,7 +134,7 @@ def test_a_lookup_does_not_wait_forever_for_a_publisher(
 def test_a_publisher_that_is_done_between_refresh_and_repair(
     project: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is nothing left to repair then, but the client's registry is older than that."""
+    """Nothing is left to repair then, but the client's registry is older than the repair."""
     publish(project.config, FIRST)
     publish(project.config, SECOND)
     OnlineStore(project.config).point_service("b")

@@ -1,4 +1,4 @@
-"""Encoding by the served version, in a process without torch or Feast, against the torch towers."""
+"""Encoding by the served version, without torch or Feast, compared with the torch towers."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ SIDES = {"query": QueryEncoder, "item": ItemEncoder}
 
 
 def catalogue(project: Published, side: str) -> pa.Table:
-    """The day's rows of one side, with the features alone."""
+    """Read the day's rows of one side, with only the columns that are features."""
     name = {"query": "queries", "item": "items"}[side]
     table = pq.read_table(RunPaths(project.config, FIRST).catalogue / f"{name}.parquet")
     paths = VersionPaths(project.config, project.versions[FIRST])
@@ -46,7 +46,7 @@ def by_torch(project: Published, side: str, table: pa.Table) -> np.ndarray:
 
 @pytest.mark.parametrize("side", ["query", "item"])
 def test_known_rows_get_the_vectors_of_the_torch_towers(served: Published, side: str) -> None:
-    """As a table, as a list of dicts, one by one; item-001 has no feature but its id."""
+    """Rows are given as a table, as a list of dicts, one by one; item-001 has only its id."""
     table = catalogue(served, side)
     encoder = SIDES[side](served.config)
     expected = by_torch(served, side, table)
@@ -62,7 +62,7 @@ def test_known_rows_get_the_vectors_of_the_torch_towers(served: Published, side:
 
 
 def test_known_items_get_their_exported_vectors(tmp_path: Path) -> None:
-    """Through the stages: export by torch, index, publication's pointer; then encode by NumPy."""
+    """The stages export by torch and index; then NumPy encodes the same items."""
     config = make_config(tmp_path)
     day = make_day(config, DAYS[0], 50)
     paths = VersionPaths(config, make_version(config, day, seed=3))
@@ -102,7 +102,7 @@ def test_what_was_never_seen_counts_as_not_known(served: Published) -> None:
     half = pa.Table.from_pylist([known]).drop_columns(["item_id", "section"])
     np.testing.assert_allclose(encoder.encode(half).vectors, new, atol=1e-6)
     assert np.abs(new - expected).max() > 0.01
-    # One value that was never seen does not change the mean of the others.
+    # A value that was never seen does not change the mean of the others.
     more = {**known, "tags": [*known["tags"], "never-seen"]}
     np.testing.assert_array_equal(encoder.encode(more).vectors, encoder.encode(known).vectors)
 
@@ -171,7 +171,7 @@ def test_a_damaged_version_is_not_loaded(project: Published, part: str) -> None:
 
 
 def test_encoding_needs_no_heavy_library(served: Published) -> None:
-    """In a process of its own, plain values in, numbers out."""
+    """A process of its own encodes plain values, and lists the heavy modules that it imported."""
     program = """if True:
         import json, sys
         from pathlib import Path
@@ -187,6 +187,7 @@ def test_encoding_needs_no_heavy_library(served: Published) -> None:
     query = catalogue(served, "query").slice(3, 1)
     items = catalogue(served, "item").slice(7, 2)
     rows = [*query.to_pylist(), *items.to_pylist()]
+    # The feature repository does not exist: encoding does not look at it.
     done = subprocess.run(
         [sys.executable, "-c", program, str(served.config.home), json.dumps(rows)],
         env={"PYTHONPATH": ":".join(path for path in sys.path if path)},

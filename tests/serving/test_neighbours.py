@@ -1,4 +1,4 @@
-"""Neighbours against a brute-force ranking of the version's Parquet."""
+"""Neighbours compared with a brute-force ranking of the version's Parquet."""
 
 import hashlib
 from datetime import date
@@ -29,7 +29,7 @@ FIRST, SECOND, *_ = DAYS
 def ranking(
     project: Published, day: date, vector: npt.NDArray[np.float32]
 ) -> list[tuple[str, float]]:
-    """All items by their inner product with a vector, best first."""
+    """Rank all items by their inner product with a vector, best first."""
     scores = {
         item: float(vector.astype(np.float64) @ other.astype(np.float64))
         for item, other in project.vectors(day).items()
@@ -94,7 +94,7 @@ def test_a_damaged_index_is_one_clear_error(project: Published) -> None:
     paths.index.write_bytes(content[: len(content) // 2])
     with pytest.raises(LongtailError, match=r"items\.faiss is not the file that was committed"):
         Neighbours(project.config).of_item("item-000")
-    # Even one that its manifest vouches for.
+    # The same file with its own hash in the manifest is refused for its content.
     manifest = read_json(paths.manifest)
     manifest["files"]["items.faiss"] = hashlib.sha256(paths.index.read_bytes()).hexdigest()
     write_json(paths.manifest, manifest)
@@ -104,7 +104,7 @@ def test_a_damaged_index_is_one_clear_error(project: Published) -> None:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CatalogueIndex]:
-    """The same 3,000 vectors in a flat index and in a graph, shared by tests that only read."""
+    """Put the same 3,000 vectors into a flat index and a graph, for tests that only read."""
     vectors = np.random.default_rng(0).standard_normal((3_000, 12)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     items = pa.array([f"item-{number:05}" for number in range(len(vectors))])
@@ -148,7 +148,7 @@ def scores_of(
 def test_filters_are_exact_against_brute_force(
     large: dict[str, CatalogueIndex], monkeypatch: pytest.MonkeyPatch, data: st.DataObject
 ) -> None:
-    """Whichever way is taken: wider search, scoring of what is allowed, or a scan by bitmap."""
+    """All ways are exact: a wider search, scoring of the allowed items, a scan by bitmap."""
     monkeypatch.setattr(catalogue_index, "FEW_HIDDEN", data.draw(st.sampled_from([0, 200])))
     monkeypatch.setattr(catalogue_index, "FEW_ALLOWED", data.draw(st.sampled_from([0, 20_000])))
     random = np.random.default_rng(data.draw(st.integers(0, 10_000)))
@@ -159,7 +159,7 @@ def test_filters_are_exact_against_brute_force(
         rows = random.choice(len(index.items), size, replace=False)
         return {index.items[int(row)].as_py() for row in rows}
 
-    # Near items are excluded too, for far ones would not be missed.
+    # Near items are excluded, too, because excluding only far ones would change no result.
     exclude = some(data.draw(st.sampled_from([0, 5, 700]))) | set(
         brute_force(index, queries[0], set(), None)[: data.draw(st.sampled_from([0, 30, 250]))]
     )
@@ -173,7 +173,7 @@ def test_filters_are_exact_against_brute_force(
         expected = brute_force(index, query, exclude, allowed)[:k]
         items = [result["item"] for result in results]
         assert len(set(items)) == len(items) == len(expected)
-        # Items whose scores differ by less than float32 tells apart may change places.
+        # Items with scores that are equal in float32 may change places.
         assert scores_of(index, query, items) == pytest.approx(
             scores_of(index, query, expected), abs=1e-6
         )
@@ -191,7 +191,7 @@ def test_a_graph_gives_as_many_as_asked_for_under_filters(
     few_allowed: int,
     num_allowed: int,
 ) -> None:
-    """Scored, scanned (40 of 3,000 is too little to walk) and walked; nearly all are right."""
+    """Items are scored, scanned (40 of 3,000 are too few to walk) or walked to; few are missed."""
     monkeypatch.setattr(catalogue_index, "FEW_ALLOWED", few_allowed)
     index = large["hnsw"]
     assert index.index is not index.flat
@@ -214,7 +214,7 @@ def test_a_graph_gives_as_many_as_asked_for_under_filters(
 def test_a_walk_that_finds_too_little_is_completed_by_a_scan(
     large: dict[str, CatalogueIndex],
 ) -> None:
-    """As many as there are items: no walk of a graph finds them all."""
+    """No walk of a graph finds as many items as there are."""
     index, query = large["hnsw"], np.ones((1, 12), np.float32)
     names = [result["item"] for result in index.search(query, 3_000)[0]]
     assert names == brute_force(index, query[0], set(), None)

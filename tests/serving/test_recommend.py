@@ -1,4 +1,4 @@
-"""Recommendations against the offline way: the day's table, the query tower, brute force."""
+"""Recommendations compared with the day's table, the torch query tower and brute force."""
 
 import shutil
 import subprocess
@@ -31,7 +31,7 @@ FIRST, SECOND, *_ = DAYS
 def expected_scores(
     project: Published, model: date, features: date, query: str
 ) -> dict[str, float]:
-    """All items' scores by one day's model and one day's query features."""
+    """Score all items by one day's model and one day's query features."""
     paths = VersionPaths(project.config, project.versions[model])
     encoder = load_encoder(paths.folder)
     table = pq.read_table(RunPaths(project.config, features).catalogue / "queries.parquet")
@@ -63,7 +63,7 @@ def test_recommends_the_nearest_items_of_the_served_version(project: Published, 
         scores = expected_scores(project, day, day, query)
         del scores[query]  # queries and items share their ids: it never recommends itself
         assert_ranked(answer, scores, 6)
-    # Another day's features would have made another ranking for the query that changed.
+    # The features of another day give other scores to the query that changed, and only to it.
     stale = expected_scores(project, SECOND, FIRST, query)
     fresh = expected_scores(project, SECOND, SECOND, query)
     assert (stale != fresh) == (query == "item-002")
@@ -89,15 +89,36 @@ def test_what_was_seen_can_be_left_out(project: Published) -> None:
     assert len(recommender.recommend(query, 60)["results"]) == 59
 
 
-def test_a_served_version_needs_nothing_of_the_run_that_made_it(project: Published) -> None:
-    publish(project.config, FIRST)
-    publish_query_features(project.config, FIRST)
-    before = Recommender(project.config).recommend("item-000", 5, exclude_seen=True)
-    shutil.rmtree(project.config.home / "runs")
-    recommender = Recommender(project.config)
-    assert recommender.recommend("item-000", 5, exclude_seen=True) == before
-    assert EmbeddingClient(project.config).lookup(["item-000"])["embeddings"]["item-000"]
-    assert Neighbours(project.config).of_item("item-000", 3)["results"]
+def test_serving_reads_the_version_the_pointer_and_the_feast_stores_alone(
+    project: Published,
+) -> None:
+    config, version = project.config, project.versions[FIRST]
+    publish(config, FIRST)
+    publish_query_features(config, FIRST)
+    row = {"section": "section-2"}
+
+    def answers() -> list[object]:
+        recommender = Recommender(config)
+        encoded = [encoder(config).encode(row) for encoder in (QueryEncoder, ItemEncoder)]
+        return [
+            recommender.recommend("item-000", 5, exclude_seen=True),
+            recommender.recommend_to(row, 5),
+            recommender.similar_to(row, 5),
+            EmbeddingClient(config).lookup(["item-000"]),
+            Neighbours(config).of_item("item-000", 3),
+            [(vectors.version, vectors.vectors.tolist()) for vectors in encoded],
+        ]
+
+    # New objects answer the same after everything else in the home is gone.
+    before = answers()
+    for place in config.home.iterdir():
+        if place.name not in ("published.json", "feast", "versions"):
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+    for folder in (config.home / "versions").iterdir():
+        if folder.name != version:
+            shutil.rmtree(folder)
+    assert not (config.home / "runs").exists()
+    assert answers() == before
 
 
 def test_a_version_without_seen_items_says_so(project: Published) -> None:
@@ -106,6 +127,17 @@ def test_a_version_without_seen_items_says_so(project: Published) -> None:
     VersionPaths(project.config, project.versions[FIRST]).seen_items.unlink()
     with pytest.raises(LongtailError, match="'item-000' has seen are not known"):
         Recommender(project.config).recommend("item-000", exclude_seen=True)
+
+
+def test_a_damaged_file_of_seen_items_is_one_clear_error(project: Published) -> None:
+    publish(project.config, FIRST)
+    publish_query_features(project.config, FIRST)
+    file = VersionPaths(project.config, project.versions[FIRST]).seen_items
+    file.write_bytes(file.read_bytes()[:-20])
+    recommender = Recommender(project.config)
+    with pytest.raises(LongtailError, match=r"seen_items\.parquet cannot be read"):
+        recommender.recommend("item-000", exclude_seen=True)
+    assert recommender.recommend("item-000", 3)["results"]
 
 
 def test_unknown_queries_and_nothing_published(project: Published) -> None:
@@ -145,7 +177,7 @@ def test_several_queries_in_one_call_with_filters(project: Published) -> None:
 
 
 def test_queries_and_items_that_were_never_trained(served: Published) -> None:
-    """Given by their features: the towers of the version, then brute force over its vectors."""
+    """Rows are given by features; the towers of the version and brute force rank the items."""
     recommender = Recommender(served.config)
     rows = [{"query_id": "new", "section": "section-2", "words": ["words-1", "words-8"]}, {}]
     new_items = [{"item_id": "new", **rows[0]}, {}]
@@ -164,7 +196,7 @@ def test_queries_and_items_that_were_never_trained(served: Published) -> None:
             del scores["item-020"]
             assert_ranked({"results": results}, scores, 7)
         answers.append([result["item"] for result in answer["results"][0]])
-    assert answers[0] != answers[1]  # two towers
+    assert answers[0] != answers[1]  # the two towers differ
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Whole versions only, from many threads, whatever is published meanwhile, and what fails."""
+"""Many threads read whole versions only, while others are published, rolled back and damaged."""
 
 import threading
 import time
@@ -50,7 +50,7 @@ def test_a_version_is_loaded_once_and_replaced_when_the_pointer_is(config: Confi
         point(config, version)
         assert {following.current().version for _ in range(5)} == {version}
     assert loaded == ["v1", "v2", "v1"]
-    point(config, "v1", "2024-05-01T00:00:00")  # the same name, made and published anew
+    point(config, "v1", "2024-05-01T00:00:00")  # the same name, published again
     following.current()
     assert loaded == ["v1", "v2", "v1", "v1"]
 
@@ -71,7 +71,7 @@ def test_others_go_on_with_the_old_version_while_one_loads(config: Config) -> No
     with collected(lambda: following.current().version) as first:
         assert loading.wait(10)
         assert following.current() is old
-        # Whoever has a vector of the new version waits for what it can be compared with.
+        # A caller with a vector of the new version waits for that version.
         with collected(lambda: following.current("v2").version) as second:
             time.sleep(0.05)
             assert second == []
@@ -81,7 +81,7 @@ def test_others_go_on_with_the_old_version_while_one_loads(config: Config) -> No
 
 @contextmanager
 def collected(call: Callable[[], str]) -> Iterator[list[str]]:
-    """What a call in another thread returns; it has ended when the block is left."""
+    """Yield a list that gets the result of a call in another thread, by the end of the block."""
     results: list[str] = []
     thread = threading.Thread(target=lambda: results.append(call()))
     thread.start()
@@ -109,7 +109,7 @@ def test_a_failure_is_told_to_everybody_and_not_tried_at_each_call(
         with pytest.raises(LongtailError, match="v2 is damaged"):
             following.current()
     assert tries == ["v1", "v2"]
-    point(config, "v1", "2024-01-12T00:00:00")  # rolled back: up at once
+    point(config, "v1", "2024-01-12T00:00:00")  # a rollback works at once
     assert following.current().version == "v1"
     monkeypatch.setattr(following_module, "RETRY_SECONDS", 0.0)
     point(config, "v2")
@@ -140,16 +140,17 @@ def test_a_part_is_shared_as_long_as_somebody_holds_it(config: Config) -> None:
     assert shared(config, "v1") is not first
 
 
-# Feast says so when a lookup began before the flip and reads after it; the client reads again.
+# Feast warns if a lookup begins before the flip and reads after it; the client reads again.
 @pytest.mark.filterwarnings("ignore:The FeatureService object that has been passed:UserWarning")
 def test_threads_never_see_two_versions_in_one_answer(project: Published) -> None:
-    """Every score is that of the version that the answer names, while versions flip."""
+    """While versions flip, every score is that of the version that the answer names."""
     config, days = project.config, DAYS[:3]
     publish(config, days[0])
     publish_query_features(config, days[0])
     vectors = {project.versions[day]: project.vectors(day) for day in days}
     client, neighbours = EmbeddingClient(config), Neighbours(config)
     recommender, encoder = Recommender(config), QueryEncoder(config)
+    # The first vector of a query by a version is what every later one is compared with.
     expected_query: dict[str, np.ndarray] = {}
     seen: set[str] = set()
     problems: list[object] = []

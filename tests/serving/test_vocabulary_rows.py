@@ -1,4 +1,4 @@
-"""Few values find the rows that whole columns find."""
+"""The rows of a few values, compared with the rows that encoding a whole column finds."""
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ INTEGER = st.integers(-(2**63), 2**63 - 1)
 def test_a_value_is_found_where_it_stands(
     values: list[str] | list[int], data: st.DataObject
 ) -> None:
-    """In any order, sorted, and in a slice of a longer array."""
+    """The values may be in any order, sorted, or a slice of a longer array."""
     kind = pa.string() if not values or isinstance(values[0], str) else pa.int64()
     others = data.draw(st.lists(TEXT if kind == pa.string() else INTEGER, max_size=5))
     for listed in (values, sorted(values)):
@@ -68,7 +68,7 @@ def test_integers_hash_as_their_text() -> None:
 def test_few_and_many_values_are_encoded_alike(
     monkeypatch: pytest.MonkeyPatch, values_a_search: int
 ) -> None:
-    """Whichever way is taken, value by value or through a hash table."""
+    """Values are encoded one by one or through a hash table, with the same result."""
     random = np.random.default_rng(0)
     listed = pa.array([f"v{number}" for number in random.permutation(500)])
     asked = pa.array([None if n % 7 == 0 else f"v{n}" for n in random.integers(700, size=60)])

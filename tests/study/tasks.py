@@ -1,4 +1,4 @@
-"""Work for the processes of `test_workers.py`, which import it by name."""
+"""The work of the processes in `test_workers.py`, which import it by name."""
 
 import os
 import sys

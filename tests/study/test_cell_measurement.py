@@ -1,4 +1,4 @@
-"""Cells of a few dozen packages, trained for real, against a ranking by loops."""
+"""Cells over a few dozen packages that are really trained, against a ranking by loops."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,7 @@ def cell(config: Config, **changes: object) -> Cell:
 
 
 def recall_by_loops(training_set: TrainingSet, data: StudyData, trained: Cell, k: int) -> float:
-    """Recall@k of the test part, one query after the other."""
+    """Return recall@k of the test part, computed pair by pair."""
     s = training_set.fraction(trained.fraction) if trained.fraction < 1 else training_set
     plan = data.plans[trained.config.correlation.measure]
     encoder = train_in_process(
@@ -93,7 +93,7 @@ def test_cells_repeat_and_seeds_differ(config: Config, data: StudyData) -> None:
 
 
 def with_part(config: Config, data: StudyData, folder: Path, part: str) -> StudyData:
-    """The same data, but another part is nonsense: each query with each of the first items."""
+    """Return the same data with nonsense in one part: each query with each of the first items."""
     whole = load_training_set(data.training_set)
     query, item = (grid.ravel().astype(np.int32) for grid in np.mgrid[0:30, 0:9])
     ones, stamps = np.ones(len(query), np.float32), np.zeros(len(query), np.int64)
@@ -108,7 +108,7 @@ def test_a_trial_never_sees_the_test_part(config: Config, data: StudyData, tmp_p
     without = train_and_measure(with_part(config, data, tmp_path / "a", "test"), trial)
     assert without["curve"] == figures["curve"]
     assert "deciles" not in figures
-    # The validation part is what it is measured on.
+    # It does see the validation part, on which it is measured.
     other = train_and_measure(with_part(config, data, tmp_path / "b", "validation"), trial)
     assert other["curve"] != figures["curve"]
 
@@ -138,7 +138,7 @@ def test_fewer_validation_queries(config: Config) -> None:
     fewer = fewer_queries(training_set, 12)
     kept = set(fewer.validation.query_row.tolist())
     assert len(kept) == 12
-    # All pairs of those queries, and the same queries every time.
+    # All pairs of those queries are kept, and the queries are the same every time.
     everything = training_set.validation.query_row.tolist()
     assert len(fewer.validation) == sum(query in kept for query in everything)
     again = fewer_queries(training_set, 12)

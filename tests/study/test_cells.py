@@ -1,4 +1,4 @@
-"""A cell's identity: what changes it, and what must not."""
+"""The identity of a cell: settings that change it, and settings that must not."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -58,8 +58,8 @@ def test_what_a_cell_never_reads_does_not(settings: dict[str, Any]) -> None:
     assert replace(CELL, base=with_settings(CONFIG, settings)).name == CELL.name
 
 
-def test_what_was_no_choice_once_is_told_only_where_it_differs() -> None:
-    """Else the cells behind published tables would not be found any more."""
+def test_a_setting_that_came_later_is_in_the_identity_only_if_it_differs() -> None:
+    """Otherwise the cells behind published tables would not be found any more."""
     before = {"loss.accidental_hits": "known_positives", "loss.unborn_negatives": False}
     cell = replace(CELL, base=with_settings(CONFIG, before))
     assert not {"accidental_hits", "unborn_negatives"} & set(cell.identity["loss"])
@@ -110,7 +110,7 @@ def test_each_measure_has_its_plan(tmp_path: Path) -> None:
     both = StudyData.of_day(config, AS_OF, ["adjusted"])
     assert both.plans["adjusted"].masks == {"section": ["section"]}
     assert both.plans["normalized"] == alone.plans["normalized"]
-    # What was measured with the configured measure stays valid beside another one.
+    # Cells with the configured measure stay valid when another one is mined.
     assert both.fingerprints["normalized"] == alone.fingerprints["normalized"]
     assert both.fingerprints["adjusted"] != both.fingerprints["normalized"]
 

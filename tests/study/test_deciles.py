@@ -1,4 +1,4 @@
-"""Groups of held-out pairs along the popularity of their items."""
+"""Recall in groups of held-out pairs by the popularity of their items."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def test_groups_against_a_loop(num_pairs: int) -> None:
     ordered = sorted(count.tolist())
     bounds = []
     for tenth in range(1, 11):
-        # The smallest count such that at least this share of the pairs is not above it.
+        # The smallest count that at least this share of the pairs does not exceed.
         bound = next(c for c in ordered if sum(o <= c for o in ordered) * 10 >= tenth * num_pairs)
         if bound not in bounds:
             bounds.append(bound)

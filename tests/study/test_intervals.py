@@ -20,12 +20,12 @@ def test_the_interval_of_a_mean() -> None:
     found = mean_interval(values)
     assert found.mean == pytest.approx(np.mean(values))
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-    assert found.half_width == pytest.approx((expected.high - expected.low) / 2)
+    assert found.num_values == 5
 
 
 def test_one_value_has_no_interval() -> None:
     found = mean_interval([0.3])
-    assert (found.mean, found.low, found.high, found.half_width) == (0.3, None, None, None)
+    assert (found.mean, found.low, found.high, found.num_values) == (0.3, None, None, 1)
 
 
 def test_equal_values_have_an_interval_of_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The paper's figures, against the text of its tables as it was copied for the design."""
+"""The figures of the paper, against the text of its tables as it was copied for the design."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The pages: the figures of the cells stand in them, and nothing else is needed to read them."""
+"""The pages of a study: they show the figures of the cells, and need no other file."""
 
 import base64
 import re
@@ -10,10 +10,9 @@ import pytest
 
 from longtail.study import plots
 from longtail.study.cells import Cell, Document
-from longtail.study.workers import Serial
-from tests.study.tiny import QUICK_STUDY, FakeWork, make_project, make_study
+from tests.study.tiny import QUICK_STUDY, FakeWork, Serial, make_project, make_study
 
-# Baseline .2, .3, .4; correlated masking .05, .06, .1 above: gains of 70/3 %.
+# The baseline has .2, .3, .4, and correlated masking .05, .06, .1 more: a gain of 70/3 %.
 GAINS = {1: 0.05, 2: 0.06, 3: 0.10}
 
 
@@ -35,7 +34,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Document, str, str]
 
 
 def table_rows(markdown: str, title: str) -> dict[str, list[str]]:
-    """The table after a title, by the name in the first column."""
+    """Return the rows of the table after a title, by the name in the first column."""
     lines = markdown[markdown.index(title) :].splitlines()[2:]
     rows = {}
     for line in lines:
@@ -49,11 +48,11 @@ def table_rows(markdown: str, title: str) -> dict[str, list[str]]:
 def test_the_markdown_tables(pages: tuple[Document, str, str]) -> None:
     markdown = pages[1]
     overall = table_rows(markdown, "Overall, mean")
-    # Deviation .1 over three seeds: 4.302653 * .1 / sqrt(3) = .2484.
+    # The deviation is .1 over three seeds: 4.302653 * .1 / sqrt(3) = .2484.
     assert overall["baseline"] == ["0.3000 ± 0.2484"] * 4 + ["3"]
     assert overall["correlated masking"][0].startswith("0.3700 ± ")
     gains = table_rows(markdown, "Relative gain")
-    # Differences .05, .06, .10: mean .07, deviation .026458; in units of .3: 23.3% +- 21.9%.
+    # Differences .05, .06, .10: mean .07, deviation .026458; divided by .3: 23.3% +- 21.9%.
     assert gains["correlated masking"] == [
         *("+23.3% [+1.4, +45.2]", "+6.1% / +10.2%"),
         *("+23.3% [+1.4, +45.2]", "+4.1% / +7.5%"),
@@ -99,7 +98,7 @@ def test_the_page_stands_alone(pages: tuple[Document, str, str]) -> None:
     page = _Page()
     page.feed(pages[2])
     assert page.tags.isdisjoint({"script", "link", "iframe"})
-    # Alpha, value dropout, gain along popularity.
+    # The plots of alpha, value dropout, and gain by popularity.
     assert len(page.sources) == 3
     for source in page.sources:
         kind, _, content = source.partition(";base64,")
@@ -111,7 +110,7 @@ def test_the_page_stands_alone(pages: tuple[Document, str, str]) -> None:
 
 def test_the_sweeps_show_the_trials(pages: tuple[Document, str, str]) -> None:
     document = pages[0]
-    # Each value at its best: the other setting as good as it was tried with it.
+    # The point of a value is its best trial over all values of the other settings.
     weights = dict(plots.sweep(document, "correlated_masking", 1.0, "self_supervision.weight"))
     assert weights[0.1] == pytest.approx(0.5)
     assert weights[1.0] == pytest.approx(0.5 - 0.09 - 0.01)
@@ -141,5 +140,5 @@ def test_models_of_two_states_of_the_code_are_told(tmp_path: Path) -> None:
     study.run(Serial(later_code))
     markdown = (tmp_path / "study" / "study.md").read_text()
     assert "**Models of 2 states of the code stand side by side here**" in markdown
-    # One seed: no interval is made up.
+    # With one seed there is no interval.
     assert re.search(r"\| baseline \| 0\.2000 \|", markdown)

@@ -1,10 +1,11 @@
-"""Means, gains and paired differences, hand-worked and against scipy."""
+"""Means, gains and paired differences, by hand and against scipy."""
 
 import pytest
 from scipy import stats
 
+from longtail.evaluation.results import SLICES
 from longtail.study.cells import Document
-from longtail.study.summary import METRICS, SLICES, summarize
+from longtail.study.summary import METRICS, summarize
 from longtail.study.tables import index
 from tests.study.tiny import metrics_of
 

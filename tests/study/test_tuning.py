@@ -1,4 +1,4 @@
-"""Axes, and how a sweep goes on beyond their ends."""
+"""The axes of the variants, and a search that goes on beyond their ends."""
 
 import pytest
 
@@ -29,8 +29,8 @@ def test_values_in_hand_are_counted_once() -> None:
     )
     study = QUICK_STUDY
     tuned = config.model_copy(update={"study": study})
-    # Two weights; temperatures 0.1 and 0.2, the latter in hand; two scales of the learning rates;
-    # two dropouts, neither in hand.
+    # Two weights; temperatures 0.1 and 0.2, of which 0.2 is the current value; two scales of the
+    # learning rates; two dropouts, none of them the current value.
     assert num_trials("correlated_masking", tuned) == 2 + 1 + 2 + 2
 
 
@@ -67,6 +67,7 @@ def test_a_search_follows_the_best_value_outwards_and_never_repeats_a_trial() ->
     def make_trial(settings: dict[str, float]) -> Cell:
         return Cell("correlated_masking", 1.0, 0, 1, "validation", settings, base, "data")
 
+    # The best weight, 60, is beyond the last value of the axis.
     search = Search("correlated_masking", base, {"loss.temperature": 0.3}, make_trial)
     steps = search.steps()
     asked, seen = next(steps), []

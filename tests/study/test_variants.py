@@ -1,4 +1,4 @@
-"""What a variant's name stands for."""
+"""The variants and presets: the configuration that each name stands for."""
 
 import pytest
 
@@ -68,7 +68,7 @@ def test_settings_are_checked_like_a_file() -> None:
     assert (changed.loss.temperature, changed.training.seed) == (0.1, 3)
     assert CONFIG.loss.temperature == 0.2
     for key, value in (("loss.temperature", -1.0), ("loss.temprature", 0.1)):
-        with pytest.raises(InputError, match="is no configuration"):
+        with pytest.raises(InputError, match="is not a valid configuration"):
             with_settings(CONFIG, {key: value})
 
 
@@ -90,10 +90,10 @@ def test_every_preset_can_be_run() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fractions": (1.0, 1.5)}, "1.5 is no fraction"),
-        ({"fractions": (0.0,)}, "0 is no fraction"),
+        ({"fractions": (1.0, 1.5)}, "1.5 is not a fraction"),
+        ({"fractions": (0.0,)}, "0 is not a fraction"),
         ({"fractions": ()}, "at least one"),
-        ({"variants": ("baseline", "baseline")}, "each once"),
+        ({"variants": ("baseline", "baseline")}, "each of them once"),
     ],
 )
 def test_a_grid_that_cannot_be_run(changes: dict[str, object], message: str) -> None:

@@ -1,4 +1,4 @@
-"""What a study runs, in which order, and what it does not run again; the work is a formula."""
+"""The cells that a study runs and reuses, and their order; the figures come from a formula."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,7 @@ import pytest
 from longtail.artifacts import read_json
 from longtail.errors import LongtailError
 from longtail.study.cells import Cell, Document
-from longtail.study.workers import Serial
-from tests.study.tiny import QUICK_STUDY, FakeWork, make_project, make_study
+from tests.study.tiny import QUICK_STUDY, FakeWork, Serial, make_project, make_study
 
 RATE, TOWER = "training.table_learning_rate", "training.tower_learning_rate"
 
@@ -36,7 +35,7 @@ def test_a_grid(tmp_path: Path) -> None:
     assert levels == pytest.approx([0.24, 0.28, 0.34, 0.38] * 2)
     assert len(document["summary"]) == 2 * 2 * 4 * 4
     assert [event.kind for event in events] == ["started", "finished"] * 8
-    # Longer cells first: nothing waits for the last long one.
+    # Longer cells run first, so that the study does not wait for a long one at the end.
     costs = [cell.cost for cell in work.done]
     assert costs[:2] == sorted(costs, reverse=True)[:2]
     assert document["trials"] == []
@@ -57,7 +56,7 @@ def test_what_is_finished_is_not_run_again(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         first.run(Serial(interrupted))
-    # What was known by then can be read.
+    # The cells that were finished by then can be read.
     assert len(read_json(folder / "study.json")["cells"]) == 2
     study, events = make_study(config, folder, num_seeds=3)
     work = FakeWork(by_seed)
@@ -66,7 +65,7 @@ def test_what_is_finished_is_not_run_again(tmp_path: Path) -> None:
     assert len(work.done) == 4
     assert {cell.name for cell in work.done}.isdisjoint(cell.name for cell in stopped.done)
     assert sum(event.kind == "reused" for event in events) == 2
-    # More seeds later: only those are run.
+    # With more seeds later, only those are run.
     later = FakeWork(by_seed)
     wider = make_study(config, folder, num_seeds=5)[0].run(Serial(later))
     assert sorted((cell.variant, cell.seed) for cell in later.done) == [
@@ -99,7 +98,7 @@ def test_a_failed_cell_does_not_take_the_others_along(tmp_path: Path) -> None:
 
 
 def landscape(cell: Cell, epoch: int) -> float:
-    """Best at twice the table rate, temperature 0.12, weight 1, dropout 0.2, epoch 3."""
+    """Return a figure, best at rate 0.02, temperature 0.12, weight 1, dropout 0.2 and epoch 3."""
     config = cell.config
     ssl = config.self_supervision
     level = 0.5 - 0.01 * abs(epoch - 3)
@@ -112,7 +111,7 @@ def landscape(cell: Cell, epoch: int) -> float:
 
 
 def run_tuned(folder: Path, work: Any) -> Document:
-    """Run a study over a project made anew, its cells kept in the same place."""
+    """Run a study over a new copy of the project, with its cells in the same folder."""
     place = folder / f"project-{len(list(folder.iterdir()))}"
     config = make_project(place, study=QUICK_STUDY)
     study, _ = make_study(config, folder / "study", tune=True, num_seeds=2)
@@ -126,7 +125,7 @@ def test_tuning_climbs_to_the_best_setting_and_epoch(tmp_path: Path) -> None:
     assert baseline[RATE] == pytest.approx(0.02)
     assert baseline["loss.temperature"] == pytest.approx(0.12)
     assert [choice["num_epochs"] for choice in document["choices"]] == [3, 3]
-    # What was chosen for the baseline holds for the other variant, too.
+    # The other variant has the settings that were chosen for the baseline.
     assert {key: masked[key] for key in (RATE, TOWER, "loss.temperature")} == {
         key: baseline[key] for key in (RATE, TOWER, "loss.temperature")
     }
@@ -195,4 +194,6 @@ def test_without_a_tuned_baseline_the_others_do_not_begin(tmp_path: Path) -> Non
     document = run_tuned(tmp_path, baseline_fails)
     assert work.done == []
     assert document["cells"] == []
-    assert document["failures"]["correlated_masking at 1"] == "what it waits for has failed"
+    assert document["failures"]["correlated_masking at 1"] == (
+        "not run: the line that it waits for has failed"
+    )

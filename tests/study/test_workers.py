@@ -1,4 +1,4 @@
-"""Worker processes, real ones: what they are given, what they survive, what ends them."""
+"""Real worker processes: their tasks, their environment, their failures and their end."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ with Processes(do, 1, num_threads=1) as pool:
 
 
 def run(pool: Processes, tasks: list[tuple[str, object]]) -> list[Outcome]:
-    """Do all tasks, as many at a time as the pool takes."""
+    """Do all tasks, and keep all workers busy."""
     left, outcomes = list(tasks), []
     while left or len(outcomes) < len(tasks):
         while left and pool.num_idle:
@@ -95,7 +95,7 @@ def test_processes_stay(outcomes: list[Outcome]) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended may wait for whoever started it."""
+    """Return whether a process runs; a zombie has ended but was not waited for."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,6 +1,6 @@
-"""A study over a few dozen packages, and work that costs nothing and is written down."""
+"""A study over a few dozen packages, with work that costs nothing and is recorded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from longtail.study.cells import Cell, Document
 from longtail.study.grid import Plan
 from longtail.study.runner import Event
 from longtail.study.whole_study import Study
+from longtail.study.workers import Outcome, Work, attempt
 from tests.evaluation.small_project import SCHEMA, make_config, make_day
 from tests.uncorrelated import write_correlations
 
@@ -20,7 +21,7 @@ METRICS = ("recall@10", "recall@50", "map@10", "map@50")
 
 
 def make_project(home: Path, **sections: Any) -> Config:
-    """A day whose stages have all finished; returns its configuration."""
+    """Write a day with all its stages finished, and return its configuration."""
     config = make_config(home).model_copy(update=sections)
     make_day(config, AS_OF, 40)
     correlations = RunPaths(config, AS_OF).correlations
@@ -31,7 +32,7 @@ def make_project(home: Path, **sections: Any) -> Config:
 
 
 def make_study(config: Config, folder: Path, **plan: Any) -> tuple[Study, list[Event]]:
-    """A study, and the list that its events are put into."""
+    """Return a study, and the list that its events are appended to."""
     events: list[Event] = []
     variants = plan.pop("variants", ("baseline", "correlated_masking"))
     whole = Plan("A test", variants, **{"same_epochs": True, "num_epochs": 4, **plan})
@@ -40,15 +41,15 @@ def make_study(config: Config, folder: Path, **plan: Any) -> tuple[Study, list[E
 
 
 def metrics_of(level: float) -> Document:
-    """The same figure everywhere."""
+    """Return metrics by slice with the same figure everywhere."""
     return {name: dict.fromkeys(METRICS, level) | {"num_pairs": 7} for name in SLICES}
 
 
 class FakeWork:
-    """Does a cell by a formula, and remembers which it did.
+    """Computes the figures of a cell by a formula, and records the cell in `done`.
 
     Args:
-        level: the figure of a cell after an epoch.
+        level: returns the figure of a cell after an epoch.
     """
 
     def __init__(self, level: Callable[[Cell, int], float]) -> None:
@@ -70,6 +71,31 @@ class FakeWork:
         decile = {"min_count": 0, "max_count": 3, "num_pairs": 7}
         level = self._level(cell, cell.num_epochs)
         return {**figures, "deciles": [{**decile, "recall@50": level}]}
+
+
+class Serial:
+    """A pool that does each task in this process, when its outcome is asked for.
+
+    Args:
+        work: the function that does a task.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._tasks: list[Any] = []
+
+    @property
+    def num_idle(self) -> int:
+        """One without a task, zero with one."""
+        return 1 - len(self._tasks)
+
+    def submit(self, task: Any) -> None:
+        """Keep a task for `outcomes`."""
+        self._tasks.append(task)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Do the task, and yield its outcome."""
+        yield attempt(self._work, self._tasks.pop())
 
 
 QUICK_STUDY = StudyConfig(

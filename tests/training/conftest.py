@@ -11,7 +11,7 @@ from tests.training.small_run import make_run_config
 
 @pytest.fixture
 def one_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A process group of this process alone."""
+    """Set up a process group of this process alone."""
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
     store = dist.FileStore(str(tmp_path / "store"), 1)
     dist.init_process_group("gloo", store=store, rank=0, world_size=1)

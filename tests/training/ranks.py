@@ -1,4 +1,4 @@
-"""What each of two gloo ranks does in the tests of sharding: train, save, and tell."""
+"""The work of each of two gloo ranks in the tests of sharding: it trains, saves and reports."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from longtail.dataset.batch_builder import BatchBuilder
 from longtail.training.pipeline import OverlappedSteps, training_steps
 from tests.training.small_training import CPU, PREFIX, SmallTraining, small_config
 
-# Of every table: what kinds there are on a CPU, alone and together. Embeddings are 8 wide.
+# The kinds of sharding that a CPU has, alone and together. Embeddings are 8 wide.
 COLUMNS = {"sharding_types": ["column_wise"], "min_partition": 4}
 WHOLE = {"sharding_types": ["data_parallel"]}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -29,12 +29,12 @@ NUM_EPOCHS = 2
 
 
 def settings(home: Path, name: str) -> Config:
-    """A configuration of the settings; without self-supervision, whose mask the ranks share."""
+    """Return the configuration with the settings of this name."""
     return small_config(home, **SETTINGS[name])
 
 
 def start_weights(training: SmallTraining) -> dict[str, torch.Tensor]:
-    """Weights to start from, by table: the same whatever the ranks."""
+    """Return the weights to start from, by table: the same at any number of ranks."""
     generator = torch.Generator().manual_seed(5)
     return {
         table: 0.2 * torch.randn(rows, 8, generator=generator)
@@ -43,7 +43,7 @@ def start_weights(training: SmallTraining) -> dict[str, torch.Tensor]:
 
 
 def set_tables(model: Any, weights: dict[str, torch.Tensor]) -> None:
-    """Put weights into the tables, each rank into its own shards."""
+    """Put weights into the tables. Each rank fills its own shards."""
     for name, value in model.state_dict().items():
         if not name.startswith(PREFIX):
             continue
@@ -62,19 +62,23 @@ def set_tables(model: Any, weights: dict[str, torch.Tensor]) -> None:
 
 
 def state(training: SmallTraining) -> dict[str, Any]:
-    """What a checkpoint has of model and optimizer."""
+    """Return the state of model and optimizer, as a checkpoint holds it."""
     return {"model": training.model.state_dict(), "optim": training.optimizer.state_dict()}
 
 
 @torch.no_grad()
 def evaluated(training: SmallTraining) -> float:
-    """The loss of one batch, the same whatever the ranks; all of them ask together."""
+    """Return the loss of one batch, the same at any number of ranks. All ranks call it together."""
     batch = next(BatchBuilder(training.training_set, training.config).epoch(0))
     return float(training.model(batch).total)
 
 
 def run(rank: int, world_size: int, folder: str) -> None:
-    """Train with each setting, save, load into a fresh model, train on in both, and overlapped."""
+    """Train one rank with each setting, and write the losses to `rank-<n>.pt`.
+
+    The trained model is saved and loaded into a fresh one, and both are trained on. A third model
+    is trained with overlapped steps.
+    """
     os.environ["LOCAL_WORLD_SIZE"] = str(world_size)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -88,6 +92,7 @@ def run(rank: int, world_size: int, folder: str) -> None:
         def fresh(config: Config = config) -> SmallTraining:
             return SmallTraining(config, world_size=world_size, rank=rank)
 
+        # Trained, saved, and loaded into a model that knows nothing of it.
         training = fresh()
         set_tables(training.model, start_weights(training))
         losses = training.train(NUM_EPOCHS)
@@ -98,6 +103,7 @@ def run(rank: int, world_size: int, folder: str) -> None:
         load(stored, checkpoint_id=place / f"checkpoint-{name}")
         loaded.model.load_state_dict(stored["model"])
         loaded.optimizer.load_state_dict(stored["optim"])
+        # From the same start once more, with the next batch's indices sent ahead.
         overlapped = fresh()
         set_tables(overlapped.model, start_weights(overlapped))
         steps = training_steps(overlapped.model, overlapped.optimizer, CPU)

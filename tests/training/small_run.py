@@ -1,4 +1,4 @@
-"""A model of a few dozen packages in training, in this process, as a rank trains it."""
+"""Trains a model of a few dozen packages in this process, as a rank trains it."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 
 def make_run_config(folder: Path) -> Config:
-    """A configuration of few and small steps, and its day."""
+    """Return a configuration with few and small steps, and make the files of its day."""
     made = make_config(folder).model_copy(
         update={
             "training": TrainingConfig(
@@ -47,7 +47,7 @@ def make_run_config(folder: Path) -> Config:
 
 
 class Run:
-    """A model in training, with its own version folder."""
+    """A model in training, with a version folder of its own."""
 
     def __init__(self, config: Config, version: str, day: date = DAY) -> None:
         self.config = config

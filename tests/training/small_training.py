@@ -1,4 +1,4 @@
-"""A small model in training on this process's rank, from a small project's real files."""
+"""Trains a small model on this process's rank, from a small project's real files."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -29,14 +29,14 @@ PREFIX = "embedding_bags.embedding_bags."
 
 
 def small_config(home: Path, *, num_packages: int = 40, **sharding: Any) -> Config:
-    """The configuration of a small project, whose files are made if they are not there."""
+    """Return the configuration of a small project. Its files are made if they do not exist."""
     config = make_config(home).model_copy(
         update={
             "training": TrainingConfig(
                 batch_size=64, table_learning_rate=0.05, tower_learning_rate=0.025, seed=7
             ),
             "self_supervision": SelfSupervisionConfig(sample_size=20),
-            # The same on every machine, and comparable with plain PyTorch.
+            # float32 is the same on every machine, and comparable with plain PyTorch.
             "compute": ComputeConfig(products="float32"),
             "sharding": ShardingConfig.model_validate(sharding),
         }
@@ -47,12 +47,12 @@ def small_config(home: Path, *, num_packages: int = 40, **sharding: Any) -> Conf
 
 
 class SmallTraining:
-    """Model, optimizer and batches of one rank.
+    """The model, optimizer and batches of one rank.
 
     Args:
-        config: of `small_config`.
-        world_size, rank: of the process group.
-        plan_file: as `build_model` takes it.
+        config: from `small_config`.
+        world_size, rank: those of the process group.
+        plan_file: as in `build_model`.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class SmallTraining:
         self.builder = BatchBuilder(self.training_set, config, world_size=world_size, rank=rank)
 
     def batches(self, num_epochs: int) -> Iterator[Batch]:
-        """All batches of the first epochs."""
+        """Yield all batches of the first epochs."""
         for epoch in range(num_epochs):
             yield from self.builder.epoch(epoch)
 
     def train(self, num_epochs: int) -> list[float]:
-        """Train in the plainest way; the total loss of each step."""
+        """Train in the plainest way. Return the total loss of each step."""
         losses = []
         for batch in self.batches(num_epochs):
             self.optimizer.zero_grad()

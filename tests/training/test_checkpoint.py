@@ -1,4 +1,4 @@
-"""Checkpoints: equal to ones written at once, kept by count and score, whole or not there."""
+"""Checkpoints: the content of those written beside training, those that are kept, and failures."""
 
 import errno
 import json
@@ -70,7 +70,7 @@ def test_written_beside_training_it_equals_one_written_at_once(
         run.paths.folder / "at_once" / "step-3", run.paths.folder / "beside" / "step-3"
     )
 
-    # The steps did change tables, towers and both optimizers.
+    # The steps in between did change tables, towers and both optimizers.
     at_once.save(Progress(6, 0, 0), loss=1.0)
     after = all_tensors(run.paths.folder / "at_once" / "step-6")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -117,7 +117,7 @@ def test_streaming_logq_resumes_exactly(config: Config) -> None:
 
 @contextmanager
 def full_disk(num_bytes: int) -> Iterator[None]:
-    """No file may grow beyond this: writing fails as on a full disk, with OSError."""
+    """Let no file grow beyond this size. Writing then raises OSError, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
     try:
@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(config: Config) -> None:
     left = all_tensors(run.paths.checkpoints / "step-3")
     assert all(torch.equal(left[name], value) for name, value in whole.items())
 
-    # With room again, the same step is written, and is what a resumed run begins with.
+    # With room again, the same step is written, and a resumed run begins with it.
     run.checkpointer.save(Progress(5, 0, 64), loss=1.0)
     run.checkpointer.wait()
     assert Run(config, "20230610-00000001").checkpointer.resume() == Progress(5, 0, 64)
@@ -169,6 +169,7 @@ def test_a_run_survives_a_full_disk_and_says_so(
 
     monkeypatch.setattr(module, "save", write_on_a_disk_that_fills_up)
     run.train(4)
+    # Only one checkpoint is missing, and the log warns of it when the next one begins.
     steps = checkpoints(run.paths.checkpoints)
     assert 3 in steps
     assert 6 not in steps
@@ -177,8 +178,9 @@ def test_a_run_survives_a_full_disk_and_says_so(
     (warning,) = [record for record in records if "warning" in record]
     assert warning["step"] == 9
     assert "step 6 could not be written" in warning["warning"]
-    assert "The one of step 3 is whole" in warning["warning"]
+    assert "The checkpoint of step 3 is whole" in warning["warning"]
 
+    # The launcher passes the warning on, and does not take it for a record of losses.
     told: list[dict[str, Any]] = []
     log = run.paths.training_log.rename(run.paths.folder / "log")
     with (
@@ -194,7 +196,7 @@ def test_a_run_survives_a_full_disk_and_says_so(
 
 @contextmanager
 def messages_of(name: str) -> Iterator[list[str]]:
-    """The messages of a logger, whatever it passes on."""
+    """Yield the messages of a logger, also those that it does not pass on."""
     messages: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
@@ -287,7 +289,7 @@ def test_half_a_checkpoint_is_none_and_a_damaged_one_is_named(config: Config) ->
 def test_no_example_is_left_out_when_the_number_of_ranks_changes(
     num_examples: int, stretches: list[tuple[int, int]]
 ) -> None:
-    """Stretches of steps, each with its own number of examples a step, over one pass."""
+    """One pass consists of stretches of steps, each with its own number of examples a step."""
     seen = np.zeros(num_examples, int)
     progress = Progress()
     for per_step, num_steps in [*stretches, (7, num_examples)]:

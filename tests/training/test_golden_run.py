@@ -1,6 +1,6 @@
-"""A short training run has the losses that it always had: a change of structure changes no number.
+"""A short training run has the losses that it always had, whatever changes in the structure.
 
-To record them anew after a change that is meant to change them:
+After a change that is meant to change them, record them anew:
 `LONGTAIL_RECORD_GOLDEN=1 pytest tests/training/test_golden_run.py`.
 """
 
@@ -23,7 +23,7 @@ AUGMENTATIONS = [
 
 
 def losses_of(config: Config) -> list[float]:
-    """The total losses of the first steps, by the plainest loop."""
+    """Return the total losses of the first steps, by the plainest loop."""
     training = SmallTraining(config)
     losses = []
     for batch in islice(training.batches(num_epochs=NUM_STEPS), NUM_STEPS):
@@ -49,5 +49,5 @@ def test_the_losses_are_those_of_the_golden_run(augmentation: str, tmp_path: Pat
     if os.environ.get("LONGTAIL_RECORD_GOLDEN"):
         golden[augmentation] = losses
         GOLDEN.write_text(json.dumps(golden, indent=1, sort_keys=True) + "\n")
-    # On one machine they are equal to the last bit. Processors add in different orders.
+    # On one machine they are equal to the last bit. Other processors add in another order.
     assert losses == pytest.approx(golden[augmentation], rel=2e-5)

@@ -1,4 +1,4 @@
-"""Training in this process: repeats bit by bit, and is what a launched run of one rank trains."""
+"""Training in this process repeats bit by bit, and equals a launched run of one rank."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -68,7 +68,7 @@ def run(
 
 
 def vectors(encoder: Encoder, config: Config) -> np.ndarray:
-    """Of all items, then all queries."""
+    """Return the vectors of all items, then those of all queries."""
     training_set = load_training_set(RunPaths(config, DAY).training_set)
     items = encoder.encode("item", training_set.item_rows)
     return np.concatenate([items, encoder.encode("query", training_set.query_rows)])

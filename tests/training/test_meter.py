@@ -1,4 +1,4 @@
-"""What a run tells, and how it stops when its losses say so."""
+"""The reports of a run, and its end when a loss is not finite."""
 
 import gzip
 import json
@@ -73,7 +73,7 @@ def test_the_gradient_norm_is_that_of_the_towers(config: Config) -> None:
 
 @pytest.mark.usefixtures("one_rank")
 def test_a_run_that_diverges_names_step_examples_and_checkpoint(config: Config) -> None:
-    """It is found at the end of its interval, and no checkpoint is written from then on."""
+    """The loss is found at the end of its interval, before another checkpoint is written."""
     run = Run(
         with_training(config, log_every_steps=50, checkpoint_every_steps=2), "20230610-00000001"
     )
@@ -92,7 +92,7 @@ def test_a_run_that_diverges_names_step_examples_and_checkpoint(config: Config) 
     last = bad - bad % 2
     message = str(caught.value)
     assert f"the loss of step {bad + 1} is not finite on rank 0 (main nan" in message
-    found = re.search(r"examples (\d+) to (\d+) of the order of epoch (\d+)", message)
+    found = re.search(r"examples (\d+) to (\d+) in the order of epoch (\d+)", message)
     assert found is not None
     first, end, epoch = map(int, found.groups())
     assert (first, end, epoch) == (64, 127, 1)
@@ -236,7 +236,7 @@ def test_tensorboard_reads_every_figure_at_its_step(tmp_path: Path) -> None:
         reports.close()
 
     write(0, 4, 0.5)
-    write(2, 6, 2.0)  # resumed after step 2: what was told of steps 3 and 4 does not hold
+    write(2, 6, 2.0)  # resumed after step 2: the records of steps 3 and 4 do not hold
     board = EventAccumulator(str(tmp_path / "board"))
     board.Reload()
     assert board.Tags()["scalars"] == ["loss"]

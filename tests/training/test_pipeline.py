@@ -1,12 +1,16 @@
-"""Plain and overlapped steps learn the same; the overlapped ones run here without a GPU."""
+"""Plain and overlapped steps learn the same. The overlapped ones run here without a GPU."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
+from longtail.config import Config
 from longtail.dataset.batch import Batch
+from longtail.training.interruption import StopRequest
 from longtail.training.pipeline import OverlappedSteps, PlainSteps, pinned, training_steps
+from longtail.training.step_clock import StepClock
+from tests.training.small_run import Run
 from tests.training.small_training import CPU, PREFIX, SmallTraining, small_config
 
 NUM_EPOCHS = 2
@@ -17,18 +21,10 @@ def test_plain_steps_are_the_plain_loop(tmp_path: Path) -> None:
     config = small_config(tmp_path)
     reference = SmallTraining(config).train(NUM_EPOCHS)
     training = SmallTraining(config)
-    told: list[str] = []
-    steps = training_steps(
-        training.model,
-        training.optimizer,
-        CPU,
-        before=lambda: told.append("before"),
-        lap=told.append,
-    )
+    steps = training_steps(training.model, training.optimizer, CPU)
     assert isinstance(steps, PlainSteps)
     losses = [float(terms.total.detach()) for terms in steps(training.batches(NUM_EPOCHS))]
     assert losses == reference
-    assert told == ["before", "forward", "backward_and_update"] * len(reference)
 
 
 @pytest.mark.usefixtures("one_rank")
@@ -37,20 +33,12 @@ def test_overlapped_steps_learn_the_same_bit_by_bit(tmp_path: Path) -> None:
     plain = SmallTraining(config)
     reference = plain.train(NUM_EPOCHS)
     training = SmallTraining(config)
-    told: list[str] = []
-    steps = OverlappedSteps(
-        training.model,
-        training.optimizer,
-        CPU,
-        before=lambda: told.append("before"),
-        lap=told.append,
-    )
+    steps = OverlappedSteps(training.model, training.optimizer, CPU)
     losses = []
     for epoch in range(NUM_EPOCHS):  # the pipeline runs empty at the end of each, as in the loop
         for terms in steps(training.builder.epoch(epoch)):
             losses.append(float(terms.total.detach()))
     assert losses == reference
-    assert told == ["before", "forward", "backward_and_update"] * len(reference)
     for name, value in training.model.state_dict().items():
         other = plain.model.state_dict()[name]
         if name.startswith(PREFIX):
@@ -59,12 +47,30 @@ def test_overlapped_steps_learn_the_same_bit_by_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_rank")
+def test_the_loop_takes_the_same_steps_in_both_ways(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(StopRequest, "ask", lambda self: told.append("asked"))
+    monkeypatch.setattr(StepClock, "device_lap", lambda self, part: told.append(part))
+    plain = Run(config, "20230610-00000001")
+    plain.train(NUM_EPOCHS)
+    overlapped = Run(config, "20230610-00000002")
+    monkeypatch.setattr("longtail.training.loop.training_steps", OverlappedSteps)
+    overlapped.train(NUM_EPOCHS)
+    assert overlapped.losses() == plain.losses()
+    num_steps = NUM_EPOCHS * plain.builder.steps_per_epoch
+    assert len(plain.losses()) == num_steps
+    assert told == ["asked", "forward", "backward_and_update"] * (2 * num_steps)
+
+
+@pytest.mark.usefixtures("one_rank")
 def test_the_pipeline_finds_the_input_of_the_tables(tmp_path: Path) -> None:
     training = SmallTraining(small_config(tmp_path))
     tables = training.model.module.embedding_bags
     steps = OverlappedSteps(training.model, training.optimizer, CPU)
     list(steps(training.batches(1)))
-    # Were the input not understood, the tables would keep their own forward, and nothing overlap.
+    # If the pipeline did not find the input, the tables would keep their own forward.
     assert steps._pipeline._pipelined_modules == [tables]
     assert tables.is_pipelined
     forward = tables.forward

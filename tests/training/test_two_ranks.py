@@ -1,7 +1,7 @@
 """Two gloo ranks with every kind of sharding that a CPU has, against plain PyTorch in one process.
 
-The plain model has ordinary embedding bags with dense gradients. It sees the batches of both ranks,
-and the mean of their losses: what two ranks with gradients averaged between them learn.
+The plain model has ordinary embedding bags with dense gradients. It learns from the mean loss of
+both ranks' batches, as two ranks do when they average their gradients.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,8 @@ from tests.training.small_training import PREFIX, SmallTraining, small_config
 
 pytestmark = [
     pytest.mark.slow,  # each of the two ranks imports torchrec: 10 s on a quiet core
-    # FBGEMM's lookup of tables that every rank has whole; their gradients are right, as seen here.
+    # From FBGEMM's lookup of tables that every rank holds whole. Their gradients are right, as the
+    # tests show.
     pytest.mark.filterwarnings(
         "ignore:fbgemm..dense_embedding_codegen_lookup_function:UserWarning"
     ),
@@ -45,7 +46,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """The folder, and what each of two ranks tells."""
+    """Return the folder, and the results of each of two ranks."""
     folder = tmp_path_factory.mktemp("ranks")
     small_config(folder / "home")
     multiprocessing.spawn(run, (2, str(folder)), nprocs=2)
@@ -60,7 +61,7 @@ def test_two_ranks_learn_what_one_plain_model_learns(
     folder, told = trained
     expected = plain_losses(settings(folder / "home", name), name)
     for rank in range(2):
-        # A half-precision table rounds after every step, by 2^-11 of a weight.
+        # A half-precision table rounds its weights after every step, by up to 2^-11 of a weight.
         tolerance = 5e-3 if name == "fp16" else 1e-5
         assert told[rank][name]["losses"] == pytest.approx(expected[rank], abs=tolerance)
         if name in KINDS:
@@ -101,7 +102,7 @@ def test_one_rank_loads_what_two_have_saved(
 
 
 def plain_losses(config: Config, name: str) -> list[list[float]]:
-    """Losses of each rank's batches, by a model without TorchRec's distribution or FBGEMM."""
+    """Return each rank's losses, by a model without TorchRec's distribution and without FBGEMM."""
     sharded = SmallTraining(config)
     schema = sharded.training_set.schema
     bags = EmbeddingBagCollection(tables=embedding_tables(schema, sharded.num_rows))
@@ -111,7 +112,7 @@ def plain_losses(config: Config, name: str) -> list[list[float]]:
     with torch.no_grad():
         for key, weights in start_weights(sharded).items():
             bags.embedding_bags[key].weight.copy_(weights)
-    # FBGEMM adds this to the root of the sums, torch's Adagrad for whole tables and towers 1e-10.
+    # `eps` is added to the root of the sums. FBGEMM uses 1e-8, torch's Adagrad 1e-10.
     optimizers = [torch.optim.Adagrad(towers(model), lr=config.training.tower_learning_rate)]
     make: Callable[..., torch.optim.Optimizer] = torch.optim.Adagrad
     if name == "row_wise_adagrad":
@@ -135,5 +136,5 @@ def plain_losses(config: Config, name: str) -> list[list[float]]:
 
 
 def towers(model: TwoTower) -> list[torch.nn.Parameter]:
-    """The parameters that are no tables."""
+    """Return the parameters that are not tables."""
     return [value for key, value in model.named_parameters() if not key.startswith(PREFIX)]

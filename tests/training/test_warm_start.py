@@ -1,4 +1,4 @@
-"""Warm starts from real checkpoints: what each optimizer keeps of a row goes with its value."""
+"""Warm starts from real checkpoints: a row's weights and optimizer state go with its value."""
 
 from dataclasses import replace
 from datetime import date
@@ -24,7 +24,7 @@ TABLE = "package"
 
 
 def local_rows(state: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Weights and optimizer state of the table that have a row a value, by name."""
+    """Return the table's weights, and its optimizer state that has a row a value, by name."""
     flat, _ = flatten_state_dict(state)
     found = {}
     for name, value in flat.items():
@@ -36,7 +36,7 @@ def local_rows(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     return found
 
 
-# FBGEMM's lookup of replicated tables is differentiable, but says so in a way that torch calls old.
+# FBGEMM registers the gradient of this lookup in an old way, of which torch warns.
 @pytest.mark.filterwarnings("ignore:fbgemm.*an autograd kernel was not registered:UserWarning")
 @pytest.mark.usefixtures("one_rank")
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_one_adagrad_has_learned_the_other_goes_on_with(config: Config, bef
 
 @pytest.mark.usefixtures("one_rank")
 def test_a_feature_keeps_what_a_tower_makes_of_it_wherever_it_stands(config: Config) -> None:
-    """As if the day before had had the item's features in another order, and one less."""
+    """The earlier version had the item's features in another order, and one of them less."""
     parent = Run(config, "20230610-00000001")
     parent.train(1)
     child = Run(config, "20230611-00000001")

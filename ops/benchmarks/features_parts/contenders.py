@@ -1,8 +1,8 @@
-"""One contender in one process: `python -m features_parts.contenders ours|feast_pandas FOLDER`.
+"""Runs one contender in one process: `python -m features_parts.contenders NAME FOLDER`.
 
-Both start from the Parquet tables of a project and end with the examples of one epoch, shuffled, in
-batches of encoded features. Imports, `feast apply` and a first retrieval of one row, for which
-ibis loads its parts, are not counted for either.
+NAME is `ours` or `feast_pandas`. Both start from the Parquet tables of a project and end with the
+examples of one epoch, shuffled, in batches of encoded features. Not counted for either: imports,
+`feast apply`, and a first retrieval of one row, for which ibis loads its parts.
 """
 
 import json
@@ -28,7 +28,7 @@ BATCH_SIZE = 4096
 
 
 def warmed_up(folder: Path) -> FeatureRepository:
-    """The project's repository, applied, and asked for one row."""
+    """Return the project's repository after `feast apply` and a retrieval of one row."""
     repository = FeatureRepository(project_config(folder))
     repository.apply()
     moment = pa.array([FIRST_DAY], pa.timestamp("us", "UTC"))
@@ -37,7 +37,7 @@ def warmed_up(folder: Path) -> FeatureRepository:
 
 
 class Clock:
-    """Seconds by stage: of the clock, and of all cores."""
+    """Measures the seconds of each stage: by the clock, and summed over all cores."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -45,7 +45,7 @@ class Clock:
         self._last = time.perf_counter(), time.process_time()
 
     def lap(self, stage: str) -> None:
-        """End a stage."""
+        """End a stage, and begin the next one."""
         now = time.perf_counter(), time.process_time()
         self.seconds[stage] = now[0] - self._last[0]
         self.cpu_seconds[stage] = now[1] - self._last[1]
@@ -53,7 +53,11 @@ class Clock:
 
 
 def ours(folder: Path) -> tuple[int, Clock]:
-    """The stages of `longtail dataset`, then one epoch's batches."""
+    """Run the stages of `longtail dataset`, then read one epoch's batches.
+
+    Returns:
+        The number of examples, and the times.
+    """
     config = warmed_up(folder).config
     clock = Clock()
     build_catalogue(config, AS_OF)
@@ -75,7 +79,11 @@ def ours(folder: Path) -> tuple[int, Clock]:
 
 
 def feast_pandas(folder: Path) -> tuple[int, Clock]:
-    """Feast's data frame of all interactions, each column made codes by pandas, rows permuted."""
+    """Make Feast's data frame of all interactions, encode each column by pandas, permute the rows.
+
+    Returns:
+        The number of rows, and the times.
+    """
     import pandas as pd
 
     from longtail.features.feast.sources import duckdb_session
@@ -94,6 +102,7 @@ def feast_pandas(folder: Path) -> tuple[int, Clock]:
     for name in [f"{side}_id" for side in SIDES] + [n for s in SIDES for n in feature_names(s)]:
         column = frame.pop(name)
         if name.endswith(("topics", "words")):
+            # A list column becomes flat codes and offsets, the same form as ours.
             flat = column.explode()
             values = pd.factorize(flat)[0].astype(np.int32)
             lengths = np.bincount(flat.index[values >= 0], minlength=len(column))
@@ -102,6 +111,7 @@ def feast_pandas(folder: Path) -> tuple[int, Clock]:
             codes[name] = pd.factorize(column)[0].astype(np.int32)
     clock.lap("encoded")
     order = np.random.default_rng(0).permutation(len(rows))
+    # Ours ends with encoded batches, so gather them here as well.
     for start in range(0, len(order), BATCH_SIZE):
         positions = order[start : start + BATCH_SIZE]
         for encoded in codes.values():
@@ -118,6 +128,7 @@ def feast_pandas(folder: Path) -> tuple[int, Clock]:
 
 
 def main() -> None:
+    """Run the contender that the command line names, and print its figures as JSON."""
     contender, folder = sys.argv[1], Path(sys.argv[2])
     num_rows, clock = {"ours": ours, "feast_pandas": feast_pandas}[contender](folder)
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -1,8 +1,9 @@
-"""A project of synthetic tables: 20 features that change, and as many interactions as asked for.
+"""A project of synthetic tables: 20 features that change over time, and any number of interactions.
 
-Queries are a tenth of the interactions, items a hundredth, each with three rows a key over 90 days,
-so that the tables grow with the interactions. Every interaction has a microsecond of its own: no
-two share a state by luck. Values and items follow Zipf's law.
+There are a tenth as many queries as interactions and a hundredth as many items, each with three
+rows per key over 90 days, so that the tables grow with the interactions. Interaction times are
+drawn to the microsecond, so that hardly two share a state by luck. Values and items follow Zipf's
+law.
 """
 
 import shutil
@@ -53,22 +54,22 @@ query = Entity(name="query", join_keys=["query_id"], value_type=ValueType.STRING
 
 
 def view_name(side: str) -> str:
-    """The feature view of a side, and its table."""
+    """Return the name of a side's feature view and of its table."""
     return "queries" if side == "query" else "items"
 
 
 def feature_names(side: str) -> list[str]:
-    """The ten features of a side; names differ between the sides."""
+    """Return the ten feature names of a side; names differ between the sides."""
     return [f"{side}_{name}" for name in (*STRINGS, *INTEGERS, *LISTS)]
 
 
 def project_config(folder: Path) -> Config:
-    """The configuration of the project in a folder."""
+    """Return the configuration of the project in a folder."""
     return Config(feature_repo=folder / "feature_repo", home=folder / "home")
 
 
 def write_project(folder: Path, num_interactions: int) -> None:
-    """Write a Feast repository and its three tables, the same at every call."""
+    """Write a Feast repository and its three tables. The content is the same at every call."""
     repository = folder / "feature_repo"
     data = repository / "data"
     data.mkdir(parents=True)
@@ -91,7 +92,7 @@ def write_project(folder: Path, num_interactions: int) -> None:
 
 
 def _zipf(random: np.random.Generator, size: int, num_values: int) -> npt.NDArray[np.int64]:
-    """Log-uniform draws below `num_values`: value k has a frequency of about 1 / k."""
+    """Draw `[size]` values below `num_values`, log-uniformly: k has a frequency of about 1 / k."""
     drawn = np.exp(random.random(size) * np.log(num_values + 1)).astype(np.int64) - 1
     values: npt.NDArray[np.int64] = np.minimum(drawn, num_values - 1)
     return values
@@ -102,8 +103,8 @@ def _features(random: np.random.Generator, side: str, keys: pa.Array) -> pa.Tabl
     columns = {f"{side}_id": keys.take(pa.array(np.arange(size) % len(keys)))}
     for name, num_values in STRINGS.items():
         names = pa.array([f"{name}-{value}" for value in range(num_values)])
-        known = pa.array(random.random(size) < 0.05)
-        codes = pa.array(_zipf(random, size, num_values), mask=known.to_numpy(False))
+        missing = random.random(size) < 0.05
+        codes = pa.array(_zipf(random, size, num_values), mask=missing)
         columns[f"{side}_{name}"] = names.take(codes)
     for name, num_values in INTEGERS.items():
         columns[f"{side}_{name}"] = pa.array(_zipf(random, size, num_values))
@@ -113,7 +114,7 @@ def _features(random: np.random.Generator, side: str, keys: pa.Array) -> pa.Tabl
         np.cumsum(random.integers(0, MOST_VALUES, size), out=offsets[1:])
         values = names.take(pa.array(_zipf(random, int(offsets[-1]), num_values)))
         columns[f"{side}_{name}"] = pa.ListArray.from_arrays(pa.array(offsets), values)
-    # The first row of a key is there from the first day on, the others come at any moment.
+    # The first row of a key holds from the first day on, the others begin at any moment.
     moments = random.integers(0, NUM_DAYS * 86_400_000_000, size)
     moments[: len(keys)] = 0
     columns["event_timestamp"] = _at(moments)
@@ -124,7 +125,7 @@ def _features(random: np.random.Generator, side: str, keys: pa.Array) -> pa.Tabl
 def _interactions(
     random: np.random.Generator, ids: dict[str, pa.Array], num_interactions: int
 ) -> pa.Table:
-    # A few more, for pairs that are drawn twice; which are kept is a matter of chance too.
+    # Draw a quarter more, because pairs that come twice are dropped; keep a random part of them.
     drawn = num_interactions + num_interactions // 4
     query = random.integers(0, len(ids["query"]), drawn)
     item = _zipf(random, drawn, len(ids["item"]))

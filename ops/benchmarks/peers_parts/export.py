@@ -1,4 +1,4 @@
-"""What the peers read: our training set as arrays that need nothing of ours to be read."""
+"""Writes our training set as plain arrays, which peers read without our code."""
 
 import json
 import sys
@@ -14,23 +14,26 @@ from longtail.features.encoding import offsets_of
 def export(work: Work, batch_size: int, folder: Path) -> HeldOut:
     """Write `data.npz` and `settings.json`.
 
-    The arrays: of each feature `<key>.values` `[nnz]` int32 table rows and `<key>.offsets`
-    `[rows + 1]` int64 over all encoded rows of its side; `train_query` and `train_item` `[n]` int32
-    rows of the training examples; `query_of_row` and `item_of_row` int32 ids of the rows;
-    `item_share` `[items]` float32 of the training examples; `asked_query` and `asked_item`, the
-    rows whose vectors the test part's questions need.
+    The arrays are:
+
+        <key>.values, <key>.offsets   for each feature, over all encoded rows of its side: table
+                                      rows `[nnz]` int32, and `[rows + 1]` int64
+        train_query, train_item       rows of the training examples, `[n]` int32
+        query_of_row, item_of_row     the id of each row, int32
+        item_share                    each item's share of the training examples, `[items]` float32
+        asked_query, asked_item       the rows that the test part asks vectors for
 
     Args:
-        work: what to train on.
-        batch_size: examples a step.
-        folder: exists.
+        work: the training set and its configuration.
+        batch_size: examples per step.
+        folder: an existing folder to write to.
 
     Returns:
-        The questions of the test part.
+        The held-out pairs of the test part.
     """
     data, config = work.training_set, work.config
     if data.schema.projections:
-        sys.exit("peers: dense features are not exported; compare without them")
+        sys.exit("peers: dense features are not exported: take them out of the FeatureServices")
     arrays = {
         "train_query": data.train.query_row,
         "train_item": data.train.item_row,
@@ -38,6 +41,7 @@ def export(work: Work, batch_size: int, folder: Path) -> HeldOut:
         "item_of_row": data.item_of_row,
         "item_share": (data.train_count / data.train_count.sum()).astype(np.float32),
     }
+    # Peers read each feature over all rows, so take the encoded sides apart by feature.
     for features, rows in (
         (data.schema.query, data.query_rows),
         (data.schema.item, data.item_rows),

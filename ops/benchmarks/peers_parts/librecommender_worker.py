@@ -1,6 +1,6 @@
-"""LibRecommender: its two towers with self-supervision, over our features as its columns.
+"""The worker of LibRecommender: its two towers with self-supervision, over our features.
 
-Runs in an interpreter of its own; `turns.py` says how it is spoken to.
+It runs in an interpreter of its own; `turns.py` has the protocol.
 """
 
 import logging
@@ -22,11 +22,12 @@ NONE = -1
 
 
 class LibRecommender:
-    """The worker.
+    """LibRecommender's two towers as a `turns.Worker`.
 
     Args:
-        arrays, settings: of `export.py`.
-        choices: `threads` of an operation and among operations.
+        arrays, settings: written by `export.py`.
+        choices: `threads`, for within an operation and for parallel operations, and `ssl_pattern`,
+            LibRecommender's name of the augmentation.
     """
 
     def __init__(self, arrays: Arrays, settings: dict[str, Any], choices: dict[str, Any]) -> None:
@@ -38,6 +39,7 @@ class LibRecommender:
         }
         self._data, info = _training_data(arrays, settings, columns)
         threads = choices["threads"]
+        # The settings of our configuration, as far as LibRecommender has them.
         self._model = TwoTower(
             "ranking",
             info,
@@ -76,11 +78,11 @@ class LibRecommender:
             model.sess.run((model.trainer.loss, model.trainer.training_op), feed)
 
     def vectors(self) -> Arrays:
-        """Not there: it has no vectors of items that it was not trained on."""
+        """Raise RuntimeError: LibRecommender has no vectors of items that it was not trained on."""
         raise RuntimeError("LibRecommender has no vectors of items that it was not trained on")
 
     def _prepare(self) -> None:
-        """What `TwoTower.fit` does before its first epoch."""
+        """Do what `TwoTower.fit` does before its first epoch."""
         model = self._model
         model.show_start_time()
         _, counts = np.unique(self._data.item_indices, return_counts=True)
@@ -94,7 +96,7 @@ class LibRecommender:
         model.trainer = get_trainer(model)
 
     def _endless(self) -> Iterator[Any]:
-        """Its loader's whole batches, epoch after epoch."""
+        """Yield the whole batches of its loader, epoch after epoch."""
         model = self._model
         loader = get_batch_loader(model, self._data, False, model.batch_size, True, 0, model.seed)
         while True:
@@ -104,10 +106,10 @@ class LibRecommender:
 
 
 def _columns(arrays: Arrays, feature: dict[str, Any]) -> Any:
-    """A feature of every row, `[rows, n]` int64, filled up with `NONE`.
+    """Return a feature of every row, `[rows, n]` int64, padded with `NONE`.
 
-    n is 1, or of a feature of several values their mean number, rounded up: each is a column, whose
-    embedding is an input of the tower of its own. Further values are left out.
+    n is 1 for a single-valued feature, and else the mean number of values, rounded up. Each of the
+    n columns is an input of its own to the tower. Further values are left out.
     """
     values, offsets = arrays[f"{feature['key']}.values"], arrays[f"{feature['key']}.offsets"]
     lengths = np.diff(offsets)
@@ -118,7 +120,7 @@ def _columns(arrays: Arrays, feature: dict[str, Any]) -> Any:
 
 
 def _training_data(arrays: Arrays, settings: dict[str, Any], columns: Arrays) -> tuple[Any, Any]:
-    """Its training set and what it knows of it, from one table with a line an example."""
+    """Return its training set and its `DataInfo`, from one table with a row per example."""
     rows = {"query": arrays["train_query"], "item": arrays["train_item"]}
     table = {
         "user": arrays["query_of_row"][rows["query"]],

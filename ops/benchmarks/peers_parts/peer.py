@@ -1,4 +1,4 @@
-"""A peer from our side: a worker in the peer's own interpreter, which takes turns."""
+"""Our side of a peer: starts a worker in the peer's interpreter, and asks it for steps."""
 
 import json
 import os
@@ -15,12 +15,12 @@ _BENCHMARKS = Path(__file__).resolve().parents[1]
 
 
 def require(python: Path, packages: Sequence[str], requirements: str) -> None:
-    """End with a message unless an interpreter has the packages.
+    """Exit with a message unless an interpreter has the packages.
 
     Args:
         python: the interpreter.
-        packages: names that are imported; all are looked for, none is imported.
-        requirements: the file in `ops/requirements` that has them.
+        packages: import names; they are looked for, and not imported.
+        requirements: the file in `ops/requirements` with the packages.
     """
     code = (
         "import importlib.util, sys\n"
@@ -32,7 +32,7 @@ def require(python: Path, packages: Sequence[str], requirements: str) -> None:
             command, env=_environment(), capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        sys.exit(f"peers: {python} is no Python interpreter that runs: {error}")
+        sys.exit(f"peers: {python} does not run as a Python interpreter: {error}")
     if missing := found.stdout.split():
         sys.exit(
             f"peers: {python} lacks {', '.join(missing)}: "
@@ -41,16 +41,16 @@ def require(python: Path, packages: Sequence[str], requirements: str) -> None:
 
 
 class Peer:
-    """Steps of a peer.
+    """A peer, trained in a process of its own.
 
     Args:
-        python: its interpreter.
-        module: of `peers_parts`, its worker.
-        folder: of `export.py`.
-        choices: that the worker knows.
+        python: the peer's interpreter.
+        module: the worker, a module of `peers_parts`.
+        folder: the folder that `export.py` wrote.
+        choices: options of the worker.
 
     Attributes:
-        about: versions and choices, as the worker tells them.
+        about: versions and choices, as the worker reports them.
     """
 
     def __init__(self, python: Path, module: str, folder: Path, **choices: Any) -> None:
@@ -69,10 +69,10 @@ class Peer:
         self._ask({"steps": num_steps})
 
     def vectors(self, file: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Of the queries and items that the test part asks for: `[Q, dim]` and `[C, dim]`.
+        """Return the vectors that the test part asks for: queries `[Q, dim]`, items `[C, dim]`.
 
         Args:
-            file: ends in `.npz`; the worker writes it.
+            file: a path ending in `.npz`, which the worker writes.
         """
         self._ask({"vectors": str(file)})
         with np.load(file) as made:
@@ -91,12 +91,12 @@ class Peer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            sys.exit(f"peers: {self._module} ended: its error stands above")
+            sys.exit(f"peers: {self._module} ended: see its error above")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
 def _environment() -> dict[str, str]:
-    """Of a worker: nothing of our own environment is to be imported there."""
+    """Return the environment of a worker, without the variables of our own Python."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return {"TF_CPP_MIN_LOG_LEVEL": "2", **kept, "PYTHONPATH": str(_BENCHMARKS)}

@@ -1,6 +1,6 @@
-"""TensorFlow Recommenders: its retrieval task over our features, as its documentation builds it.
+"""The worker of TensorFlow Recommenders: its retrieval task, built as its documentation does.
 
-Runs in an interpreter of its own; `turns.py` says how it is spoken to.
+It runs in an interpreter of its own; `turns.py` has the protocol.
 """
 
 from typing import Any
@@ -11,10 +11,10 @@ from peers_parts.turns import Arrays, serve
 
 
 class Tower(tf.keras.Model):  # type: ignore[misc]
-    """One side: features by key to unit vectors `[B, output_dim]`.
+    """The tower of one side: features by key to unit vectors `[B, output_dim]`.
 
-    A feature of one value is looked up, a row of its own standing for none; a feature of several is
-    the mean of theirs, and zero where there is none.
+    A single-valued feature is looked up; a missing value has a table row of its own. A multi-valued
+    feature is the mean of its rows, and zero without values.
     """
 
     def __init__(self, features: list[Any], tables: dict[str, Any], settings: Any) -> None:
@@ -24,11 +24,11 @@ class Tower(tf.keras.Model):  # type: ignore[misc]
         self._dense.append(tf.keras.layers.Dense(settings["output_dim"]))
 
     def call(self, inputs: dict[str, Any]) -> Any:
-        """The vectors."""
+        """Return the vectors `[B, output_dim]` of a batch."""
         return self.vectors(self.pooled(inputs))
 
     def pooled(self, inputs: dict[str, Any]) -> Any:
-        """`[B, sum(dims)]`."""
+        """Return the embeddings of all features side by side, `[B, sum(dims)]`."""
         columns = []
         for feature in self._features:
             table, value = self._tables[feature["table"]], inputs[feature["key"]]
@@ -36,19 +36,19 @@ class Tower(tf.keras.Model):  # type: ignore[misc]
         return tf.concat(columns, axis=1)
 
     def vectors(self, pooled: Any) -> Any:
-        """From what `pooled` makes to the vectors."""
+        """Return the vectors for the output of `pooled`."""
         hidden = pooled
         for layer in self._dense:
             hidden = layer(hidden)
         return tf.math.l2_normalize(hidden, axis=1)
 
     def tower_weights(self) -> list[Any]:
-        """The layers' weights, without the tables."""
+        """Return the weights of the layers, without the tables."""
         return [weight for layer in self._dense for weight in layer.trainable_weights]
 
 
 def mean(table: Any, ids: Any) -> Any:
-    """`[B, dim]` means over the rows of a ragged `[B, None]`."""
+    """Return the mean embeddings `[B, dim]` of a ragged `[B, None]` of table rows."""
     num_rows = ids.nrows()
     summed = tf.math.unsorted_segment_sum(table(ids.flat_values), ids.value_rowids(), num_rows)
     counts = tf.cast(tf.maximum(ids.row_lengths(), 1), tf.float32)
@@ -56,10 +56,10 @@ def mean(table: Any, ids: Any) -> Any:
 
 
 class TwoTower(tfrs.Model):  # type: ignore[misc]
-    """The two towers, and the task.
+    """The two towers, and the retrieval task.
 
     Args:
-        settings: of `export.py`.
+        settings: written by `export.py`.
         jit: whether XLA compiles what follows the lookups.
     """
 
@@ -85,11 +85,11 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
             remove_accidental_hits=True,
         )
 
-        # What follows the lookups has the same shapes in every batch: XLA compiles it once.
+        # What follows the lookups has the same shapes in every batch, so XLA compiles it once.
         self._dense_part = tf.function(self._loss_of_pooled, jit_compile=jit)
 
     def compute_loss(self, inputs: dict[str, Any], training: bool = False) -> Any:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         query, item = self.query_tower.pooled(inputs), self.item_tower.pooled(inputs)
         return self._dense_part(query, item, inputs["share"], inputs["id"])
 
@@ -104,12 +104,12 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]
 
 
 class Tfrs:
-    """The worker.
+    """The retrieval task as a `turns.Worker`.
 
     Args:
-        arrays, settings: of `export.py`.
-        choices: `threads` of an operation and among operations, and `jit`: whether XLA compiles
-            what follows the lookups.
+        arrays, settings: written by `export.py`.
+        choices: `threads`, for within an operation and for parallel operations, and `jit`: whether
+            XLA compiles what follows the lookups.
     """
 
     def __init__(self, arrays: Arrays, settings: dict[str, Any], choices: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ class Tfrs:
             feature["key"]: _column(arrays, feature) for feature in settings["features"]
         }
         self._model = TwoTower(settings, jit=choices["jit"])
-        # The one with a fused update of a table's rows; sums start at zero, as ours do.
+        # The legacy Adagrad has a fused update of table rows. Its sums start at zero, as ours do.
         self._optimizers = [
             tf.keras.optimizers.legacy.Adagrad(settings["table_learning_rate"], 0.0),
             tf.keras.optimizers.legacy.Adagrad(settings["tower_learning_rate"], 0.0),
@@ -137,7 +137,7 @@ class Tfrs:
         float(loss)  # waits for the last step
 
     def vectors(self) -> Arrays:
-        """The vectors of the rows that are asked for."""
+        """Return the vectors of the rows that the test part asks for."""
         made = {}
         for side, tower in (
             ("query", self._model.query_tower),
@@ -160,13 +160,14 @@ class Tfrs:
         return loss
 
     def _dataset(self) -> Any:
-        """Whole batches at a time: an epoch's order is cut up, and each batch's rows gathered."""
+        """Return whole batches: cut up the order of each epoch, then gather each batch's rows."""
         size = self._settings["batch_size"]
         queries, items = (tf.constant(self._arrays[f"train_{s}"]) for s in ("query", "item"))
         ids = tf.constant(self._arrays["item_of_row"])
         share = tf.constant(self._arrays["item_share"])
         count = len(self._arrays["train_query"])
 
+        # Gathering a batch at once costs less than batching single examples.
         def epoch(_: Any) -> Any:
             order = tf.random.shuffle(tf.range(count))[: count // size * size]
             return tf.data.Dataset.from_tensor_slices(tf.reshape(order, (-1, size)))
@@ -193,8 +194,8 @@ class Tfrs:
 
 
 def _column(arrays: Arrays, feature: dict[str, Any]) -> Any:
-    """A feature of every row: ragged `[rows, None]`, or `[rows]` with 0 for none."""
-    # Row 0 of a table stands for none.
+    """Return a feature of every row: ragged `[rows, None]`, or `[rows]` with 0 for none."""
+    # Row 0 of a table stands for a missing value, so every row moves up by one.
     values, offsets = arrays[f"{feature['key']}.values"] + 1, arrays[f"{feature['key']}.offsets"]
     if feature["multi"]:
         return tf.RaggedTensor.from_row_splits(values, offsets, validate=False)

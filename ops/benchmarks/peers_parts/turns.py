@@ -1,8 +1,10 @@
-"""The worker's side of the turns. Runs in a peer's interpreter: nothing of ours is there.
+"""The worker's side of the protocol. It runs in a peer's interpreter, without our packages.
 
-A worker is told on stdin, a JSON document a line, and answers likewise on stdout: first what it is,
-then to `{"steps": 30}` how many seconds they took, and to `{"vectors": FILE}` that they are
-written.
+A worker reads one JSON document per line on stdin, and answers each with one on stdout:
+
+    (at the start)          {"about": ...}
+    {"steps": 30}           {"steps": 30, "seconds": ...} when the steps are done
+    {"vectors": FILE}       {"vectors": FILE, "seconds": ...} when the file is written
 """
 
 import json
@@ -22,26 +24,26 @@ class Worker(Protocol):
     """A peer that trains.
 
     Attributes:
-        about: versions and choices, as they are to stand in the report.
+        about: versions and choices, for the report.
     """
 
     about: dict[str, Any]
 
     def run(self, num_steps: int) -> None:
-        """Train for some steps, input included; the next call goes on where this one ended."""
+        """Train for some steps, input included. The next call goes on where this one ended."""
 
     def vectors(self) -> Arrays:
-        """`query` and `item`, `[n, output_dim]` float32, of the rows that are asked for."""
+        """Return `query` and `item`, `[n, output_dim]` float32, for the rows that are asked for."""
 
 
 def serve(make: Callable[[Arrays, dict[str, Any], dict[str, Any]], Worker]) -> None:
     """Answer until stdin ends: `python -m MODULE FOLDER CHOICES`.
 
     Args:
-        make: from the arrays and settings of `export.py`, and the choices: `threads` and whatever
-            else the peer knows.
+        make: makes the worker from the arrays and settings of `export.py`, and the choices:
+            `threads`, and the peer's own options.
     """
-    # What libraries print goes to stderr.
+    # Libraries print to descriptor 1, so answers go to a copy of it, and it becomes stderr.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     folder, choices = Path(sys.argv[1]), json.loads(sys.argv[2])

@@ -1,7 +1,7 @@
-"""What is measured in a process of its own, so that its memory is that of the thing alone.
+"""Runs one contender in a process of its own, so that its peak memory is its own.
 
 `python processes.py publish|materialize HOME REPOSITORY` prints one JSON document. Imports and the
-opening of the store are not timed, but count in the peak of memory on either side.
+opening of the store are not timed, but count in the peak memory of both contenders.
 """
 
 import json
@@ -18,7 +18,7 @@ sys.path[:0] = [str(_BENCHMARKS), str(_BENCHMARKS.parents[1] / "platform")]
 
 
 def main() -> None:
-    """Measure what the command line names."""
+    """Run the contender that the command line names, and print its figures as JSON."""
     what, home, repository = sys.argv[1:]
     from longtail.config import Config
 
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 class _Clock(logging.Handler):
-    """When a publication entered each of its steps."""
+    """Notes the time at which a publication entered each of its steps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Clock(logging.Handler):
 
 
 def _publish(config: Any) -> dict[str, float]:
-    """The whole publication: validated, written, read back, flipped."""
+    """Publish a version: validate, write, read back, commit. Return the seconds of the steps."""
     from publish_parts.rows import DAY
 
     from longtail.embeddings import publication_steps as steps
@@ -49,7 +49,8 @@ def _publish(config: Any) -> dict[str, float]:
     from longtail.embeddings.publish import publish
     from longtail.features.feast.online_store import open_online
 
-    open_online(config)  # imports, outside of what is timed
+    open_online(config)  # imports Feast before the clock starts
+    # A publication logs each step that it enters; the times between them are the steps' seconds.
     clock = _Clock()
     steps.log.addHandler(clock)
     steps.log.setLevel(logging.DEBUG)
@@ -68,7 +69,7 @@ def _publish(config: Any) -> dict[str, float]:
 
 
 def _materialize(config: Any) -> dict[str, float]:
-    """Feast's own way, of the same rows into a view of its own in the same store."""
+    """Let Feast materialize the same rows into a view of its own. Return its seconds."""
     from publish_parts.rows import DAY
 
     from longtail.features.feast.online_store import open_online

@@ -1,4 +1,4 @@
-"""A version of drawn vectors, ready to be published, and the same rows as a source for Feast."""
+"""A version with random vectors, ready to be published, and the same rows as a Feast source."""
 
 import shutil
 from datetime import UTC, date, datetime
@@ -41,7 +41,7 @@ reference = FeatureView(
 
 
 def make_project(folder: Path, num_rows: int, dim: int, online_store: dict[str, Any]) -> Config:
-    """A Feast repository over an online store, and an approved version; nothing published."""
+    """Make a Feast repository over an online store, and an approved version. Publish nothing."""
     from longtail.features.feast.repository import FeatureRepository
 
     repository = folder / "feature_repo"
@@ -58,7 +58,7 @@ def make_project(folder: Path, num_rows: int, dim: int, online_store: dict[str, 
 
 
 def _write_rows(config: Config, source: Path, num_rows: int, dim: int) -> None:
-    """The version with its manifest, the day's catalogue, and the source, chunk by chunk."""
+    """Write the version, its manifest, the day's catalogue, and the source, chunk by chunk."""
     paths, run = VersionPaths(config, VERSION), RunPaths(config, DAY)
     paths.folder.mkdir(parents=True)
     run.catalogue.mkdir(parents=True)
@@ -67,6 +67,7 @@ def _write_rows(config: Config, source: Path, num_rows: int, dim: int) -> None:
     schema = Schema((query,), (key,))
     write_json(run.catalogue / "schema.json", schema.to_json())
     write_json(run.approved, {"version": VERSION, "as_of": DAY.isoformat(), "reasons": []})
+    # The version and Feast's source hold the same rows; the source also has a timestamp.
     random = np.random.default_rng(0)
     moment = pa.scalar(
         datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC), pa.timestamp("us", "UTC")
@@ -83,6 +84,7 @@ def _write_rows(config: Config, source: Path, num_rows: int, dim: int) -> None:
         pq.ParquetWriter(source, reference, compression="zstd") as rows,
         pq.ParquetWriter(run.catalogue / "items.parquet", pa.schema(fields[:1])) as items,
     ):
+        # Chunk by chunk: a million vectors at once would take half a gigabyte.
         for start in range(0, num_rows, CHUNK_ROWS):
             size = min(CHUNK_ROWS, num_rows - start)
             vectors = random.standard_normal((size, dim), np.float32)

@@ -1,7 +1,7 @@
-"""A serving process under mixed load, which checks every answer.
+"""A serving process under mixed load. It checks every answer.
 
-`python load.py HOME REPOSITORY TRUTH THREADS` prints a line with a version whenever all of its
-threads have come to look up that one, and one JSON document when its standard input is closed.
+`python load.py HOME REPOSITORY TRUTH THREADS` prints a version whenever all of its threads look up
+that version, and one JSON document when its standard input is closed.
 """
 
 import json
@@ -20,12 +20,18 @@ sys.path[:0] = [str(_BENCHMARKS), str(_BENCHMARKS.parents[1] / "platform")]
 
 NUM_KEYS, K = 100, 20
 LATENCIES = 5_000
-"""The newest of each kind are kept: a list of all would be the memory that grows."""
+"""Latencies kept of each kind, the newest: a list of all would itself be memory that grows."""
 MAX_MESSAGES = 5
 
 
 class Load:
-    """Reads of each kind, what they found, and how long they took."""
+    """Reads of each kind, with their failures and latencies.
+
+    Args:
+        config: the project to read from.
+        truth: the right answers, by version.
+        num_threads: number of threads that will call `read`.
+    """
 
     def __init__(self, config: Any, truth: Any, num_threads: int) -> None:
         from serve_parts.project import query_rows
@@ -49,13 +55,13 @@ class Load:
         self.seconds: dict[str, deque[float]] = {
             kind: deque(maxlen=LATENCIES) for kind in self.kinds
         }
-        # By thread: two that read at the same time may answer in another order than they began.
+        # By thread, because two reads at the same time may end in another order than they began.
         self.served: list[list[str]] = [[] for _ in range(num_threads)]
         self._announced: str | None = None
         self._lock = threading.Lock()
 
     def read(self, kind: str, thread: int, random: np.random.Generator) -> None:
-        """One read by one thread; whatever goes wrong is counted."""
+        """Do one read for one thread, and count whatever goes wrong."""
         from serve_parts.truth import MixedVersionsError
 
         start, failure, version = time.perf_counter(), None, None
@@ -75,7 +81,7 @@ class Load:
                 self._follow(thread, str(version))
 
     def _follow(self, thread: int, version: str) -> None:
-        """Note what a thread looked up, and announce it once all of them have come to it."""
+        """Note the version that a thread looked up, and print it once all threads look it up."""
         if version not in self.served[thread][-1:]:
             self.served[thread].append(version)
         if version != self._announced and all(own[-1:] == [version] for own in self.served):
@@ -116,7 +122,11 @@ class Load:
         return str(answer["version"])
 
     def _encode(self, random: np.random.Generator) -> str:
-        """A vector that somebody else compares: refused where another version is served by then."""
+        """Encode a query, then search with the vector, as two services would.
+
+        The search refuses the vector if another version is served by then. That is right, and is
+        counted apart from errors.
+        """
         from serve_parts.truth import SCORE_TOLERANCE, MixedVersionsError
 
         from longtail.errors import LongtailError
@@ -125,7 +135,9 @@ class Load:
         encoded = self.encoder.encode(self.rows[row])
         own = self.truth.query_vectors[encoded.version][row]
         if not np.allclose(encoded.vectors[0], own, atol=SCORE_TOLERANCE):
-            raise MixedVersionsError(f"a query vector of {encoded.version} is another's")
+            raise MixedVersionsError(
+                f"a query vector of {encoded.version} belongs to another version"
+            )
         try:
             results = self.neighbours.of_vector(encoded.version, encoded.vectors[0], K)
         except LongtailError as error:
@@ -138,7 +150,7 @@ class Load:
         return encoded.version
 
     def report(self) -> dict[str, Any]:
-        """What was found."""
+        """Return the counts, the latencies and the first messages."""
         return {
             "num_errors": self.failures["error"],
             "num_mixed_versions": self.failures["mixed"],
@@ -154,7 +166,7 @@ class Load:
 
 
 def main() -> None:
-    """Read from many threads for a while, and watch this process's memory."""
+    """Read from many threads until standard input is closed, and watch this process's memory."""
     home, repository, truth_file, num_threads = sys.argv[1:]
     import warnings
 
@@ -163,10 +175,11 @@ def main() -> None:
 
     from longtail.config import Config
 
-    # Feast says so when a service was applied between two of its own reads of the registry.
+    # Feast warns when a service is applied between two of its own reads of the registry.
     warnings.filterwarnings("ignore", message="The FeatureService object that has been passed")
     config = Config(feature_repo=Path(repository), home=Path(home))
     load = Load(config, read_truth(Path(truth_file)), int(num_threads))
+    # One read of each kind first, so that imports and caches do not count as growth.
     for kind in load.kinds:
         load.read(kind, 0, np.random.default_rng(0))
     stop = threading.Event()

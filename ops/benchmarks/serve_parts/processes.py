@@ -1,6 +1,7 @@
-"""What is measured in a process of its own, so that its memory is that of the thing alone.
+"""Runs one measurement in a process of its own, so that its memory is its own.
 
-`python processes.py WHAT HOME REPOSITORY ROUNDS` prints one JSON document.
+`python processes.py WHAT HOME REPOSITORY ROUNDS` prints one JSON document. WHAT is `encode`,
+`encode_by_torch` or `serve`.
 """
 
 import json
@@ -17,7 +18,7 @@ sys.path[:0] = [str(_BENCHMARKS), str(_BENCHMARKS.parents[1] / "platform")]
 
 
 def main() -> None:
-    """Measure what the command line names."""
+    """Run the measurement that the command line names, and print its figures as JSON."""
     what, home, repository, rounds = sys.argv[1:]
     from longtail.config import Config
 
@@ -28,7 +29,8 @@ def main() -> None:
 
 
 def memory() -> dict[str, float]:
-    """What this process holds, and held at most, in MB (1e6 bytes), of the kernel's records."""
+    """Return the memory that this process holds, and held at most, in MB (1e6 bytes)."""
+    # From the kernel's records, which include what native libraries hold.
     lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     fields = dict(line.split(":", 1) for line in lines)
     kilobytes = {name: int(fields[name].split()[0]) for name in ("VmRSS", "VmHWM", "RssAnon")}
@@ -40,7 +42,7 @@ def memory() -> dict[str, float]:
 
 
 def _p50_ms(calls: Sequence[Callable[[], object]]) -> float:
-    """The median of single calls, each with other input; the first ten warm up."""
+    """Return the median of single calls in ms, each with other input, after ten that warm up."""
     seconds = []
     for call in calls:
         start = time.perf_counter()
@@ -50,7 +52,7 @@ def _p50_ms(calls: Sequence[Callable[[], object]]) -> float:
 
 
 def _encode(config: Any, rounds: int) -> dict[str, float]:
-    """One query at a time, from a dict of plain values: a process that only encodes."""
+    """Encode one query at a time from a dict of plain values, in a process that only encodes."""
     from serve_parts.project import query_rows
 
     from longtail.serving import QueryEncoder
@@ -63,7 +65,7 @@ def _encode(config: Any, rounds: int) -> dict[str, float]:
 
 
 def _encode_by_torch(config: Any, rounds: int) -> dict[str, float]:
-    """The same through the torch module that export uses, for comparison: rows already Arrow."""
+    """Do the same with the torch module that export uses, on rows that are Arrow already."""
     import pyarrow as pa
     from serve_parts.project import VERSION, query_rows
 
@@ -84,7 +86,7 @@ def _encode_by_torch(config: Any, rounds: int) -> dict[str, float]:
 
 
 def _serve(config: Any, rounds: int) -> dict[str, float]:
-    """All of it in one process: lookups beside raw Feast, neighbours, recommendations, encoding."""
+    """Do everything in one process: lookups against raw Feast, neighbours, recommendations."""
     import numpy as np
     from report import alternately, median_ratio
     from serve_parts.project import VERSION, query_rows
@@ -106,6 +108,7 @@ def _serve(config: Any, rounds: int) -> dict[str, float]:
     def keys() -> list[str]:
         return [items[row] for row in random.integers(len(items), size=100)]
 
+    # Feast's `to_dict` is what a caller writes to get vectors; the bare response is for comparison.
     def raw(as_dict: bool) -> object:
         rows = {"item_id": keys()}
         response = store.get_online_features(features=service, entity_rows=rows)
@@ -120,6 +123,7 @@ def _serve(config: Any, rounds: int) -> dict[str, float]:
         rounds=rounds,
     )
     p50 = {name: statistics.median(of) for name, of in seconds.items()}
+    # Load every other part as well: the memory is that of a process that does everything.
     for row in query_rows(config, min(rounds, 50)):
         recommender.recommend(str(row["query_id"]), 100)
         neighbours.of_item(str(row["query_id"]), 100)

@@ -1,4 +1,4 @@
-"""A published project with drawn weights: the demo's Feast repository over synthetic packages."""
+"""A published project with random weights: the demo's Feast repository, synthetic packages."""
 
 import shutil
 from datetime import UTC, date, datetime
@@ -19,9 +19,9 @@ _MULTI = {"tags": 6, "name_tokens": 3, "words": 8}
 
 
 def publish_project(folder: Path, num_items: int) -> Config:
-    """Write tables, draw a version of the default model's shape, and publish it into SQLite.
+    """Write tables, make a version with the shape of the default model, publish it into SQLite.
 
-    Everything but training is done by the stages themselves: the weights are random.
+    The stages themselves do everything but training: the weights are random.
     """
     from longtail.embeddings.publish import publish, publish_query_features
     from longtail.features.feast.catalogue import build_catalogue
@@ -40,7 +40,7 @@ def publish_project(folder: Path, num_items: int) -> Config:
 
 
 def add_version(config: Config, version: str) -> None:
-    """Draw a version of the day, approve it, export it, index it and commit it."""
+    """Make a version of the day with random weights, approve, export, index and commit it."""
     from longtail.embeddings.export import export_catalogue
     from longtail.embeddings.index import build_index
 
@@ -51,19 +51,19 @@ def add_version(config: Config, version: str) -> None:
 
 
 def approve(config: Config, version: str) -> None:
-    """Say what the next publication of the day serves."""
+    """Approve a version: the next publication of the day serves it."""
     document = {"version": version, "as_of": DAY.isoformat(), "reasons": []}
     write_json(RunPaths(config, DAY).approved, document)
 
 
 def query_rows(config: Config, count: int) -> list[dict[str, object]]:
-    """Feature values of queries, as a caller that encodes them has them."""
+    """Return the feature values of the first queries, as plain values, which callers have."""
     rows: list[dict[str, object]] = query_table(config).slice(0, count).to_pylist()
     return rows
 
 
 def query_table(config: Config) -> pa.Table:
-    """The features of all queries."""
+    """Return the features of all queries."""
     file = RunPaths(config, DAY).catalogue / "queries.parquet"
     with pq.ParquetFile(file) as parquet:
         return parquet.read(columns=["query_id", *_SINGLE, *_MULTI])

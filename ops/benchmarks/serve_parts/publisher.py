@@ -1,4 +1,4 @@
-"""`python publisher.py publish|rollback HOME REPOSITORY`: one of them, in a process of its own."""
+"""Publishes or rolls back once: `python publisher.py publish|rollback HOME REPOSITORY`."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ sys.path[:0] = [str(_BENCHMARKS), str(_BENCHMARKS.parents[1] / "platform")]
 
 
 def main() -> None:
-    """Do it, and print what is served then."""
+    """Publish or roll back, and print the resulting document as JSON."""
     what, home, repository = sys.argv[1:]
     from serve_parts.project import DAY
 

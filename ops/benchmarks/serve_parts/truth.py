@@ -1,4 +1,4 @@
-"""What every answer of a soak must be: each version's vectors, of items and of queries."""
+"""The right answers of a soak: the item and query vectors of each version."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from longtail.config import Config
 Float32Array = npt.NDArray[np.float32]
 
 SCORE_TOLERANCE = 1e-4
-"""A score is computed in float32, in another order; those of two versions differ far more."""
+"""Scores are sums in float32 in another order. Those of two versions differ far more."""
 
 
 class MixedVersionsError(Exception):
-    """An answer is not what the version that it names says."""
+    """An answer differs from the files of the version that it names."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Truth:
     """The vectors of several versions of one catalogue.
 
     Attributes:
-        items: ids, in the order of the rows.
-        queries: ids, in the order of the rows.
+        items: item ids in the order of the rows.
+        queries: query ids in the order of the rows.
         item_vectors: `[num_items, dim]` by version.
         query_vectors: `[num_queries, dim]` by version.
     """
@@ -38,10 +38,10 @@ class Truth:
     query_vectors: Mapping[str, Float32Array]
 
     def check_lookup(self, answer: Mapping[str, Any]) -> None:
-        """Every vector, bit by bit.
+        """Compare every vector of a lookup, bit by bit.
 
         Raises:
-            MixedVersionsError: one is not of the version that the answer names.
+            MixedVersionsError: a vector is not that of the version that the answer names.
         """
         if missing := answer["missing"]:
             raise MixedVersionsError(f"a lookup of {answer['version']} misses {len(missing)} rows")
@@ -49,15 +49,17 @@ class Truth:
         found = np.array(list(answer["embeddings"].values()), np.float32)
         expected = self.item_vectors[answer["version"]][[self._rows[key] for key in keys]]
         if not np.array_equal(found.view(np.uint32), expected.view(np.uint32)):
-            raise MixedVersionsError(f"a lookup of {answer['version']} has another's vectors")
+            raise MixedVersionsError(
+                f"a lookup of {answer['version']} has vectors of another version"
+            )
 
     def check_results(
         self, version: str, vector: Float32Array, results: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Every score is the vector's inner product with that version's item, best first.
+        """Compare scores with inner products of `vector` and the version's items, best first.
 
         Raises:
-            MixedVersionsError: one is not.
+            MixedVersionsError: a score differs, or the order is wrong.
         """
         scores = np.array([result["score"] for result in results], np.float32)
         rows = [self._rows[result["item"]] for result in results]
@@ -66,7 +68,7 @@ class Truth:
             raise MixedVersionsError(f"scores of {version} are not its own")
 
     def vector(self, version: str, item: str) -> Float32Array:
-        """An item's vector `[dim]`."""
+        """Return the vector `[dim]` of an item."""
         found: Float32Array = self.item_vectors[version][self._rows[item]]
         return found
 
@@ -76,7 +78,7 @@ class Truth:
 
 
 def write_truth(config: Config, versions: Sequence[str], file: Path) -> None:
-    """Take each version's item vectors from its Parquet, and encode the queries of the day."""
+    """Write each version's item vectors, from its Parquet file, and its encoded queries."""
     import pyarrow.parquet as pq
     from serve_parts.project import query_table
 
@@ -96,7 +98,7 @@ def write_truth(config: Config, versions: Sequence[str], file: Path) -> None:
 
 
 def read_truth(file: Path) -> Truth:
-    """Read what `write_truth` wrote."""
+    """Read the file that `write_truth` wrote."""
     with np.load(file) as arrays:
         versions = [name.split()[-1] for name in arrays if name.startswith("items of")]
         return Truth(

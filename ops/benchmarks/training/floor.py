@@ -1,7 +1,7 @@
-"""What a step on distinct rows is made of: its matrix products and its lookups, each alone.
+"""The parts of a step on distinct rows: its matrix products and its lookups, each alone.
 
-The products are those of every row. A step of ours has fewer in the first layer, since it
-multiplies a cell that rows share once.
+The products are those of every row. Our step has fewer in the first layer, because it multiplies a
+cell that rows share only once.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ Product = Callable[[], torch.Tensor]
 
 
 class Lookups:
-    """FBGEMM's lookup, its gradient and its update, for the rows and cells of one batch of ours.
+    """FBGEMM's lookup, gradient and update, for the rows and cells of one batch of ours.
 
-    Without what TorchRec does around it: the indices are distributed already.
+    What TorchRec does around them is left out: the indices are distributed beforehand.
     """
 
     def __init__(self, ours: Ours, batch: Batch) -> None:
@@ -31,7 +31,7 @@ class Lookups:
         self._gradients = [torch.full_like(pooled, 1e-6) for pooled in self._pooled()]
 
     def run(self, num_steps: int) -> None:
-        """Look up, and learn, some times."""
+        """Do the lookups and updates of some steps."""
         for _ in range(num_steps):
             torch.autograd.backward(self._pooled(), self._gradients)
 
@@ -41,9 +41,10 @@ class Lookups:
 
 
 class PlainLookups:
-    """The same examples through `nn.EmbeddingBag(sparse=True)` and sparse Adagrad.
+    """Lookups of the same examples by `nn.EmbeddingBag(sparse=True)` and sparse Adagrad.
 
-    PyTorch's, one number a weight: it has no row-wise one for sparse gradients. Sums, as ours are.
+    PyTorch's Adagrad keeps one number per weight: it has no row-wise one for sparse gradients. Bags
+    are summed, as ours are.
     """
 
     def __init__(self, work: Work, batch: PlainBatch) -> None:
@@ -64,7 +65,7 @@ class PlainLookups:
         self._optimizer = torch.optim.Adagrad(parameters, lr=training.table_learning_rate)
 
     def run(self, num_steps: int) -> None:
-        """Look up, and learn, some times."""
+        """Do the lookups and updates of some steps."""
         torch.use_deterministic_algorithms(False)
         for _ in range(num_steps):
             self._optimizer.zero_grad()
@@ -77,8 +78,8 @@ class PlainLookups:
 class Products:
     """The matrix products of a step of ours: towers and logits, forward and backward.
 
-    Of every distinct row the whole first layer; with the batch's own numbers of rows, in the
-    precision that the step has them in, into memory that is reused.
+    Every distinct row goes through the whole first layer. The numbers of rows and the precision are
+    those of the step. Results go to memory that is reused.
     """
 
     def __init__(self, ours: Ours, batch: Batch) -> None:
@@ -100,7 +101,7 @@ class Products:
             self._scores(batch.num_sampled, batch.num_sampled, width, dtype)
 
     def run(self, num_steps: int) -> None:
-        """Multiply, some times."""
+        """Do the products of some steps."""
         for _ in range(num_steps):
             for product in self._products:
                 product()

@@ -1,6 +1,6 @@
-"""The same features over a small and a large catalogue, in a process of its own each.
+"""Our trainer over a synthetic catalogue of any size, in a process of its own.
 
-What a catalogue of many items costs beyond its tables: time a step, and memory.
+It shows what many items cost beyond their tables: time per step, and memory.
 """
 
 import tempfile
@@ -23,13 +23,14 @@ _DAY = 86_400_000_000
 
 
 def grown(work: Work, num_items: int, folder: Path) -> Work:
-    """A synthetic training set of the demo's features, with tables in proportion to the items.
+    """Return a synthetic training set of the demo's features, with tables scaled to the items.
 
-    Values and popularity follow Zipf's law. The encoded rows lie in files, as those of a real
-    training set do.
+    Values and popularity follow Zipf's law. The encoded rows are mapped from files, as those of a
+    real training set are.
     """
     rng = np.random.default_rng(0)
     scale = num_items / len(work.training_set.item_ids)
+    # These tables have the same few values in any catalogue.
     small = {"section", "multi_arch", "size_band", "tags"}
     num_rows = {
         name: rows if name in small else max(1, round(rows * scale))
@@ -75,7 +76,7 @@ def _rows(
     rng: np.random.Generator,
 ) -> EncodedRows:
     features = schema.side(side)  # type: ignore[arg-type]
-    # As many values as on the demo: three to a multi-valued feature.
+    # The same number of values as on the demo: three to a multi-valued feature.
     lengths = np.array([1 if feature.kind == "single" else 3 for feature in features])
     offsets = offsets_of(np.tile(lengths, num_items))
     width = int(lengths.sum())
@@ -94,7 +95,7 @@ def _rows(
 
 
 def _zipf(rng: np.random.Generator, num_values: int, size: int) -> np.ndarray:
-    """Ranks whose frequency falls with about the first power of the rank."""
+    """Draw ranks `[size]` with a frequency of about 1 / rank."""
     drawn = np.exp(rng.random(size) * np.log(num_values + 1)) - 1
     ranks: np.ndarray = np.minimum(drawn, num_values - 1).astype(np.int32)
     return ranks
@@ -104,7 +105,7 @@ class Grown:
     """A trainer over a synthetic catalogue, in a process of its own.
 
     Attributes:
-        table_bytes: of tables and their optimizer state.
+        table_bytes: size of the tables and their optimizer state, in bytes.
     """
 
     def __init__(self, config: Config, schema_of: Work, num_items: int, threads: int) -> None:
@@ -123,7 +124,7 @@ class Grown:
         self._connection.recv()
 
     def end(self) -> int:
-        """End the process; returns the most anonymous memory that it has held, in bytes."""
+        """End the process, and return the anonymous memory that it held, in bytes."""
         self._connection.send(0)
         peak = int(self._connection.recv())
         self._process.join()
@@ -163,7 +164,7 @@ def _tensor_bytes(value) -> int:  # type: ignore[no-untyped-def]
 
 
 def anonymous_bytes() -> int:
-    """Anonymous resident memory of this process: without files that are mapped."""
+    """Return the anonymous resident memory of this process in bytes, without mapped files."""
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024

@@ -11,7 +11,7 @@ from longtail.training.sharding.sharded_model import build_model
 from training.work import Work, endless, with_settings
 
 CPU = torch.device("cpu")
-# Of the same trainer: without self-supervision and sampled items, with those alone, and whole.
+# The same trainer without self-supervision and sampled items, with sampled items, and with both.
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "base": {"self_supervision": {"augmentation": "none"}, "loss": {"mixed_negatives": False}},
     "mixed": {"self_supervision": {"augmentation": "none"}},
@@ -23,10 +23,10 @@ class Ours:
     """Steps of our trainer on this process's rank.
 
     Args:
-        work: what to train on.
-        variant: of `VARIANTS`.
-        batch_size: examples a rank and step.
-        world_size, rank: of the process group, which is there.
+        work: the training set and its configuration.
+        variant: a name in `VARIANTS`.
+        batch_size: examples per rank and step.
+        world_size, rank: those of the process group, which must exist.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Ours:
 
 
 class Input:
-    """Making batches, and nothing else."""
+    """The input of our trainer alone: makes batches, and does not train on them."""
 
     def __init__(self, work: Work, ours: Ours) -> None:
         self._batches = endless(work, ours.config)

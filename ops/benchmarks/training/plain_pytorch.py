@@ -1,8 +1,8 @@
 """The reference: a two-tower model in plain PyTorch, as a good engineer would write it.
 
-The same features, tables and towers, one `nn.EmbeddingBag(sparse=True)` a table, sparse Adagrad,
-in-batch negatives with logQ correction and without accidental hits of the batch; collation without
-a Python loop over rows, in a background thread.
+It has the same features, tables and towers: one `nn.EmbeddingBag(sparse=True)` per table, sparse
+Adagrad, in-batch negatives with logQ correction and without accidental hits of the batch. A
+background thread collates batches, without a Python loop over rows.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,13 @@ Bags = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 @dataclass(frozen=True)
 class PlainBatch:
-    """Values and offsets by feature key, items and their logQ."""
+    """One batch.
+
+    Attributes:
+        bags: values and offsets by feature key.
+        item: `[B]` item ids.
+        log_q: `[B]` logQ of the items.
+    """
 
     bags: Bags
     item: torch.Tensor
@@ -34,13 +40,14 @@ class PlainTwoTower(nn.Module):
     """Two towers over embedding bags.
 
     Args:
-        work: its schema, row counts and model settings are read.
+        work: read are its schema, row counts and model settings.
     """
 
     def __init__(self, work: Work) -> None:
         super().__init__()
         schema, model = work.training_set.schema, work.config.model
         self.schema = schema
+        # One table for all features that share it, of both sides.
         self.tables = nn.ModuleDict(
             {
                 name: nn.EmbeddingBag(
@@ -64,11 +71,11 @@ class PlainTwoTower(nn.Module):
         self.towers = nn.ModuleDict(towers)
 
     def pooled(self, features: tuple[Feature, ...], bags: Bags) -> torch.Tensor:
-        """`[B, sum(dims)]` of one side."""
+        """Return the embeddings of one side's features side by side, `[B, sum(dims)]`."""
         return torch.cat([self.tables[f.table](*bags[f.key]) for f in features], dim=1)
 
     def forward(self, batch: PlainBatch, temperature: float) -> torch.Tensor:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         query, item = (
             functional.normalize(self.towers[side](self.pooled(features, batch.bags)), dim=1)
             for side, features in (("query", self.schema.query), ("item", self.schema.item))
@@ -84,8 +91,8 @@ class Plain:
     """Steps of the reference.
 
     Args:
-        work: what to train on.
-        batch_size: examples a step.
+        work: the training set and its configuration.
+        batch_size: examples per step.
     """
 
     def __init__(self, work: Work, batch_size: int) -> None:
@@ -100,7 +107,7 @@ class Plain:
 
     def run(self, num_steps: int) -> None:
         """Train for some steps."""
-        # Ours repeats bit by bit; plain PyTorch is not asked to.
+        # Our trainer repeats bit by bit; plain PyTorch is spared the cost of that.
         torch.use_deterministic_algorithms(False)
         for _ in range(num_steps):
             for optimizer in self.optimizers:
@@ -112,7 +119,7 @@ class Plain:
         torch.use_deterministic_algorithms(True)
 
     def batches(self) -> Iterator[PlainBatch]:
-        """The examples of ours, epoch after epoch."""
+        """Yield batches of the examples that our trainer sees, epoch after epoch."""
         data = self._work.training_set
         sampler = ExampleSampler(
             len(data.train), self._batch_size, 1, 0, self._work.config.training.seed
@@ -126,6 +133,7 @@ class Plain:
                 examples, _ = sampler.batch(order, step)
                 item_rows = data.train.item_row[examples]
                 item = data.item_of_row[item_rows]
+                # Gather a side's values at once, then cut them into features.
                 bags: Bags = {}
                 for features, rows, chosen in (
                     (data.schema.query, data.query_rows, data.train.query_row[examples]),

@@ -1,4 +1,4 @@
-"""One rank and two, one thread each, on this machine: real processes that share a gloo group."""
+"""Our trainer on one rank and on two: real processes with one thread each, in a gloo group."""
 
 import tempfile
 import time
@@ -14,7 +14,7 @@ from training.work import Work
 
 
 def examples_per_second(work: Work, world_size: int, batch_size: int, num_steps: int) -> float:
-    """Examples of all ranks a second, over some steps after a few to warm up."""
+    """Return the examples per second of all ranks, over some steps after five that warm up."""
     with tempfile.TemporaryDirectory() as folder:
         context = torch.multiprocessing.get_context("spawn")
         seconds = context.SimpleQueue()

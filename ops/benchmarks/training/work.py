@@ -1,4 +1,4 @@
-"""The data that the trainers learn from, and a contender: something that does steps."""
+"""The data that the contenders train on, and the protocol of a contender."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,14 @@ from longtail.fingerprints import required_stamp
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to train on."""
+    """The data of a comparison.
+
+    Attributes:
+        training_set: the encoded training set.
+        config: the configuration to train with.
+        num_rows: number of rows by embedding table.
+        plan: the masking plan.
+    """
 
     training_set: TrainingSet
     config: Config
@@ -23,14 +30,14 @@ class Work:
 
 
 class Steps(Protocol):
-    """A trainer that does as many steps as it is asked for, input included."""
+    """A contender: a trainer that does a given number of steps, input included."""
 
     def run(self, num_steps: int) -> None:
-        """Train for some steps; the next call goes on where this one ended."""
+        """Train for some steps. The next call goes on where this one ended."""
 
 
 def demo(as_of: date | None) -> Work:
-    """The demo's training set of a day, made if it is not there."""
+    """Return the demo's training set of a day, and make it first if needed."""
     from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
 
     config = load_config()
@@ -47,7 +54,7 @@ def demo(as_of: date | None) -> Work:
 
 
 def with_settings(config: Config, **sections: dict[str, Any]) -> Config:
-    """A configuration with some keys of some sections changed."""
+    """Return a configuration with some keys of some sections changed."""
     updates = {
         name: getattr(config, name).model_copy(update=keys) for name, keys in sections.items()
     }
@@ -55,7 +62,7 @@ def with_settings(config: Config, **sections: dict[str, Any]) -> Config:
 
 
 def endless(work: Work, config: Config, *, world_size: int = 1, rank: int = 0) -> Iterator[Any]:
-    """Our batches, epoch after epoch."""
+    """Yield our batches, epoch after epoch."""
     from longtail.dataset.batch_builder import BatchBuilder
 
     builder = BatchBuilder(work.training_set, config, world_size=world_size, rank=rank)

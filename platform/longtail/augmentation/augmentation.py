@@ -1,8 +1,4 @@
-"""An augmentation: all that is done to items before two views of each are compared.
-
-One class owns one augmentation. To add one, write its class in `augmentations.py` and name it in
-`registry.py`; the configuration, the batches, the model, the planner and the study ask the object.
-"""
+"""The base class of augmentations: the flags that the rest of longtail asks, and their defaults."""
 
 from abc import ABC
 from collections.abc import Sequence
@@ -14,7 +10,7 @@ from longtail.errors import InputError
 
 
 class AugmentationSettings(Protocol):
-    """The settings that an augmentation reads; the section `self_supervision` has them."""
+    """The settings that an augmentation reads, from the section `self_supervision`."""
 
     @property
     def value_dropout(self) -> float:
@@ -26,36 +22,43 @@ class AugmentationSettings(Protocol):
 
     @property
     def mask_sharpness(self) -> float | None:
-        """The power of the correlation by which masks are drawn; None draws none."""
+        """The power of the correlations that masks are drawn by; None uses the plan's masks."""
 
 
 class Augmentation(ABC):
-    """What is done to the items of a batch, and what that needs from everything around it.
+    """Changes the items of a batch, and says what it needs from the batches and the model.
 
-    The defaults below are those of an augmentation with a self-supervised loss, two views with
-    dropped values, and no masks. A subclass says where it differs.
+    By default there is a self-supervised loss over two views, which drop values and hide no
+    features. A subclass sets `name`, and the flags in which it differs:
+
+        class HideEverySecond(Augmentation):
+            name = "hide_every_second"
+            hides_features = True
+
+            def _masks(self, feature_names, plan):
+                return ...  # an object with `mask(draw) -> Mask`, see masks.py
 
     Args:
-        settings: dropout rates and the sharpness of masks.
+        settings: dropout rates, and the sharpness of masks.
     """
 
     name: ClassVar[str]
-    """The value of `self_supervision.augmentation` that chooses it."""
+    """The value of `self_supervision.augmentation` that chooses this class."""
 
     contrasts: ClassVar[bool] = True
     """Whether there is a self-supervised loss, L_self."""
 
     makes_views: ClassVar[bool] = True
-    """Whether the sampled items get two views; else L_self contrasts the items with themselves."""
+    """Whether the sampled items get two views; if not, L_self contrasts items with themselves."""
 
     views_overlap: ClassVar[bool] = False
-    """Whether both views can show the same feature, and so need dropped values of their own."""
+    """Whether both views can show the same feature; each then drops values of its own."""
 
     hides_features: ClassVar[bool] = False
-    """Whether it masks features, and so needs a masking plan with features that may be masked."""
+    """Whether views hide features; `_masks` then returns the masks, from a plan that has some."""
 
     drops_features: ClassVar[bool] = False
-    """Whether items of the main loss, which are no views, lose whole features."""
+    """Whether the items of the main loss, which are no views, lose whole features."""
 
     def __init__(self, settings: AugmentationSettings) -> None:
         self.settings = settings
@@ -72,7 +75,7 @@ class Augmentation(ABC):
 
     @property
     def num_copies(self) -> int:
-        """Lookups of the sampled items: two where each view drops values of its own."""
+        """Lookups of the sampled items: two where each view drops values of its own, else one."""
         return 2 if self.views_overlap and self.view_dropout else 1
 
     def masks(self, feature_names: Sequence[str], plan: MaskingPlan) -> Masks:
@@ -83,7 +86,8 @@ class Augmentation(ABC):
             plan: the masking plan; its seeds are the features that may be masked.
 
         Raises:
-            InputError: fewer than two features may be masked, so that one view would be empty.
+            InputError: the augmentation hides features, and fewer than two may be masked, so that
+                one view would be empty.
         """
         if not self.hides_features:
             return EmptyMasks(len(feature_names))
@@ -95,5 +99,10 @@ class Augmentation(ABC):
         return self._masks(feature_names, plan)
 
     def _masks(self, feature_names: Sequence[str], plan: MaskingPlan) -> Masks:
-        """Return the masks of an augmentation that hides features, from a plan that has some."""
+        """Return the masks of a run; a class that sets `hides_features` defines this method.
+
+        Args:
+            feature_names: the F item features, in the order of the schema.
+            plan: the masking plan; it has at least two seeds.
+        """
         raise AssertionError(f"{self.name} hides features, and makes no masks")

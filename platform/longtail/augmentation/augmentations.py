@@ -1,4 +1,7 @@
-"""The augmentations of Yao et al. 2021 and their rivals, one class each."""
+"""The augmentations of Yao et al. 2021 (arXiv 2007.12865) and their rivals, one class each.
+
+A class here is in use once registry.py names it.
+"""
 
 from collections.abc import Sequence
 
@@ -8,10 +11,11 @@ from longtail.augmentation.masks import DrawnMasks, Masks, RandomMasks, SeedMask
 
 
 class CorrelatedMasking(Augmentation):
-    """Correlated feature masking (CFM): a seed feature is hidden with what correlates with it.
+    """Correlated feature masking (CFM): a view does not show what its hidden features go with.
 
-    The second view hides what the first one shows. With `mask_sharpness`, the features of a mask
-    are drawn in proportion to their correlation with the seed.
+    The first view hides a seed feature and the features most correlated with it (masking_plan.py).
+    The second view hides all others. With `mask_sharpness` (ours), the features that the seed
+    brings are drawn, in proportion to that power of their correlation with it.
     """
 
     name = "correlated_masking"
@@ -24,7 +28,10 @@ class CorrelatedMasking(Augmentation):
 
 
 class RandomMasking(Augmentation):
-    """Random feature masking (RFM): half of the features at random; the second view the others."""
+    """Random feature masking (RFM): the first view hides random features, the second all others.
+
+    The first view hides as many as in correlated masking.
+    """
 
     name = "random_masking"
     hides_features = True
@@ -34,7 +41,11 @@ class RandomMasking(Augmentation):
 
 
 class IndependentMasking(Augmentation):
-    """Each view hides half of the features at random, independently of the other one."""
+    """Both views hide random features, drawn independently of each other.
+
+    Each hides as many as the first view of correlated masking. Where both show a feature, each
+    drops values of its own.
+    """
 
     name = "independent_masking"
     hides_features = True
@@ -45,21 +56,24 @@ class IndependentMasking(Augmentation):
 
 
 class DropoutOnly(Augmentation):
-    """Both views show every feature; each drops values of multi-valued features on its own."""
+    """Both views show every feature, and each drops values of multi-valued features on its own."""
 
     name = "dropout_only"
     views_overlap = True
 
 
 class SpreadOut(Augmentation):
-    """The spread-out regulariser (SO): no views, each item is told apart from all the others."""
+    """The spread-out regulariser (SO; Zhang et al. 2017): no views, L_self pushes items apart."""
 
     name = "spread_out"
     makes_views = False
 
 
 class FeatureDropout(Augmentation):
-    """Feature dropout (FD): items of the main loss lose whole features; there is no L_self."""
+    """Feature dropout (FD; Volkovs et al. 2017): the main loss sees items that lost whole features.
+
+    There is no L_self.
+    """
 
     name = "feature_dropout"
     contrasts = False
@@ -67,7 +81,7 @@ class FeatureDropout(Augmentation):
 
 
 class NoAugmentation(Augmentation):
-    """The main loss alone: nothing is done to items, and there is no L_self."""
+    """The main loss alone: items stay as they are, and there is no L_self."""
 
     name = "none"
     contrasts = False

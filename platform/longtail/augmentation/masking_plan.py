@@ -1,4 +1,4 @@
-"""Which features are masked together: the rule of correlated feature masking."""
+"""The masking plan: the features that correlated feature masking masks together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from longtail.errors import InputError
 
 @dataclass(frozen=True)
 class MaskingPlan:
-    """What masks are made from: those of the rule, and what others are drawn by.
+    """The masks of correlated masking by seed, and the correlations that others are drawn by.
 
     Attributes:
-        masks: for each feature that may be masked, as seed, the features that its mask holds.
-        correlations: for each of them its correlation with every one of them.
-        always_together: groups that are masked together or kept together.
+        masks: for each seed the features of its mask. Every feature that may be masked is a seed.
+        correlations: for each seed its correlation with every feature that may be masked.
+        always_together: groups of features that are masked together or kept together.
     """
 
     masks: Mapping[str, Sequence[str]]
@@ -25,7 +25,7 @@ class MaskingPlan:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The plan of `correlations.json`."""
+        """Read the plan from the document of `correlations.json`."""
         masks, names = document["plan"], document["features"]
         rows = dict(zip(names, document["matrix"], strict=True))
         correlations = {
@@ -35,14 +35,12 @@ class MaskingPlan:
         return cls(masks, correlations, document["always_together"])
 
     def mask_by(self, seed: str, ranked: Sequence[str]) -> list[str]:
-        """The mask of a seed: its group, then others in an order, groups whole.
+        """Return the mask of a seed: the seed, its group, then others in an order, groups whole.
 
         Args:
-            seed: the feature.
-            ranked: all features that may be masked, those to take first in front.
-
-        Returns:
-            See `masking_plan`, whose order is that of the correlation with the seed.
+            seed: the seed feature.
+            ranked: all features that may be masked, the first to take in front. `masking_plan`,
+                which explains the rule, ranks them by their correlation with the seed.
         """
         group_of = {name: frozenset(group) for group in self.always_together for name in group}
         masked: list[str] = []
@@ -51,6 +49,7 @@ class MaskingPlan:
                 break
             group = group_of.get(name, {name})
             together = [name, *(other for other in ranked if other in group and other != name)]
+            # A mask of all features would leave the first view empty.
             if name not in masked and len(masked) + len(together) < len(ranked):
                 masked.extend(together)
         return masked
@@ -62,33 +61,33 @@ def masking_plan(
     never_mask: Sequence[str] = (),
     always_together: Sequence[Sequence[str]] = (),
 ) -> MaskingPlan:
-    """For each seed feature, the features that one view masks and the other one keeps.
+    """Return for each seed feature the features that one view masks and the other one keeps.
 
     Yao et al. 2021, "Self-supervised Learning for Large-scale Item Recommendations", section
-    "Correlated Feature Masking (CFM)": a seed feature is drawn, and it is masked together with the
-    floor(k/2) features that have the highest mutual information with it, so that a view cannot be
-    guessed from what it is most correlated with. The second view masks the rest. The item id is a
-    feature like any other: it counts in k.
+    "Correlated Feature Masking (CFM)": a seed feature is drawn. It is masked together with the
+    floor(k/2) features that have the highest mutual information with it, so that the features of a
+    view do not give away those it hides. The second view masks the rest. The item id is a feature
+    like any other: it counts in k.
 
-    Groups: the features of a group are masked together or kept together. A seed brings the whole of
-    its group. The others follow in the order of their correlation with the seed, a group in the
-    place of its most correlated feature and whole, until the mask holds `mask_size` features: the
-    group that straddles the cut is taken too, so that a mask may be larger than that by the
-    group's size less one. It is smaller in one case alone: what would complete the mask to all
-    features that may be masked is passed over, since the first view would be left empty.
+    Groups: the features of a group are masked together or kept together. A seed brings its whole
+    group. The others follow in the order of their correlation with the seed, until the mask holds
+    `mask_size` features. A group takes the place of its most correlated feature, and comes whole:
+    the last one may make the mask larger, by the group's size less one. A mask is smaller in one
+    case only: a feature or group is passed over if the mask would then hold all features that may
+    be masked, since the first view would be empty.
 
     Args:
         features: the k item features, the id included, in the schema's order.
-        correlations: symmetric, [k, k], the measure between any two of them.
-        never_mask: features that both views keep. The rule is then applied to the others alone,
-            with k their number.
+        correlations: symmetric, `[k, k]`, the measure between any two features.
+        never_mask: features that both views keep. The rule then applies to the others, and k is
+            their number.
         always_together: groups of two features or more.
 
     Returns:
-        One mask a maskable feature; the seed comes first, then its group, then the others, the most
+        One mask for each maskable feature: the seed, then its group, then the others, the most
         correlated first; ties go by feature order. No mask holds all maskable features, so with
-        k = 2 it is the seed alone. Empty where fewer than two features can be masked: there is then
-        no way to have two views.
+        k = 2 it is the seed alone. The plan is empty where fewer than two features can be masked:
+        there are no two views then.
 
     Raises:
         InputError: see `check_overrides`.
@@ -111,21 +110,27 @@ def masking_plan(
 
 
 def mask_size(num_maskable: int) -> int:
-    """How many features a mask holds: the seed and floor(k/2) more, and never all k of them."""
+    """Return the number of features of a mask: the seed and floor(k/2) more, but never all k."""
     return min(num_maskable // 2 + 1, num_maskable - 1)
 
 
 def check_overrides(
     features: Sequence[str], never_mask: Sequence[str], always_together: Sequence[Sequence[str]]
 ) -> None:
-    """Refuse what the configuration asks of the masks where it cannot be done.
+    """Refuse settings of `correlation` that no mask can follow.
+
+    Args:
+        features: the item features.
+        never_mask: features that both views keep.
+        always_together: groups of features that are masked together or kept together.
 
     Raises:
-        InputError: something is named that is no item feature; a group has fewer than two features,
-            or one of them twice; two groups share a feature; a feature of a group is never masked;
-            or a group holds all features that may be masked, so that there are no two views.
+        InputError: a name is no item feature; a group has fewer than two features, or one feature
+            twice; two groups share a feature; a feature of a group is never masked; or a group
+            holds all features that may be masked, so that there are no two views.
     """
     grouped = [name for group in always_together for name in group]
+    # Names first: the other messages would mislead where a name is misspelt.
     for key, names in (("never_mask", never_mask), ("always_together", grouped)):
         unknown = [name for name in dict.fromkeys(names) if name not in features]
         if unknown:

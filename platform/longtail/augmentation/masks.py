@@ -1,4 +1,4 @@
-"""Masks: which item features each of the two views of an item hides, one mask a batch."""
+"""Masks: the item features that each of two views hides. All items of a batch share one mask."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from longtail.augmentation.masking_plan import MaskingPlan, mask_size
 
 @dataclass(frozen=True)
 class Mask:
-    """What two views of an item hide.
+    """The features that two views of an item hide.
 
     Attributes:
         first: F flags, the features that the first view hides.
@@ -23,22 +23,22 @@ class Mask:
 
     @property
     def is_complementary(self) -> bool:
-        """Whether no feature is hidden in both views."""
+        """Return whether no feature is hidden in both views."""
         return not any(a and b for a, b in zip(self.first, self.second, strict=True))
 
 
 class Masks(Protocol):
-    """The masks of a run: the mask of each step, by a random number."""
+    """The masks of a run: a random number chooses the mask of each step."""
 
     def mask(self, draw: int) -> Mask:
-        """The mask that a random number chooses; the same number gives the same mask."""
+        """Return the mask that a random number chooses; the same number gives the same mask."""
 
 
 class SeedMasks:
-    """Correlated feature masking: a seed feature and what is most correlated with it.
+    """Correlated feature masking: the first view hides a seed and its most correlated features.
 
-    The second view hides what the first one shows (Yao et al. 2021, section "Correlated Feature
-    Masking").
+    The second view hides the features that the first one shows (Yao et al. 2021, section
+    "Correlated Feature Masking").
 
     Args:
         feature_names: the F item features, in the order of the schema.
@@ -49,20 +49,20 @@ class SeedMasks:
         self.masks = [_complementary(feature_names, plan, masked) for masked in plan.masks.values()]
 
     def mask(self, draw: int) -> Mask:
-        """The mask of a seed feature drawn uniformly."""
+        """Return the mask of a seed feature that is drawn uniformly."""
         return self.masks[draw % len(self.masks)]
 
 
 class DrawnMasks:
-    """Correlated masking whose masks are drawn at every step (ours).
+    """Correlated masking with a new draw at every step (ours).
 
-    A seed feature brings the others with it without replacement, each in proportion to a power of
-    its correlation with the seed. With a growing power that becomes `SeedMasks`, and with
-    one near zero `RandomMasks`.
+    A seed feature is drawn uniformly, and the others of its mask without replacement, in proportion
+    to a power of their correlation with the seed. A large power gives the masks of `SeedMasks`, and
+    a power near zero those of `RandomMasks`.
 
     Args:
         feature_names: the F item features, in the order of the schema.
-        plan: what may be masked, how it correlates, and what stays together.
+        plan: the features that may be masked, their correlations, and the groups among them.
         sharpness: the power.
     """
 
@@ -70,14 +70,14 @@ class DrawnMasks:
         self, feature_names: Sequence[str], plan: MaskingPlan, *, sharpness: float
     ) -> None:
         self._names, self._plan = feature_names, plan
-        with np.errstate(divide="ignore"):  # what does not correlate at all comes last
+        with np.errstate(divide="ignore"):  # log 0 = -inf: no correlation at all comes last
             self._logits = {
                 seed: sharpness * np.log(np.maximum(0.0, [*row.values()]))
                 for seed, row in plan.correlations.items()
             }
 
     def mask(self, draw: int) -> Mask:
-        """A mask drawn by a generator that `draw` seeds."""
+        """Draw a mask, by a generator that `draw` seeds."""
         generator = np.random.default_rng(draw)
         maskable = [*self._logits]
         seed = maskable[generator.integers(len(maskable))]
@@ -88,13 +88,13 @@ class DrawnMasks:
 
 
 class RandomMasks:
-    """Masks of features drawn uniformly, as large as those of correlated masking.
+    """Masks of uniformly drawn features, as many as in correlated masking.
 
     Args:
         feature_names: the F item features, in the order of the schema.
-        maskable: those that may be hidden.
-        complementary: the second view hides what the first one shows; else both masks are drawn
-            independently of each other.
+        maskable: the features that may be hidden.
+        complementary: the second view hides the features that the first one shows; else the two
+            masks are drawn independently of each other.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class RandomMasks:
         self._complementary = complementary
 
     def mask(self, draw: int) -> Mask:
-        """A mask drawn by a generator that `draw` seeds."""
+        """Draw a mask, by a generator that `draw` seeds."""
         generator = np.random.default_rng(draw)
         first = self._draw(generator)
         if self._complementary:
@@ -116,6 +116,7 @@ class RandomMasks:
         return Mask(tuple(first.tolist()), tuple(second.tolist()))
 
     def _draw(self, generator: np.random.Generator) -> np.ndarray:
+        """Return F flags, the features that one view hides."""
         hidden = np.zeros(self._num_features, np.bool_)
         size = mask_size(len(self._maskable))
         hidden[generator.choice(self._maskable, size, replace=False)] = True
@@ -123,7 +124,7 @@ class RandomMasks:
 
 
 class EmptyMasks:
-    """Both views show all features.
+    """Empty masks: both views show all features.
 
     Args:
         num_features: F.
@@ -133,7 +134,7 @@ class EmptyMasks:
         self._mask = Mask((False,) * num_features, (False,) * num_features)
 
     def mask(self, draw: int) -> Mask:
-        """The empty mask, whatever is drawn."""
+        """Return the empty mask, whatever is drawn."""
         del draw
         return self._mask
 
@@ -141,7 +142,7 @@ class EmptyMasks:
 def _complementary(
     feature_names: Sequence[str], plan: MaskingPlan, masked: Collection[str]
 ) -> Mask:
-    """The first view hides what is masked, the second one all else that may be."""
+    """Return a mask: the first view hides `masked`, the second one all else that may be masked."""
     return Mask(
         first=tuple(name in masked for name in feature_names),
         second=tuple(name in plan.masks and name not in masked for name in feature_names),

@@ -1,4 +1,4 @@
-"""The augmentations by name: what `self_supervision.augmentation` may be set to."""
+"""The augmentations by name: the values that `self_supervision.augmentation` can have."""
 
 from longtail.augmentation.augmentation import Augmentation
 from longtail.augmentation.augmentations import (

@@ -1,1 +1,1 @@
-"""What is looked at before anything is made from the data; `registry.CHECKS` is the one list."""
+"""The checks that run before anything is made from the data; `registry.CHECKS` lists them all."""

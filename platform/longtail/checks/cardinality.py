@@ -1,23 +1,25 @@
-"""Columns that say too little, or something else of every row."""
+"""Checks for columns with hardly any values, and for columns that differ in every row."""
 
 from collections.abc import Iterator
 
 from longtail.checks.check import check
 from longtail.checks.inspection import TABLE_OF, Inspection, quoted, values_of
 from longtail.features.finding import MAX_EXAMPLES, Finding
+from longtail.features.schema import Side
 
 MIN_ROWS = 20
-"""Of fewer rows a constant or an empty column says nothing."""
+"""Fewest rows from which a constant or an empty column is reported."""
 MIN_VALUES = 100
-"""Of fewer values being different says nothing."""
+"""Fewest values from which a feature is reported as near-unique."""
 
 
 @check("warning", "items", "queries")
 def near_unique(inspection: Inspection) -> Iterator[Finding]:
-    """A feature with almost as many values as there are rows: an identifier, or free text.
+    """Features with almost as many different values as rows: an identifier, or free text.
 
-    Distinct values over values, at least `checks.near_unique_share`, of 100 values or more; each
-    key's latest row counts. A hashed vocabulary is meant for that, and is left alone.
+    Distinct values divided by values are at least `checks.near_unique_share`, in the latest row of
+    each key, and there are 100 values or more. Features with a hashed vocabulary are skipped, since
+    it is meant for many values.
     """
     limit = inspection.config.checks.near_unique_share
     for side in inspection.sides:
@@ -37,10 +39,10 @@ def near_unique(inspection: Inspection) -> Iterator[Finding]:
                 source = inspection.sources[TABLE_OF[side]]
                 yield Finding(
                     f"column `{feature.name}` of {source} has {num_distinct} different values "
-                    f"among {num}: hardly two {TABLE_OF[side]} share one, so nothing is learned "
-                    "from it",
-                    "leave it out of the FeatureService, cut it into coarser values, or tag it "
-                    "`vocabulary: hash`",
+                    f"among {num}, so hardly two {TABLE_OF[side]} share one and the model learns "
+                    "nothing from it",
+                    "leave it out of the FeatureService, group its values into coarser ones, or "
+                    "tag it `vocabulary: hash`",
                     *(source, TABLE_OF[side], feature.name, num),
                     tuple(row["value"] for row in rows),
                 )
@@ -48,7 +50,10 @@ def near_unique(inspection: Inspection) -> Iterator[Finding]:
 
 @check("warning", "items", "queries")
 def constant_columns(inspection: Inspection) -> Iterator[Finding]:
-    """A feature that has one value, the same in the latest row of every key."""
+    """Features that have one and the same value in the latest row of every key.
+
+    Tables with fewer than 20 keys are skipped.
+    """
     for side in inspection.sides:
         for feature in inspection.features(side):
             column = quoted(feature.name)
@@ -62,14 +67,17 @@ def constant_columns(inspection: Inspection) -> Iterator[Finding]:
                 source = inspection.sources[TABLE_OF[side]]
                 yield Finding(
                     f"column `{feature.name}` of {source} is {facts['value']!r} in every row",
-                    "leave it out of the FeatureService, or look for what emptied it",
+                    "leave it out of the FeatureService, or look for what removed its other values",
                     *(source, TABLE_OF[side], feature.name, num_rows, (facts["value"],)),
                 )
 
 
 @check("warning", "items", "queries")
 def nearly_empty(inspection: Inspection) -> Iterator[Finding]:
-    """A feature that hardly any key has a value of: less than `checks.min_coverage` of them."""
+    """Features that hardly any key has a value for: less than `checks.min_coverage` of the keys.
+
+    The latest row of each key counts. Tables with fewer than 20 keys are skipped.
+    """
     limit = inspection.config.checks.min_coverage
     for side in inspection.sides:
         for feature in inspection.features(side):
@@ -82,12 +90,13 @@ def nearly_empty(inspection: Inspection) -> Iterator[Finding]:
                 )
                 source = inspection.sources[TABLE_OF[side]]
                 yield Finding(
-                    f"column `{feature.name}` of {source} has a value for {covered} of {num_rows} "
-                    f"{TABLE_OF[side]} only",
+                    f"column `{feature.name}` of {source} has a value for only {covered} of "
+                    f"{num_rows} {TABLE_OF[side]}",
                     "leave it out of the FeatureService, or look for what emptied it",
                     *(source, TABLE_OF[side], feature.name, num_rows - covered, tuple(rows)),
                 )
 
 
-def _latest(side: str) -> str:
-    return "items" if side == "item" else "queries"
+def _latest(side: Side) -> str:
+    """Return the SQL table that holds the latest row of each key; see `Inspection`."""
+    return TABLE_OF[side]

@@ -1,4 +1,4 @@
-"""What a check is: a function from what was read to findings, with a name and a severity."""
+"""A check: a function that yields findings about a project, with a name and a severity."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -14,13 +14,13 @@ Find = Callable[[Inspection], Iterator[Finding]]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that is looked at.
+    """One check of a project, its tables or the machine.
 
     Attributes:
-        name: the function's name; `checks.severity` goes by it.
-        severity: what a finding is, where the configuration does not say otherwise.
-        tables: whose rows its findings are about; empty for the project and the machine.
-        explanation: the first paragraph of the function's docstring.
+        name: the function's name, and the check's key in `checks.severity`.
+        severity: the severity of its findings, unless the configuration sets another.
+        tables: the tables that its findings are about; empty for the project and the machine.
+        explanation: the first paragraph of the function's docstring; Dagster shows it.
         find: the function.
     """
 
@@ -32,7 +32,10 @@ class Check:
 
 
 def check(severity: Severity, *tables: TableName) -> Callable[[Find], Check]:
-    """Make a check of a function; it counts once it stands in `registry.CHECKS`."""
+    """Return a decorator that makes a `Check` of a function.
+
+    The check runs once it is listed in `registry.CHECKS`.
+    """
 
     def decorate(find: Find) -> Check:
         explanation = " ".join((inspect.getdoc(find) or "").split("\n\n")[0].split())

@@ -1,4 +1,4 @@
-"""What changed since the served version's catalogue: coverage, cardinality, distribution."""
+"""Checks for changes since the served version: coverage, cardinality and distribution."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,30 +11,35 @@ from longtail.checks.inspection import TABLE_OF, Inspection, has_value, values_o
 from longtail.features.finding import MAX_EXAMPLES, Finding
 from longtail.features.schema import Feature, Side
 
+MIN_KEYS = 20
+"""Fewest keys of either version from which coverage is compared."""
 MIN_VALUES = 100
+"""Fewest distinct values, in the version that has more, from which cardinality is compared."""
 MIN_ROWS = 200
+"""Fewest keys with a value, in either version, from which distributions are compared."""
 TOP_VALUES = 50
+"""Most frequent values that are compared one by one; all others count as one more value."""
 
 
 @check("warning", "items", "queries")
 def coverage_drift(inspection: Inspection) -> Iterator[Finding]:
-    """The share of keys that have a value differs from the served version's by more than
-    `checks.max_coverage_change`.
+    """Features that emptied or filled: the share of keys with a value differs from the served
+    version's by more than `checks.max_coverage_change`.
 
-    Each key's latest row counts, of 20 keys or more on either side. Dense features are looked at,
-    too: whatever computes them may have stopped.
+    The latest row of each key counts, and both versions have 20 keys or more. Dense features are
+    compared too, since the job that computes them may have stopped.
     """
     limit = inspection.config.checks.max_coverage_change
     for side, feature in _comparable(inspection, dense=True):
         now, then = _coverage(inspection, side, feature)
-        if min(now["num_rows"], then["num_rows"]) < 20:
+        if min(now["num_rows"], then["num_rows"]) < MIN_KEYS:
             continue
         before, after = then["covered"] / then["num_rows"], now["covered"] / now["num_rows"]
         if abs(after - before) > limit:
             yield _finding(
                 *(inspection, side, feature),
-                f"has a value for {after:.1%} of the {TABLE_OF[side]}, and had for {before:.1%}",
-                "look for what emptied or filled it; publish the new version if that is meant",
+                f"has a value for {after:.1%} of the {TABLE_OF[side]}, against {before:.1%}",
+                "look for what emptied or filled it; if that is intended, publish the new version",
                 now["num_rows"],
                 ({"coverage_then": before, "coverage_now": after},),
             )
@@ -42,10 +47,10 @@ def coverage_drift(inspection: Inspection) -> Iterator[Finding]:
 
 @check("warning", "items", "queries")
 def cardinality_drift(inspection: Inspection) -> Iterator[Finding]:
-    """A vocabulary that grew or shrank by more than the factor `checks.max_vocabulary_growth`
+    """Vocabularies that grew or shrank by more than the factor `checks.max_vocabulary_growth`
     since the served version.
 
-    Distinct values in each key's latest row, where the larger count is at least 100.
+    Distinct values are counted in the latest row of each key; the larger count is 100 or more.
     """
     limit = inspection.config.checks.max_vocabulary_growth
     for side, feature in _comparable(inspection):
@@ -59,9 +64,9 @@ def cardinality_drift(inspection: Inspection) -> Iterator[Finding]:
             )
             yield _finding(
                 *(inspection, side, feature),
-                f"has {now['num_distinct']} different values, and had {then['num_distinct']}",
-                "look for a changed way to write them, such as an id or a time in the value; tag "
-                "the feature `vocabulary: hash` if it has no bound",
+                f"has {now['num_distinct']} different values, against {then['num_distinct']}",
+                "look for a change in how they are written, such as an id or a time inside the "
+                "value; if their number has no bound, tag the feature `vocabulary: hash`",
                 now["num_rows"],
                 tuple(row["value"] for row in new),
             )
@@ -69,13 +74,13 @@ def cardinality_drift(inspection: Inspection) -> Iterator[Finding]:
 
 @check("warning", "items", "queries")
 def distribution_drift(inspection: Inspection) -> Iterator[Finding]:
-    """The values are distributed otherwise than in the served version: a Jensen-Shannon divergence
-    above `checks.max_divergence`.
+    """Features with another distribution of values than in the served version: the Jensen-Shannon
+    divergence is above `checks.max_divergence`.
 
-    In bits, from 0 to 1, over the 50 values that are most frequent on either side and one of all
-    others; each key spreads a weight of one over its values. What samples of these sizes would show
-    of one and the same distribution, (values - 1) / (8 ln 2) (1/n + 1/m), is subtracted. Of 200
-    keys with a value or more.
+    The divergence is in bits, from 0 to 1. It compares the 50 values that are most frequent in
+    either version, and all others as one more value. Each key spreads a weight of one over its
+    values. Two samples of one distribution would show (values - 1) / (8 ln 2) (1/n + 1/m) at these
+    sizes; this is subtracted. Both versions have 200 keys with a value or more.
     """
     limit = inspection.config.checks.max_divergence
     for side, feature in _comparable(inspection):
@@ -85,7 +90,7 @@ def distribution_drift(inspection: Inspection) -> Iterator[Finding]:
         rows = _shares(inspection, side, feature)
         before = np.array([row["share_then"] for row in rows])
         after = np.array([row["share_now"] for row in rows])
-        # What is beyond the most frequent values counts as one more.
+        # Both must sum to one, so all the rarer values count as one more.
         before = np.append(before, max(0.0, 1.0 - before.sum()))
         after = np.append(after, max(0.0, 1.0 - after.sum()))
         noise = (len(before) - 1) * (1 / now["covered"] + 1 / then["covered"]) / (8 * np.log(2))
@@ -95,17 +100,17 @@ def distribution_drift(inspection: Inspection) -> Iterator[Finding]:
             first = moved[0]
             yield _finding(
                 *(inspection, side, feature),
-                f"is distributed otherwise by {divergence:.2f} bits: {first['value']!r} has "
-                f"{first['share_now']:.1%}, and had {first['share_then']:.1%}",
-                "look for a changed source or a changed way to write values; publish the new "
-                "version if that is meant",
+                f"has drifted by {divergence:.2f} bits: {first['value']!r} has a share of "
+                f"{first['share_now']:.1%}, against {first['share_then']:.1%}",
+                "look for a changed source, or a change in how values are written; if that is "
+                "intended, publish the new version",
                 now["num_rows"],
                 tuple(moved[:MAX_EXAMPLES]),
             )
 
 
 def jensen_shannon(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> float:
-    """The Jensen-Shannon divergence of two distributions `[k]` in bits, 0 to 1."""
+    """Return the Jensen-Shannon divergence of two distributions `[k]`, in bits from 0 to 1."""
 
     def entropy(x: npt.NDArray[np.float64]) -> float:
         positive = x[x > 0]
@@ -115,7 +120,10 @@ def jensen_shannon(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> fl
 
 
 def _comparable(inspection: Inspection, *, dense: bool = False) -> Iterator[tuple[Side, Feature]]:
-    """The features that the served version has, too, of the same kind; categorical ones, or all."""
+    """Yield the categorical features that the served version has with the same kind.
+
+    With `dense`, dense features too.
+    """
     served = inspection.served
     if served is None:
         return
@@ -127,9 +135,11 @@ def _comparable(inspection: Inspection, *, dense: bool = False) -> Iterator[tupl
 
 
 def _values(inspection: Inspection, side: Side, feature: Feature, *, served: bool = False) -> str:
+    """Return SQL for the values of a feature today, or in the served version."""
     relation = f"served_{TABLE_OF[side]}" if served else TABLE_OF[side]
     key = inspection.key(side)
     if served:
+        # The key column may have had another name in the served version.
         assert inspection.served is not None
         key = inspection.served.schema.side(side)[0].name
     return values_of(feature, relation, key)
@@ -138,7 +148,7 @@ def _values(inspection: Inspection, side: Side, feature: Feature, *, served: boo
 def _coverage(
     inspection: Inspection, side: Side, feature: Feature
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Keys, and keys with a value: now, and of the served version."""
+    """Return the numbers of keys and of keys with a value: now, and in the served version."""
     now, then = (
         inspection.row(
             f"SELECT count(*) AS num_rows, count(*) FILTER ({has_value(feature)}) AS covered "
@@ -152,7 +162,10 @@ def _coverage(
 def _facts(
     inspection: Inspection, side: Side, feature: Feature
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Keys, keys with a value, and distinct values: now, and of the served version."""
+    """Return the numbers of keys, of keys with a value, and of distinct values.
+
+    First now, then in the served version.
+    """
     now, then = (
         inspection.row(
             f"SELECT (SELECT count(*) FROM {prefix}{TABLE_OF[side]}) AS num_rows, "
@@ -165,7 +178,7 @@ def _facts(
 
 
 def _shares(inspection: Inspection, side: Side, feature: Feature) -> list[dict[str, Any]]:
-    """The most frequent values of either side: `value`, `share_then`, `share_now`."""
+    """Return the most frequent values of either version: `value`, `share_then`, `share_now`."""
 
     def shares(served: bool) -> str:
         values = _values(inspection, side, feature, served=served)

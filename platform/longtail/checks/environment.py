@@ -1,4 +1,4 @@
-"""What the machine must have for this configuration: packages, Java, a GPU, stores, room."""
+"""Checks of the machine: packages, Java, GPU, online store, disk space and memory."""
 
 import importlib.metadata
 import importlib.util
@@ -21,18 +21,20 @@ from longtail.features.finding import Finding
 MACHINE = "this machine"
 CONFIGURATION = "the configuration"
 MODULES = ("torch", "torchrec", "fbgemm_gpu", "feast", "dagster", "duckdb", "faiss", "safetensors")
-"""What a run imports; the lock installs FBGEMM under one of two package names."""
+"""Modules that a run imports. Module names, since FBGEMM comes from one of two packages."""
 
 OLDEST_JAVA = 17
 CUDA_TYPES = {"row_wise", "table_row_wise", "table_column_wise"}
+"""Sharding types that exist on CUDA only."""
 SECONDS = 3.0
+"""Seconds that Redis has to answer."""
 GIB = 2**30
 
 
 @check("error")
 def packages(inspection: Inspection) -> Iterator[Finding]:
-    """Packages that a run of this configuration imports and that are missing, or of another version
-    than longtail asks for."""
+    """Packages that a run of this configuration imports and that are missing, or installed in a
+    version that longtail does not accept."""
     wanted = dict.fromkeys(MODULES, "make install")
     if inspection.config.correlation.engine == "spark":
         wanted["pyspark"] = "pip install 'longtail[spark]'"
@@ -48,7 +50,8 @@ def packages(inspection: Inspection) -> Iterator[Finding]:
         version = _version(requirement.name)
         if version is not None and not requirement.specifier.contains(version, prereleases=True):
             yield Finding(
-                f"package `{requirement.name}` is {version} where {requirement.specifier} is asked",
+                f"package `{requirement.name}` is version {version}, but longtail needs "
+                f"{requirement.specifier}",
                 "make install",
                 *(MACHINE, None, None, 0, (f"{requirement.name}=={version}",)),
             )
@@ -56,7 +59,7 @@ def packages(inspection: Inspection) -> Iterator[Finding]:
 
 @check("error")
 def java(inspection: Inspection) -> Iterator[Finding]:
-    """`correlation.engine: spark` without Java 17 or later."""
+    """Java 17 or later is missing, but `correlation.engine: spark` needs it."""
     if inspection.config.correlation.engine != "spark":
         return
     found = java_version()
@@ -64,7 +67,7 @@ def java(inspection: Inspection) -> Iterator[Finding]:
         yield Finding(
             "`correlation.engine: spark` needs Java 17 or later, and "
             + ("there is none" if found is None else f"there is Java {found}"),
-            "install it as `java` or name it by JAVA_HOME (Debian: apt-get install "
+            "install it on the PATH or point JAVA_HOME to it (Debian: apt-get install "
             "default-jre-headless), or set `correlation.engine: duckdb`",
             *(MACHINE, None, "correlation.engine"),
         )
@@ -72,7 +75,8 @@ def java(inspection: Inspection) -> Iterator[Finding]:
 
 @check("error")
 def gpu(inspection: Inspection) -> Iterator[Finding]:
-    """A way of sharding that only CUDA has, on a machine without a GPU that torch can use."""
+    """Sharding types or compute kernels that only CUDA has, on a machine without a GPU that torch
+    can use."""
     asked = _asks_for_cuda(inspection.config)
     if not asked:
         return
@@ -82,15 +86,15 @@ def gpu(inspection: Inspection) -> Iterator[Finding]:
         for column, value in asked.items():
             yield Finding(
                 f"`{column}` is {value}, which needs an NVIDIA GPU, and torch finds none",
-                "leave it out, or run where there is a GPU (`nvidia-smi` must work, and `make "
-                "install` take the CUDA build)",
+                "remove this setting, or run on a machine with a GPU (`nvidia-smi` must work, and "
+                "`make install` must take the CUDA build)",
                 *(CONFIGURATION, None, column, 0, (value,)),
             )
 
 
 @check("error")
 def online_store(inspection: Inspection) -> Iterator[Finding]:
-    """A Redis that `feature_store.yaml` names and that does not answer."""
+    """Redis servers that `feature_store.yaml` names and that do not answer within 3 seconds."""
     settings = inspection.online_store
     if getattr(settings, "type", None) != "redis":
         return
@@ -110,34 +114,35 @@ def online_store(inspection: Inspection) -> Iterator[Finding]:
 
 @check("error")
 def disk_space(inspection: Inspection) -> Iterator[Finding]:
-    """Less free disk under `home` than a run writes, at the least.
+    """Less free disk space under `home` than a run writes at the least.
 
-    Checkpoints of the tables with their optimizer state, one more than are kept, and three times
-    the three tables as they are in memory.
+    A run writes checkpoints of the embedding tables with their optimizer state, one more than it
+    keeps, and three times the bytes that items, queries and interactions take in memory.
     """
     if inspection.schema is None:
         return
     sizes = table_bytes(inspection)
     data = sum(table.nbytes for table in inspection.known.values())
     needed = sum(sizes.values()) * (inspection.config.training.keep_checkpoints + 1) + 3 * data
+    # A first run has not made `home` yet, but its disk is that of the nearest folder above.
     place = next(p for p in (inspection.config.home, *inspection.config.home.parents) if p.exists())
     free = shutil.disk_usage(place).free
     if free < needed:
         yield Finding(
             f"{place} has {free / GIB:.2f} GiB free, and a run writes at least "
             f"{needed / GIB:.2f} GiB",
-            "make room (old versions: `publication.keep_versions`, old days under `runs`), or set "
-            "LONGTAIL_HOME to a larger disk",
+            "free some space (old versions: lower `publication.keep_versions`; old days: delete "
+            "them under `runs`), or set LONGTAIL_HOME to a folder on a larger disk",
             *(str(place), None, None, 0, _largest(sizes)),
         )
 
 
 @check("error")
 def memory(inspection: Inspection) -> Iterator[Finding]:
-    """Less memory than the embedding tables and their optimizer state take in training.
+    """Less free memory than the embedding tables and their optimizer state take in training.
 
-    On a machine without an NVIDIA driver, and by rank; with `checkpoints.asynchronous` a second
-    copy. What a table needs on a GPU `longtail plan` says.
+    With `checkpoints.asynchronous` they take it twice. Machines with an NVIDIA driver are skipped:
+    `longtail plan` shows what the tables need there, rank by rank.
     """
     if inspection.schema is None or Path("/proc/driver/nvidia/version").exists():
         return
@@ -148,7 +153,7 @@ def memory(inspection: Inspection) -> Iterator[Finding]:
         row_wise = inspection.config.sharding.optimizer == "row_wise_adagrad"
         optimizer = "" if row_wise else "`sharding.optimizer: row_wise_adagrad` or "
         yield Finding(
-            f"{free / GIB:.2f} GiB of memory are available, and the embedding tables with their "
+            f"{free / GIB:.2f} GiB of memory are available, but the embedding tables with their "
             f"optimizer state take {needed / GIB:.2f} GiB",
             "shrink the largest tables (`dim`, `features.min_count`, `vocabulary: hash` with fewer "
             f"`buckets`), set {optimizer}`checkpoints.asynchronous: false`, or take a larger "
@@ -158,7 +163,7 @@ def memory(inspection: Inspection) -> Iterator[Finding]:
 
 
 def table_bytes(inspection: Inspection) -> dict[str, int]:
-    """The embedding tables in bytes, weights and optimizer state, by name."""
+    """Return the bytes of each embedding table, weights and optimizer state, by its name."""
     assert inspection.schema is not None
     sizes = {}
     for table, features in inspection.schema.tables.items():
@@ -167,6 +172,7 @@ def table_bytes(inspection: Inspection) -> dict[str, int]:
             continue
         num_rows = first.buckets
         if num_rows is None:
+            # A table has one row for each distinct value of all the features that share it.
             values = [
                 f"SELECT value FROM {values_of(f, f'{f.side}_rows', inspection.key(f.side))}"
                 for f in features
@@ -178,18 +184,22 @@ def table_bytes(inspection: Inspection) -> dict[str, int]:
         sharding = inspection.config.sharding
         weight = 2 if sharding.of(table).data_type == "fp16" else 4
         row_wise = sharding.optimizer == "row_wise_adagrad"
-        state = 4 if row_wise else 4 * first.dim
+        state = 4 if row_wise else 4 * first.dim  # a float32 sum for each row, or each weight
         sizes[table] = int(num_rows) * (weight * first.dim + state)
     return sizes
 
 
 def _largest(sizes: dict[str, int]) -> tuple[dict[str, Any], ...]:
+    """Return the three largest tables as examples of a finding."""
     named = sorted(sizes.items(), key=lambda entry: -entry[1])[:3]
     return tuple({"table": name, "bytes": size} for name, size in named)
 
 
 def available_memory() -> int | None:
-    """Bytes that a process may still take: of the machine, and of its control group."""
+    """Return the bytes that this process may still take, None where Linux does not tell.
+
+    The smaller of what the machine has available and what the control group (version 2) allows.
+    """
     limits = []
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
@@ -204,7 +214,7 @@ def available_memory() -> int | None:
 
 
 def java_version() -> int | None:
-    """The major version of the Java that Spark would start, or None where there is none."""
+    """Return the major version of the Java that Spark would start, None where there is none."""
     home = os.environ.get("JAVA_HOME")
     program = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if program is None or not Path(program).is_file():
@@ -215,7 +225,7 @@ def java_version() -> int | None:
 
 
 def redis_error(host: str, port: int) -> str | None:
-    """Why nothing that speaks Redis answers there, or None where it does."""
+    """Return why no Redis answers at this address, None where one does."""
     try:
         with socket.create_connection((host, port), timeout=SECONDS) as connection:
             connection.settimeout(SECONDS)
@@ -223,12 +233,13 @@ def redis_error(host: str, port: int) -> str | None:
             answer = connection.recv(64)
     except OSError as error:
         return str(error)
-    # An error such as NOAUTH is an answer, too; a server that wants TLS closes without one.
+    # Redis is there if it answers with an error such as NOAUTH, or closes without a word because
+    # it expects TLS.
     return None if answer[:1] in (b"+", b"-") or not answer else "it does not speak Redis"
 
 
 def _asks_for_cuda(config: Config) -> dict[str, str]:
-    """Settings of sharding that leave a CPU nothing, by key."""
+    """Return the sharding settings that no CPU can satisfy, {key: values}."""
     asked = {}
     for name in ("default", *config.sharding.tables):
         table = config.sharding.default if name == "default" else config.sharding.of(name)
@@ -244,7 +255,7 @@ def _requirements() -> list[str]:
     try:
         return importlib.metadata.requires("longtail") or []
     except importlib.metadata.PackageNotFoundError:
-        return []  # run from a checkout that is not installed
+        return []  # longtail runs from a checkout that is not installed
 
 
 def _version(package: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What the checks look at: the project, and its tables as a run would read them."""
+"""The project that the checks look at, and its tables as a run would read them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ TABLE_OF: dict[Side, TableName] = {"query": "queries", "item": "items"}
 
 @dataclass(frozen=True)
 class Served:
-    """What the served version was made from.
+    """The catalogue that the served version was made from.
 
     Attributes:
-        version: its name.
+        version: the version's name.
         schema: its features.
-        items: its catalogue, one row an item.
+        items: one row for each item.
         queries: the latest row of each query.
     """
 
@@ -38,23 +38,26 @@ class Served:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A project as far as it could be read; what could not be read is noted.
+    """A project as far as it could be read, with findings about the parts that could not.
 
-    In SQL (`rows`) the tables are `item_rows` and `query_rows` (all rows up to the day), `items`
-    and `queries` (the latest row of each active item, of each query), `interactions` (each pair
-    once), and of the served version `served_items` and `served_queries`. What a row is refused
-    from is in `admitted_items` and `admitted_queries`, and they themselves in `refused_items` and
-    `refused_queries`.
+    SQL passed to `rows` or `row` can use these tables, as far as they could be read:
+
+    - `item_rows`, `query_rows`: all rows up to the day;
+    - `items`, `queries`: the latest row of each active item, and of each query;
+    - `interactions`: each pair once;
+    - `served_items`, `served_queries`: `items` and `queries` of the served version;
+    - `admitted_items`, `admitted_queries`, `admitted_interactions`: the rows that a run uses;
+    - `refused_items`, `refused_queries`, `refused_interactions`: the rows that it leaves out.
 
     Attributes:
         config: the project's configuration.
-        as_of: the day, or None where it depends on a table that cannot be read.
-        noted: findings made while reading, by the check that tells them.
-        schema: the features, where the definitions can be used.
+        as_of: the day, or None if it depends on a table that cannot be read.
+        noted: findings made while reading, each with the name of the check that reports it.
+        schema: the features, or None if the definitions cannot be used.
         sources: the file of each table that was found.
         admitted: the tables that could be read.
-        known: of them, what is known by the day: histories, pairs.
-        served: the served version's catalogue, where there is one.
+        known: the part of them that is known by the day: histories and pairs.
+        served: the served version's catalogue, if there is one.
         online_store: the settings of Feast's online store.
     """
 
@@ -69,12 +72,12 @@ class Inspection:
     online_store: Any = None
 
     def notes(self, check: str) -> Iterator[Finding]:
-        """The findings that were made for a check while reading."""
+        """Return the findings that reading the project made for a check."""
         return (finding for name, finding in self.noted if name == check)
 
     @cached_property
     def latest(self) -> dict[Side, pa.Table]:
-        """The newest row of each key by the day, active items only; by side."""
+        """The newest row of each key by the day, active items only, for each side."""
         found: dict[Side, pa.Table] = {}
         for side, table in TABLE_OF.items():
             if table in self.known:
@@ -87,18 +90,18 @@ class Inspection:
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """The sides whose table could be read."""
+        """The sides with a table that could be read."""
         return tuple(self.latest)
 
     def features(self, side: Side, *, dense: bool = False) -> Iterator[Feature]:
-        """The categorical features of a side but for its id; with dense ones if these are asked."""
+        """Yield the categorical features of a side except its id; with `dense`, dense ones too."""
         assert self.schema is not None
         for feature in self.schema.side(side):
             if (dense or feature.kind in CATEGORICAL) and not feature.is_id:
                 yield feature
 
     def key(self, side: Side) -> str:
-        """The column that names a side's rows."""
+        """Return the key column of a side's table."""
         assert self.schema is not None
         return self.schema.side(side)[0].name
 
@@ -114,16 +117,16 @@ class Inspection:
             "served_items": self.served and self.served.items,
             "served_queries": self.served and self.served.queries,
         }
-        for side in self.admitted:
-            tables[f"admitted_{side}"] = self.admitted[side].rows
-            tables[f"refused_{side}"] = self.admitted[side].refused
-        for name, table in tables.items():
+        for name, admitted in self.admitted.items():
+            tables[f"admitted_{name}"] = admitted.rows
+            tables[f"refused_{name}"] = admitted.refused
+        for relation, table in tables.items():
             if table is not None:
-                connection.register(name, table)
+                connection.register(relation, table)
         return connection
 
     def close(self) -> None:
-        """Drop the engine, which otherwise is reported as leaked when the process ends."""
+        """Close DuckDB, which would be reported as leaked when the process ends."""
         connection = self.__dict__.pop("_connection", None)
         if connection is not None:
             connection.close()
@@ -133,24 +136,27 @@ class Inspection:
         return {}
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        """The few rows that a query over the tables gives; asked twice, it is answered once."""
+        """Return the rows of an SQL query over the tables; there should be few.
+
+        The answer is kept, since several checks ask the same.
+        """
         if sql not in self._answers:
             self._answers[sql] = self._connection.sql(sql).to_arrow_table().to_pylist()
         return self._answers[sql]
 
     def row(self, sql: str) -> dict[str, Any]:
-        """The one row that a query over the tables gives."""
+        """Return the only row of an SQL query over the tables."""
         (found,) = self.rows(sql)
         return found
 
 
 def quoted(name: str) -> str:
-    """A column's name in SQL."""
+    """Return a column's name, quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def has_value(feature: Feature) -> str:
-    """SQL for whether a row has a value of a feature; a vector of zeros is none."""
+    """Return an SQL condition: a row has a value of the feature. A vector of zeros is none."""
     column = quoted(feature.name)
     if feature.dtype == "vector":
         return f"list_max({column}) > 0 OR list_min({column}) < 0"
@@ -158,10 +164,15 @@ def has_value(feature: Feature) -> str:
 
 
 def values_of(feature: Feature, relation: str, key: str) -> str:
-    """SQL for a feature's values, one row each: `key`, `value` (text), `moment`, `weight`.
+    """Return an SQL table of a feature's values: `key`, `value` (text), `moment`, `weight`.
 
-    A row's values share a weight of one. Null values inside a list are rows whose `value` is null;
-    a null or an empty list has no row.
+    Each value is a row. The values of one list share a weight of one. A null inside a list is a
+    row with a null `value`; a list that is null or empty has no row.
+
+    Args:
+        feature: a categorical feature.
+        relation: the SQL table that has it as a column.
+        key: the key column of `relation`.
     """
     column = quoted(feature.name)
     head = f"SELECT {quoted(key)} AS key, {TIMESTAMP} AS moment"

@@ -1,4 +1,4 @@
-"""Features that a query cannot have when it asks."""
+"""The check for query features that are not known yet when the query asks."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,28 +10,31 @@ from longtail.features.feast.table_validation import json_value
 from longtail.features.finding import MAX_EXAMPLES, Finding
 
 MOST = 0.5
+"""Share of the interactions that may happen before the first value is known."""
 MIN_INTERACTIONS = 20
+"""Fewest interactions from which a feature is judged."""
 
 
 @check("warning", "queries")
 def late_features(inspection: Inspection) -> Iterator[Finding]:
-    """A query feature whose values become known only after the query's interactions.
+    """Query features that become known only after the query's interactions.
 
-    Of the interactions whose query ever has a value, for more than half the first such row is
-    stamped later than the interaction (of 20 interactions or more). Trained on, it would be
-    missing; known at serving time it cannot be. Where the rows as a whole come that late, the
-    finding is about their timestamps.
+    An interaction counts if its query ever has a value; there must be 20 or more. For more than
+    half of them, the query's first row with a value is stamped later than the interaction. Training
+    would find the value missing, and at serving time it cannot be known yet. If the rows as a whole
+    come that late, there is one finding, about their timestamps.
     """
     if "query" not in inspection.sides or "interactions" not in inspection.known:
         return
     key, source = inspection.key("query"), inspection.sources["queries"]
     rows = f"(SELECT {quoted(key)} AS key, event_timestamp AS moment FROM query_rows)"
     facts = _lateness(inspection, rows)
+    # Late rows make every feature late, so the single finding is about the rows.
     if _is_late(facts):
         yield Finding(
-            f"rows of {source} are stamped later than {facts['num_late']} of the "
+            f"the first rows of {source} are stamped later than {facts['num_late']} of the "
             f"{facts['num']} interactions of their queries",
-            "stamp each row with the moment from which on its values held; what is known only "
+            "stamp each row with the moment from which its values hold; a value that is known only "
             "after the interaction cannot be a feature of the query",
             *(source, "queries", TIMESTAMP, facts["num_late"], _examples(inspection, rows)),
         )
@@ -41,16 +44,17 @@ def late_features(inspection: Inspection) -> Iterator[Finding]:
         facts = _lateness(inspection, values)
         if _is_late(facts):
             yield Finding(
-                f"column `{feature.name}` of {source} becomes known only after the interactions: "
-                f"later than {facts['num_late']} of {facts['num']}",
+                f"column `{feature.name}` of {source} becomes known too late: after "
+                f"{facts['num_late']} of {facts['num']} interactions",
                 "leave it out of the query's FeatureService, or stamp its rows with the moment "
-                "from which on its values held",
+                "from which its values hold",
                 *(source, "queries", feature.name, facts["num_late"]),
                 _examples(inspection, values),
             )
 
 
 def _joined(values: str) -> str:
+    """Return SQL for the interactions, each with the moment its query's first value is known."""
     first = f"(SELECT key, min(moment) AS known FROM {values} GROUP BY 1)"
     return f"interactions i JOIN {first} f ON i.query_id = f.key"
 

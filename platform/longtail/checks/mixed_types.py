@@ -1,4 +1,4 @@
-"""Values of two kinds in one column, which become two embeddings of one thing."""
+"""The check for columns that write one thing in two ways, which become two embeddings."""
 
 from collections.abc import Iterator
 
@@ -7,16 +7,18 @@ from longtail.checks.inspection import TABLE_OF, Inspection, quoted, values_of
 from longtail.features.finding import MAX_EXAMPLES, Finding, TableName
 
 MOSTLY_NUMBERS = 0.8
+"""Share of numbers from which the words among them are reported."""
 NUMBER = r"'^[+-]?[0-9]+([.][0-9]+)?$'"
 
 
 @check("warning", "items", "queries", "interactions")
 def mixed_types(inspection: Inspection) -> Iterator[Finding]:
-    """A column of strings in which numbers and words are mixed, or one number is written in two
-    ways; a list with missing values.
+    """Columns of strings that mix numbers and words, or that write one number in two ways; lists
+    with missing values.
 
-    The first: at least four fifths of the values are numbers, and not all. The second, of a column
-    of which at least half are numbers, ids included: `3` and `3.0` are two values.
+    Numbers and words are mixed if at least four fifths of the values are numbers, but not all. One
+    number is written in two ways if the column has, for example, both `3` and `3.0`, and at least
+    half of its values are numbers; ids are looked at too.
     """
     for side in inspection.sides:
         table, key = TABLE_OF[side], inspection.key(side)
@@ -35,6 +37,7 @@ def mixed_types(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _words(inspection: Inspection, table: TableName, column: str, values: str) -> Iterator[Finding]:
+    """Yield a finding if a few words stand among numbers."""
     facts = inspection.row(
         f"SELECT count(value) AS num, count(*) FILTER (regexp_matches(value, {NUMBER})) AS numbers "
         f"FROM {values}"
@@ -48,9 +51,9 @@ def _words(inspection: Inspection, table: TableName, column: str, values: str) -
         words = tuple(row["value"] for row in examples)
         source = inspection.sources[table]
         yield Finding(
-            f"column `{column}` of {source} mixes numbers and words, {facts['numbers']} of "
+            f"column `{column}` of {source} mixes numbers and words: {facts['numbers']} of "
             f"{facts['num']} values are numbers, others are {', '.join(map(repr, words))}",
-            "write what is unknown as null, and the column with one type",
+            "write unknown values as null, and give the column one type",
             *(source, table, column, num_words, words),
         )
 
@@ -58,6 +61,7 @@ def _words(inspection: Inspection, table: TableName, column: str, values: str) -
 def _spellings(
     inspection: Inspection, table: TableName, column: str, values: str
 ) -> Iterator[Finding]:
+    """Yield a finding if one number is written in several ways, such as `3` and `3.0`."""
     number = f"CASE WHEN regexp_matches(value, {NUMBER}) THEN TRY_CAST(value AS DOUBLE) END"
     spelt = (
         f"(SELECT {number} AS number, list(DISTINCT value ORDER BY value) AS ways, count(*) AS n "
@@ -78,8 +82,9 @@ def _spellings(
         source = inspection.sources[table]
         yield Finding(
             f"column `{column}` of {source} writes one number in several ways, such as "
-            f"{examples[0][0]!r} and {examples[0][1]!r}, which are different values",
-            "write each number in one way; an integer column with misses becomes `3.0` in pandas",
+            f"{examples[0][0]!r} and {examples[0][1]!r}, which become different values",
+            "write each number in one way (pandas writes the integers of a column with missing "
+            "values as `3.0`)",
             *(source, table, column, int(facts["twice"]), examples),
         )
 
@@ -87,6 +92,7 @@ def _spellings(
 def _nulls_inside(
     inspection: Inspection, table: TableName, column: str, values: str
 ) -> Iterator[Finding]:
+    """Yield a finding if lists have nulls inside."""
     nulls = f"FROM {values} WHERE value IS NULL"
     num_rows = inspection.row(f"SELECT count(DISTINCT (key, moment)) AS num {nulls}")["num"]
     if num_rows:
@@ -94,7 +100,7 @@ def _nulls_inside(
         keys = tuple(row["key"] for row in rows)
         source = inspection.sources[table]
         yield Finding(
-            f"column `{column}` of {source} has lists with missing values, such as that of "
+            f"column `{column}` of {source} has lists with missing values, such as the list of "
             f"{keys[0]!r}",
             "leave the missing values out of the lists",
             *(source, table, column, num_rows, keys),

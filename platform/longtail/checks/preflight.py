@@ -1,4 +1,4 @@
-"""A look at configuration, definitions, tables and machine before a run writes anything."""
+"""Checks configuration, definitions, tables and machine before a run writes anything."""
 
 import logging
 import tempfile
@@ -30,22 +30,23 @@ log = logging.getLogger("longtail.features")
 
 
 def check_project(config: Config, as_of: date | None) -> Report:
-    """Look at everything, and tell every problem.
+    """Run all checks and report every problem.
 
-    Nothing is written but the rows that are refused, to `runs/<as_of>/quarantine`.
+    The only files written are the refused rows, in `runs/<as_of>/quarantine`.
 
     Args:
         config: the project.
-        as_of: the day, or None for the default one.
+        as_of: the day, or None for the newest day of the interactions.
     """
     return _report(inspect_project(config, as_of), CHECKS)
 
 
 def check_tables(config: Config, as_of: date) -> Report:
-    """Look at the three tables alone.
+    """Run the checks of the three tables only.
 
     Raises:
-        InputError: they cannot be looked at, since the configuration or the definitions are wrong.
+        InputError: the tables cannot be read, because the configuration or the definitions are
+            wrong.
     """
     inspection = inspect_project(config, as_of)
     if inspection.schema is None:
@@ -54,7 +55,11 @@ def check_tables(config: Config, as_of: date) -> Report:
 
 
 def check_machine(config: Config, as_of: date) -> Report:
-    """Look at the configuration and the machine, with the day's catalogue as it was made."""
+    """Run the checks of the configuration and the machine only, on the day's finished catalogue.
+
+    Raises:
+        LongtailError: the day has no catalogue yet.
+    """
     catalogue = RunPaths(config, as_of).catalogue_files
     required_stamp(catalogue.folder, made_by="dataset")
     inspection = Inspection(
@@ -73,6 +78,7 @@ def check_machine(config: Config, as_of: date) -> Report:
 
 
 def _report(inspection: Inspection, checks: Sequence[Check]) -> Report:
+    """Run checks, write the refused rows, and close the inspection."""
     try:
         problems = [
             Problem(check.name, severity, finding)
@@ -89,16 +95,17 @@ def _report(inspection: Inspection, checks: Sequence[Check]) -> Report:
 
 
 def inspect_project(config: Config, as_of: date | None) -> Inspection:
-    """Read what the catalogue of a day needs, as far as it can be read.
+    """Read all that the catalogue of a day needs, as far as it can be read.
 
-    The definitions are applied to a registry that is thrown away, where the project's registry is
-    an embedded one. A registry that others share has these definitions anyway: there they are
-    applied, which keeps the published slot.
+    If the project's Feast registry is embedded, the definitions are applied to a temporary one in
+    its place. A registry that others share has these definitions anyway, so they are applied to
+    it, which keeps the published slot.
     """
     reading = _Reading(noted=[("configuration", each) for each in unknown_checks(config.checks)])
     with tempfile.TemporaryDirectory(prefix="longtail-") as folder:
         try:
             repository = FeatureRepository(config.model_copy(update={"home": Path(folder)}))
+            # The registry did not move with `home`, so it is a shared one.
             if folder not in str(getattr(repository.store.config.registry, "path", "")):
                 repository = FeatureRepository(config)
             reading.online_store = repository.store.config.online_store
@@ -126,7 +133,7 @@ def inspect_project(config: Config, as_of: date | None) -> Inspection:
 
 @dataclass
 class _Reading:
-    """What was read so far, and what could not be."""
+    """The parts of a project read so far, and findings about the parts that could not be."""
 
     noted: list[tuple[str, Finding]] = field(default_factory=list)
     schema: Schema | None = None
@@ -150,7 +157,11 @@ class _Reading:
             self.noted += [(check, each) for each in _findings(error, name, table)]
 
     def know(self, as_of: date | None) -> date | None:
-        """Keep what is known by the day, and return the day."""
+        """Keep the rows known by the day, and return the day.
+
+        Without `as_of` it is the newest day of the interactions. If they cannot be read, None is
+        returned, and the other tables are kept as known by yesterday.
+        """
         interactions = self.admitted.get("interactions")
         if as_of is None and interactions is not None and interactions.rows.num_rows:
             as_of = newest_day(interactions.rows, interactions.source)
@@ -166,7 +177,7 @@ class _Reading:
 
 
 def _findings(error: InputError, source: str, table: TableName | None = None) -> list[Finding]:
-    """The problems of an error, each split into what is wrong and what to do."""
+    """Return the problems of an error, each split into what is wrong and what to do."""
     return [
         replace(Finding.of(problem, source), table=table)
         for problem in error.problems or (str(error),)
@@ -174,7 +185,7 @@ def _findings(error: InputError, source: str, table: TableName | None = None) ->
 
 
 def _served(config: Config) -> Served | None:
-    """The catalogue that the served version was made from, where it is still on disk."""
+    """Return the catalogue that the served version was made from, if it is still on disk."""
     pointer = published_pointer(config)
     if not pointer.is_file():
         return None
@@ -182,7 +193,10 @@ def _served(config: Config) -> Served | None:
     catalogue = RunPaths(config, parse_version_day(version)).catalogue_files
     files = (catalogue.schema, catalogue.items, catalogue.queries)
     if not all(file.is_file() for file in files):
-        log.info("drift is not measured: %s of the served version is gone", catalogue.folder)
+        log.info(
+            "drift is not checked: %s, the catalogue of the served version, is gone",
+            catalogue.folder,
+        )
         return None
     schema = Schema.from_json(read_json(catalogue.schema))
     return Served(version, schema, pq.read_table(catalogue.items), pq.read_table(catalogue.queries))

@@ -1,4 +1,4 @@
-"""Rows that are refused, and tables that cannot be read: what a run leaves out, or stops at."""
+"""Checks for rows that a run leaves out, and for tables and definitions that it cannot read."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,57 +18,58 @@ from longtail.features.finding import MAX_EXAMPLES, Finding
 
 @check("error")
 def configuration(inspection: Inspection) -> Iterator[Finding]:
-    """Keys of the configuration that do not exist or have a wrong value."""
+    """Keys of the configuration that do not exist, or that have a wrong value."""
     return inspection.notes("configuration")
 
 
 @check("error")
 def feature_definitions(inspection: Inspection) -> Iterator[Finding]:
-    """A Feast repository that cannot be loaded, or whose features the model cannot take."""
+    """Feast definitions that cannot be loaded, and features that the model cannot take."""
     return inspection.notes("feature_definitions")
 
 
 @check("error", "items", "queries", "interactions")
 def table_schema(inspection: Inspection) -> Iterator[Finding]:
-    """Missing files and columns, types that are not those declared, files of one table that
-    disagree in type, timestamps without a zone."""
+    """Missing files and columns, types other than the declared ones, files of one table that
+    disagree in type, and timestamps without a zone."""
     return inspection.notes("table_schema")
 
 
 @check("error", "items", "queries", "interactions")
 def empty_tables(inspection: Inspection) -> Iterator[Finding]:
-    """A table without a row, or without one that is known by the day."""
+    """Tables without rows, or without a row that is known by the day."""
     return inspection.notes("empty_tables")
 
 
 @check("warning", "items", "queries", "interactions")
 def null_keys(inspection: Inspection) -> Iterator[Finding]:
-    """Rows without an id or a timestamp; they are refused."""
+    """Rows without an id or a timestamp. They are refused."""
     return _refused(inspection, null_findings)
 
 
 @check("warning", "items", "queries")
 def duplicate_rows(inspection: Inspection) -> Iterator[Finding]:
-    """Rows that say again what held of one key from one moment on; all but the first are refused.
+    """Repeated rows: items or queries with the key and the timestamp of another row. All but the
+    first are refused.
 
-    A repeated interaction is none: each pair counts once, at its earliest.
+    Repeated interactions are allowed: each pair counts once, at its earliest.
     """
     return _refused(inspection, duplicate_findings)
 
 
 @check("error", "items", "queries")
 def contradicting_rows(inspection: Inspection) -> Iterator[Finding]:
-    """Repeated rows that say something else than the first of their key and timestamp.
+    """Repeated rows that differ from the first row with their key and timestamp.
 
-    The catalogue has the first. Feast's point-in-time join reads the source itself, where nothing
-    says which of the two holds: a training row may have either. So it is an error, however few
-    they are.
+    The catalogue has the first. Feast's point-in-time join reads the source itself, which does not
+    say which of the two is true, so a training row may have either. One such row is an error.
     """
     for side in inspection.sides:
         table, key = TABLE_OF[side], quoted(inspection.key(side))
         admitted = inspection.admitted.get(table)
         if admitted is None or not admitted.refused_for(DUPLICATE).num_rows:
             continue
+        # The admitted rows hold the first of each key and timestamp.
         columns = [name for name in admitted.rows.column_names if name != TIMESTAMP]
         differs = " OR ".join(f"r.{quoted(c)} IS DISTINCT FROM a.{quoted(c)}" for c in columns)
         pairs = (
@@ -83,28 +84,28 @@ def contradicting_rows(inspection: Inspection) -> Iterator[Finding]:
             )
             examples = [{name: json_value(v) for name, v in row.items()} for row in rows]
             yield Finding(
-                f"{num_rows} repeated rows of {admitted.source} contradict the first one of their "
-                f"key and timestamp, such as that of {examples[0][inspection.key(side)]!r}",
-                "keep the one that is true: training may see either",
+                f"{num_rows} repeated rows of {admitted.source} contradict the first row with "
+                f"their key and timestamp, such as one of {examples[0][inspection.key(side)]!r}",
+                "keep the row that is true, because training may see either",
                 *(admitted.source, table, inspection.key(side), num_rows, tuple(examples)),
             )
 
 
 @check("warning", "items", "queries", "interactions")
 def future_timestamps(inspection: Inspection) -> Iterator[Finding]:
-    """Rows stamped later than now; they are refused."""
+    """Rows stamped later than now. They are refused."""
     return _refused(inspection, future_findings)
 
 
 @check("warning", "interactions")
 def bad_weights(inspection: Inspection) -> Iterator[Finding]:
-    """Weights that are negative or not finite; their rows are refused."""
+    """Weights that are negative or not finite. Their rows are refused."""
     return _refused(inspection, weight_findings)
 
 
 @check("error", "items", "queries", "interactions")
 def refused_share(inspection: Inspection) -> Iterator[Finding]:
-    """More refused rows in a table than `checks.max_refused_share`: the run stops."""
+    """Tables with a larger share of refused rows than `checks.max_refused_share`."""
     for admitted in inspection.admitted.values():
         yield from over_limit_findings(admitted, inspection.config.checks.max_refused_share)
 
@@ -112,5 +113,6 @@ def refused_share(inspection: Inspection) -> Iterator[Finding]:
 def _refused(
     inspection: Inspection, find: Callable[[Admitted], Iterator[Finding]]
 ) -> Iterator[Finding]:
+    """Yield what `find` finds among the refused rows of each table."""
     for admitted in inspection.admitted.values():
         yield from find(admitted)

@@ -1,41 +1,46 @@
-"""The one list of checks. To add one: write its function, and name it here."""
+"""The list of all checks. To add a check, write its function and list it here."""
 
 from collections.abc import Sequence
 
-from longtail.checks import cardinality, drift, environment, leakage
-from longtail.checks import late_features as serving
-from longtail.checks import mixed_types as types
-from longtail.checks import refused_rows as refused
-from longtail.checks import unknown_keys as keys
+from longtail.checks import (
+    cardinality,
+    drift,
+    environment,
+    late_features,
+    leakage,
+    mixed_types,
+    refused_rows,
+    unknown_keys,
+)
 from longtail.checks.check import Check, Severity
 from longtail.checks.inspection import Inspection
 from longtail.config import ChecksConfig
 from longtail.features.finding import Finding
 
 CHECKS: tuple[Check, ...] = (
-    refused.configuration,
-    refused.feature_definitions,
+    refused_rows.configuration,
+    refused_rows.feature_definitions,
     environment.packages,
     environment.java,
     environment.gpu,
     environment.online_store,
     environment.disk_space,
     environment.memory,
-    refused.table_schema,
-    refused.empty_tables,
-    refused.refused_share,
-    refused.null_keys,
-    refused.duplicate_rows,
-    refused.contradicting_rows,
-    refused.future_timestamps,
-    refused.bad_weights,
-    keys.mismatched_keys,
-    keys.dangling_keys,
-    types.mixed_types,
+    refused_rows.table_schema,
+    refused_rows.empty_tables,
+    refused_rows.refused_share,
+    refused_rows.null_keys,
+    refused_rows.duplicate_rows,
+    refused_rows.contradicting_rows,
+    refused_rows.future_timestamps,
+    refused_rows.bad_weights,
+    unknown_keys.mismatched_keys,
+    unknown_keys.dangling_keys,
+    mixed_types.mixed_types,
     cardinality.near_unique,
     cardinality.constant_columns,
     cardinality.nearly_empty,
-    serving.late_features,
+    late_features.late_features,
     leakage.label_leakage,
     drift.coverage_drift,
     drift.cardinality_drift,
@@ -44,17 +49,17 @@ CHECKS: tuple[Check, ...] = (
 
 
 def severity_of(check: Check, config: ChecksConfig) -> Severity:
-    """What a finding of the check is in a project."""
+    """Return the severity of a check's findings under a project's configuration."""
     return config.severity.get(check.name, check.severity)
 
 
 def unknown_checks(config: ChecksConfig) -> list[Finding]:
-    """Names in `checks.severity` that no check has."""
+    """Return a finding for each name in `checks.severity` that is not the name of a check."""
     names = [check.name for check in CHECKS]
     return [
         Finding(
-            f"`checks.severity.{name}` is no check",
-            f"remove it, or take one of {', '.join(names)}",
+            f"`checks.severity.{name}` is not a check",
+            f"remove it, or use one of {', '.join(names)}",
             "the configuration",
             column=f"checks.severity.{name}",
         )
@@ -66,7 +71,7 @@ def unknown_checks(config: ChecksConfig) -> list[Finding]:
 def run_checks(
     inspection: Inspection, checks: Sequence[Check] = CHECKS
 ) -> list[tuple[Check, Severity, Finding]]:
-    """Everything that the checks find, in their order; what is ignored is not looked for."""
+    """Run checks in order and return their findings. Ignored checks are not run."""
     return [
         (check, severity, finding)
         for check in checks

@@ -1,4 +1,4 @@
-"""What all checks of a project found, as one document."""
+"""The report of all checks of a project, as one document."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from longtail.features.finding import Finding
 
 @dataclass(frozen=True)
 class Problem:
-    """A finding with the check that made it, and how bad it is here."""
+    """A finding with the name of its check and its severity in this project."""
 
     check: str
     severity: Literal["error", "warning"]
     finding: Finding
 
     def document(self) -> dict[str, Any]:
-        """As `longtail check --json` prints it."""
+        """Return the problem as `longtail check --json` prints it."""
         found = self.finding
         return {
             "check": self.check,
@@ -34,12 +34,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that was found, errors first.
+    """All problems of a project, and its refused rows.
 
     Attributes:
-        as_of: the day that was looked at, or None where it could not be known.
+        as_of: the day that was checked, or None if it could not be found out.
         problems: errors first, otherwise in the order of the checks.
-        refused: by table, as `admission.write_quarantine` gives it.
+        refused: the refused rows of each table, as `admission.write_quarantine` returns them.
     """
 
     as_of: date | None
@@ -48,16 +48,16 @@ class Report:
 
     @property
     def errors(self) -> list[Problem]:
-        """What stops a run."""
+        """The problems that stop a run."""
         return [problem for problem in self.problems if problem.severity == "error"]
 
     @property
     def warnings(self) -> list[Problem]:
-        """What does not."""
+        """The problems that do not stop a run."""
         return [problem for problem in self.problems if problem.severity == "warning"]
 
     def document(self) -> dict[str, Any]:
-        """As `longtail check --json` prints it."""
+        """Return the report as `longtail check --json` prints it."""
         return {
             "as_of": self.as_of and self.as_of.isoformat(),
             "problems": [problem.document() for problem in self.problems],
@@ -65,10 +65,10 @@ class Report:
         }
 
     def require(self) -> date:
-        """The day, where nothing stops a run.
+        """Return the day, if no problem stops a run.
 
         Raises:
-            InputError: it names every error.
+            InputError: there are errors; the message lists all of them.
         """
         if self.errors:
             raise InputError("; ".join(problem.finding.message for problem in self.errors))
@@ -76,15 +76,15 @@ class Report:
         return self.as_of
 
     def notices(self) -> list[str]:
-        """What a run that goes on has to say: its warnings, and which rows it leaves out."""
+        """Return the lines that a run shows before it goes on: warnings, and rows left out."""
         warnings = [f"{each.check}: {each.finding.message}" for each in self.warnings]
         return [*warnings, *self.left_out()]
 
     def left_out(self) -> list[str]:
-        """Which rows are refused, table by table, and where they are written down."""
+        """Return a line for each table with refused rows: how many, and their file."""
         return [
-            f"{facts['num_refused']} of {facts['num_rows']} rows of {table} are refused, and left "
-            f"out: {facts['file']}"
+            f"{facts['num_refused']} of {facts['num_rows']} rows of {table} are refused and left "
+            f"out: see {facts['file']}"
             for table, facts in self.refused.items()
             if facts["num_refused"]
         ]

@@ -1,4 +1,4 @@
-"""Interactions whose query or item nobody knows."""
+"""Checks for interactions that name an unknown query or item."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,39 +10,41 @@ from longtail.features.finding import MAX_EXAMPLES, Finding
 from longtail.features.schema import Side
 
 MISMATCH = 0.5
-"""Share of the interactions without any row from which on the keys are called different."""
+"""Share of interactions without a row above which the two tables seem to write ids differently."""
 
 
 @check("warning", "interactions")
 def dangling_keys(inspection: Inspection) -> Iterator[Finding]:
-    """Interactions whose query or item has no row, or none by the time they happen.
+    """Interactions with a query or an item that has no row, or none by the time they happen.
 
-    They train on the id alone. A share above one half is `mismatched_keys` instead.
+    They train on the id alone. If more than half of the interactions have no row, that is
+    `mismatched_keys` instead.
     """
-    for side, facts in _strangers(inspection):
+    for side, facts in _count_unknown(inspection):
         table = inspection.sources[TABLE_OF[side]]
         if 0 < facts["num_never"] <= MISMATCH * facts["num_rows"]:
             yield _finding(
                 *(inspection, side, facts["num_never"], facts["num_rows"]),
                 f"that has no row in {table}",
-                f"add the missing rows to {table}, or drop these interactions: they train on the "
+                f"add the missing rows to {table}, or drop these interactions, which train on the "
                 "id alone",
                 "born IS NULL",
             )
         if facts["num_early"]:
             yield _finding(
                 *(inspection, side, facts["num_early"], facts["num_rows"]),
-                f"whose first row in {table} is later than the interaction",
-                f"stamp the rows of {table} with the moment from which on their values held: by "
-                "then nothing but the id is known",
+                f"that has its first row in {table} only after the interaction",
+                f"stamp the rows of {table} with the moment from which their values hold, because "
+                "only the id is known before",
                 "born > i.event_timestamp",
             )
 
 
 @check("error", "interactions")
 def mismatched_keys(inspection: Inspection) -> Iterator[Finding]:
-    """More than half of the interactions name a query or an item that has no row at all."""
-    for side, facts in _strangers(inspection):
+    """Ids written in two ways: more than half of the interactions name a query, or an item, that
+    has no row at all."""
+    for side, facts in _count_unknown(inspection):
         if facts["num_never"] > MISMATCH * facts["num_rows"]:
             table = inspection.sources[TABLE_OF[side]]
             known = inspection.rows(
@@ -57,8 +59,9 @@ def mismatched_keys(inspection: Inspection) -> Iterator[Finding]:
             )
 
 
-def _strangers(inspection: Inspection) -> Iterator[tuple[Side, dict[str, Any]]]:
-    """How many interactions have no row of a side ever, or none by their time; by side."""
+def _count_unknown(inspection: Inspection) -> Iterator[tuple[Side, dict[str, Any]]]:
+    """Yield each side with the numbers of interactions, of those that never have a row of the side
+    (`num_never`), and of those that have it only later (`num_early`)."""
     if "interactions" not in inspection.known:
         return
     for side in inspection.sides:
@@ -73,6 +76,7 @@ def _strangers(inspection: Inspection) -> Iterator[tuple[Side, dict[str, Any]]]:
 
 
 def _with_birth(inspection: Inspection, side: Side) -> str:
+    """Return SQL for the interactions `i` with `born`, the timestamp of the side's first row."""
     return (
         f"interactions i LEFT JOIN (SELECT {quoted(inspection.key(side))} AS key, "
         f"min(event_timestamp) AS born FROM {side}_rows GROUP BY 1) b ON i.{side}_id = b.key"
@@ -88,6 +92,7 @@ def _finding(
     cure: str,
     condition: str,
 ) -> Finding:
+    """Return the finding about the interactions that an SQL condition selects."""
     examples = inspection.rows(
         "SELECT query_id, item_id, i.event_timestamp FROM "
         f"{_with_birth(inspection, side)} WHERE {condition} "

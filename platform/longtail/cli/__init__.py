@@ -1,4 +1,16 @@
-"""The `longtail` command."""
+"""The `longtail` command.
+
+Each file holds the command of its name, and:
+
+    stages.py          `mine`, `dataset`, `train`, `evaluate`, `export`, `publish`
+    served.py          `status`, `versions`, `rollback`, `lookup`, `neighbours`, `recommend`
+    options.py         the options that commands share
+    preparation.py     makes the stages that a command needs before its own work
+    output.py          sends the result to stdout, and everything else to stderr
+    training_bar.py    the progress bar of a training run
+    study_progress.py  the progress lines of a study
+    tables/            the tables that commands print
+"""
 
 import os
 import sys
@@ -24,29 +36,30 @@ app.command(rich_help_panel="Your data")(init.init)
 for panel, commands in {
     "Your data": (check.check,),
     "The whole flow": (run.run,),
-    "One stage, and what it needs before it": (
+    "One stage, after the stages that it needs": (
         *(stages.mine, stages.dataset, stages.train),
         *(stages.evaluate, stages.export, stages.publish),
     ),
-    "What a method is worth": (study.study,),
-    "What it would run on": (plan.plan,),
-    "What is served": (served.status, served.versions, served.rollback),
-    "What downstream code gets": (
+    "Comparison of methods": (study.study,),
+    "Capacity planning": (plan.plan,),
+    "Versions": (served.status, served.versions, served.rollback),
+    "Embeddings and recommendations": (
         *(served.lookup, served.neighbours, served.recommend, serve.serve),
     ),
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-# What it does not know goes to the benchmark.
+# Each benchmark parses its own options, so `bench` passes on those that it does not know.
 app.command(
-    rich_help_panel="How fast it is",
+    rich_help_panel="Benchmarks",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )(bench.bench)
 
 
 def main() -> None:
-    """Run the command; a known error is one line on stderr and its exit code."""
-    os.environ.update(waiting(os.environ))  # of torch's threads, here and in child processes
+    """Run the command. A known error becomes one line on stderr and its exit code."""
+    # Tells torch's threads how to wait, here and in child processes.
+    os.environ.update(waiting(os.environ))
     try:
         app()
     except LongtailError as error:

@@ -14,7 +14,7 @@ from longtail.cli.output import output
 from longtail.errors import InputError, LongtailError
 
 _FOLDER = Path(__file__).resolve().parents[3] / "ops" / "benchmarks"
-# Stands beside the benchmarks, and is what they share.
+# The module beside the benchmarks that they share; it is not one itself.
 _SHARED = "report"
 
 NameArgument = Annotated[
@@ -23,7 +23,7 @@ NameArgument = Annotated[
 
 
 def bench(context: typer.Context, name: NameArgument = None, as_json: JsonOption = False) -> None:
-    """Measure something against a named reference in the same run; other options go to it."""
+    """Run a benchmark against its reference in the same run. Other options go to the benchmark."""
     with output(as_json) as out:
         names = sorted(file.stem for file in _FOLDER.glob("*.py") if file.stem != _SHARED)
         if not names:
@@ -33,12 +33,13 @@ def bench(context: typer.Context, name: NameArgument = None, as_json: JsonOption
             return
         if name not in names:
             raise InputError(f"no such benchmark: {name}; there are {', '.join(names)}")
+        # A process of its own, because a benchmark measures its own memory, and is a script.
         command = [sys.executable, str(_FOLDER / f"{name}.py"), "--json", *context.args]
         finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if finished.returncode == 2:  # argparse has said what is wrong
-            raise InputError(f"the benchmark {name} does not know these options")
+            raise InputError(f"the benchmark {name} does not know these options: see above")
         if finished.returncode != 0:
-            raise LongtailError(f"the benchmark {name} failed: its error stands above")
+            raise LongtailError(f"the benchmark {name} failed: see its error above")
         document = json.loads(finished.stdout)
         out.result(document, *(_table(title, document[title]) for title in ("ratios", "measured")))
 

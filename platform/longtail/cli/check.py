@@ -1,4 +1,4 @@
-"""`check`: every problem of configuration, features, data and machine, at once."""
+"""`check`: reports every problem of configuration, features, data and machine at once."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,9 +19,9 @@ COLOURS = {"error": "bold red", "warning": "yellow"}
 def check(
     config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOption = False
 ) -> None:
-    """Every problem of configuration, features, data and machine, each with its cure.
+    """Show every problem of configuration, features, data and machine, each with its cure.
 
-    Exit code 2 where one of them is an error; `longtail run` begins with the same.
+    The exit code is 2 if one of them is an error. `longtail run` begins with the same checks.
     """
     with output(as_json) as out:
         from longtail.checks.preflight import check_project
@@ -31,6 +31,7 @@ def check(
         try:
             project = load_config(config)
         except InputError as error:
+            # Without a configuration nothing else can be checked: its wrong keys are the report.
             file = str(config_file(config))
             problems = [
                 Problem("configuration", "error", Finding.of(problem, file))

@@ -1,4 +1,4 @@
-"""`init`: a new project from three tables."""
+"""`init`: makes a new project from three tables."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ _FORM = "Parquet or CSV, a file or a folder."
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the project is made.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the project.")],
     items: Annotated[Path, typer.Option("--items", help=f"The items: {_FORM}")],
     interactions: Annotated[
         Path, typer.Option("--interactions", help=f"Which query chose which item: {_FORM}")
@@ -31,7 +31,7 @@ def init(
         typer.Option(
             "--item-key",
             metavar="COLUMN[=COLUMN]",
-            help="The items' id; behind `=`, its name in the interactions. Default: inferred.",
+            help="Column of item ids; after `=`, its name in the interactions. Default: inferred.",
             show_default=False,
         ),
     ] = None,
@@ -40,7 +40,7 @@ def init(
         typer.Option(
             "--query-key",
             metavar="COLUMN[=COLUMN]",
-            help="The queries' id, likewise.",
+            help="Column of query ids, in the same form. Default: inferred.",
             show_default=False,
         ),
     ] = None,
@@ -49,7 +49,7 @@ def init(
         typer.Option(
             "--timestamp",
             metavar="COLUMN",
-            help="When a row became true, in every table that has the column. Default: inferred.",
+            help="Time when a row became true, in tables with this column. Default: inferred.",
             show_default=False,
         ),
     ] = None,
@@ -58,7 +58,7 @@ def init(
         typer.Option(
             "--weight",
             metavar="COLUMN",
-            help="How much an interaction counts. Default: the column `weight`, if there is one.",
+            help="Column with an interaction's weight. Default: `weight`, if there is one.",
             show_default=False,
         ),
     ] = None,
@@ -66,7 +66,7 @@ def init(
         bool | None,
         typer.Option(
             "--shared-ids/--separate-ids",
-            help="Whether an item and a query of one id are the same thing. Default: inferred.",
+            help="Whether an item and a query with the same id are one thing. Default: inferred.",
             show_default=False,
         ),
     ] = None,
@@ -75,7 +75,7 @@ def init(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """A new project from your own tables: a Feast repository and a configuration that run."""
+    """Make a project from your own tables: a Feast repository and a configuration, ready to run."""
     from longtail.init.project import init_project
     from longtail.init.project_plan import Request
 

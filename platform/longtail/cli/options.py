@@ -29,12 +29,12 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="Configuration; default: LONGTAIL_CONFIG, else the demo's.",
+        help="The configuration file; default: LONGTAIL_CONFIG, else the demo's.",
         show_default=False,
     ),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
+    bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else on it.")
 ]
 AsOfOption = Annotated[
     date | None,
@@ -42,7 +42,7 @@ AsOfOption = Annotated[
         "--as-of",
         metavar="DAY",
         parser=_day,
-        help="Use everything up to the end of this day (UTC); default: the newest interaction's.",
+        help="Use data up to the end of this day (UTC); default: the newest interaction's day.",
         show_default=False,
     ),
 ]
@@ -52,8 +52,8 @@ MeasureOption = Annotated[
         "--measure",
         metavar="|".join(MEASURES),
         parser=_measure,
-        help="Default: the configuration's. Another one is shown, and not used for training.",
+        help="The measure to show; default: the configuration's, which alone training uses.",
         show_default=False,
     ),
 ]
-CountOption = Annotated[int, typer.Option("-k", min=1, help="How many results.")]
+CountOption = Annotated[int, typer.Option("-k", min=1, help="Number of results.")]

@@ -1,4 +1,4 @@
-"""Where a command's words go: its result to stdout, everything else to stderr."""
+"""Sends a command's result to stdout, and everything else to stderr."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from rich.text import Text
 
 
 class Output:
-    """The two places a command writes to.
+    """The two streams that a command writes to.
 
     Attributes:
         as_json: whether the result is one JSON document.
@@ -26,10 +26,10 @@ class Output:
         self._stdout = os.fdopen(stdout_descriptor, "w", encoding="utf-8", closefd=False)
 
     def result(self, document: Any, *renderables: RenderableType) -> None:
-        """Print the result: the JSON document, or what people read instead.
+        """Print the result: the JSON document, or the renderables for people.
 
         Raises:
-            ValueError: the document has a number that JSON does not know, such as NaN.
+            ValueError: the document has a number that JSON does not have, such as NaN.
         """
         if self.as_json:
             print(json.dumps(document, allow_nan=False), file=self._stdout, flush=True)
@@ -42,10 +42,12 @@ class Output:
 
 @contextmanager
 def output(as_json: bool) -> Iterator[Output]:
-    """Send all that anybody prints meanwhile to stderr, child processes included.
+    """Send everything that is printed meanwhile to stderr, by child processes as well.
 
-    Log lines of `longtail` are shown there as progress.
+    Log lines of `longtail` appear there as progress.
     """
+    # Libraries and child processes print to descriptor 1, so it is the descriptor that must point
+    # to stderr; the result goes through the copy that is made here.
     sys.stdout.flush()
     stdout_descriptor = os.dup(1)
     os.dup2(2, 1)
@@ -57,7 +59,7 @@ def output(as_json: bool) -> Iterator[Output]:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        # Python's own stream, too: it need not write to descriptor 1.
+        # Python's own stream as well: it need not write to descriptor 1.
         with redirect_stdout(sys.stderr):
             yield out
     finally:
@@ -78,7 +80,7 @@ class _ProgressHandler(logging.Handler):
 
 
 def progress_line(message: str, level: str = "INFO") -> Text:
-    """A log line as people see it."""
+    """Return a log line in the form that people see."""
     if level == "INFO":
         return Text(f"  {message}", style="dim")
     return Text(f"  {level.lower()}: {message}", style="yellow")
@@ -93,18 +95,18 @@ def complain(message: str) -> None:
 
 
 def hide_warnings() -> None:
-    """Keep Python's warnings of other libraries' deprecations from people's terminals.
+    """Keep the deprecation warnings of other libraries off the terminal.
 
-    Feast switches them on for everybody when it is imported.
+    Feast switches them on for the whole process when it is imported.
     """
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").addHandler(logging.NullHandler())
 
 
 def forget_connections() -> None:
-    """Close what Feast leaves open, which would complain when the process ends.
+    """Close the connection that Feast leaves open.
 
-    Its DuckDB store keeps a connection in a global of ibis; DuckDB reports that as a leak.
+    Its DuckDB store keeps one in a global of ibis, which DuckDB reports as a leak at exit.
     """
     ibis = sys.modules.get("ibis")
     if ibis is not None:

@@ -1,4 +1,4 @@
-"""`plan`: how the tables would lie on a cluster, and what limits it, with no GPU at hand."""
+"""`plan`: the placement of the tables on a cluster and its bottleneck, without a GPU."""
 
 import logging
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,16 +25,16 @@ _RANKS_A_NODE = 8
 _GROUPS_SHOWN = 16
 _RANKS_NAMED = 4
 
-WorldSizeOption = Annotated[int, typer.Option("--world-size", min=1, help="Ranks.")]
+WorldSizeOption = Annotated[int, typer.Option("--world-size", min=1, help="Number of ranks.")]
 DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="cuda|cpu", help="What a rank computes on.")
+    str, typer.Option("--device", metavar="cuda|cpu", help="The device of a rank.")
 ]
 HbmOption = Annotated[
     float | None,
     typer.Option(
         "--hbm-gb",
         min=0.001,
-        help="Device memory of a rank; default: `sharding.hbm_gb`, else 80.",
+        help="Device memory of a rank in GiB; default: `sharding.hbm_gb`, else 80.",
         show_default=False,
     ),
 ]
@@ -43,20 +43,20 @@ DdrOption = Annotated[
     typer.Option(
         "--ddr-gb",
         min=0.001,
-        help="Host memory of a rank; default: `sharding.ddr_gb`, else 128.",
+        help="Host memory of a rank in GiB; default: `sharding.ddr_gb`, else 128.",
         show_default=False,
     ),
 ]
 LocalOption = Annotated[
     int | None,
     typer.Option(
-        "--local-world-size", min=1, help="Ranks a machine; default: 8.", show_default=False
+        "--local-world-size", min=1, help="Ranks per machine; default: 8.", show_default=False
     ),
 ]
 ScaleOption = Annotated[
     float,
     typer.Option(
-        "--scale-vocabulary", min=1e-6, help="Rows of every exact vocabulary, times this."
+        "--scale-vocabulary", min=1e-6, help="Factor on the rows of every exact vocabulary."
     ),
 ]
 BatchOption = Annotated[
@@ -64,7 +64,7 @@ BatchOption = Annotated[
     typer.Option(
         "--batch-size",
         min=1,
-        help="Examples a rank and step; default: the configuration's.",
+        help="Examples per rank and step; default: the configuration's.",
         show_default=False,
     ),
 ]
@@ -82,10 +82,10 @@ def plan(
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The sharding plan, the memory of each rank and its bottleneck (exit code 1: does not fit)."""
+    """Show the sharding plan, each rank's memory and the bottleneck (exit code 1: does not fit)."""
     with output(as_json) as out:
         if device not in ("cuda", "cpu"):
-            raise InputError(f"--device {device} is neither cuda nor cpu")
+            raise InputError(f"--device {device} does not exist: give cuda or cpu")
         local = local_world_size or min(_RANKS_A_NODE, world_size)
         if world_size % local:
             raise InputError(
@@ -93,8 +93,8 @@ def plan(
             )
         project = _with_batch_size(load_config(config), batch_size)
         day = make_catalogue(project, as_of)
-        # TorchRec logs while it is imported; without a handler, Python would add one to the root
-        # logger, which repeats every line of ours.
+        # TorchRec logs while it is imported. Without a handler, Python would then add one to the
+        # root logger, and that one would repeat every line of ours.
         logging.getLogger().addHandler(logging.NullHandler())
 
         from longtail.features.schema import Schema
@@ -142,7 +142,7 @@ def _refusal(document: dict[str, Any]) -> str:
     cure = (
         f"any of these would fit: {'; '.join(changes)}"
         if changes
-        else ("nothing that was tried would fit: more ranks and smaller tables together might")
+        else "no single change that was tried fits: try more ranks and smaller tables together"
     )
     return f"the tables do not fit into {document['world_size']} rank(s); {cure}"
 
@@ -156,7 +156,7 @@ def _renderables(document: dict[str, Any], cluster: "Cluster") -> list[Table | s
 
 
 def _tables(document: dict[str, Any]) -> Table:
-    fits = "" if document["fits"] else ", if memory had no end"
+    fits = "" if document["fits"] else ", if memory were unlimited"
     title = f"{document['world_size']} ranks on {document['device']}{fits}"
     table = grid("table", "#rows x dim", "#sharding", "kernel", "#GB", "#ranks", title=title)
     for entry in document["tables"]:
@@ -173,7 +173,7 @@ def _tables(document: dict[str, Any]) -> Table:
 
 
 def _ranks(document: dict[str, Any], cluster: "Cluster") -> Table:
-    """Ranks that hold alike stand together; of many groups, the fullest."""
+    """Return one row for each group of ranks that hold the same; of many groups, the fullest."""
     groups: dict[tuple[str, str, str], list[int]] = {}
     fullest = sorted(document["ranks"], key=lambda rank: -(rank["hbm_bytes"] + rank["ddr_bytes"]))
     for rank in fullest:
@@ -199,7 +199,7 @@ def _ranks(document: dict[str, Any], cluster: "Cluster") -> Table:
 
 
 def _span(ranks: list[int]) -> str:
-    """`0-7` for consecutive ranks, else the first few of them."""
+    """Return `0-7` for consecutive ranks, else the first few of them."""
     if len(ranks) > 1 and ranks == list(range(ranks[0], ranks[-1] + 1)):
         return f"{ranks[0]}-{ranks[-1]}"
     named = ", ".join(map(str, ranks[:_RANKS_NAMED]))
@@ -223,10 +223,10 @@ def _limits(document: dict[str, Any]) -> str:
 
 def _changes(document: dict[str, Any]) -> Table:
     columns = ("what would fit", "#device GB", "#host GB", "#ms a step")
-    table = grid(*columns, title="Each tried with the planner; memory of the fullest rank")
+    table = grid(*columns, title="Single changes, each tried with the planner; the fullest rank")
     for entry in document["would_fit"]:
         table.add_row(
-            escape(entry["change"]),  # it names lists in brackets, which are not styles
+            escape(entry["change"]),  # Rich would take its lists in brackets for styles
             _gigabytes(entry["hbm_bytes"]),
             _gigabytes(entry["ddr_bytes"]),
             f"{entry['milliseconds']:.3f}",

@@ -1,4 +1,4 @@
-"""What commands make before their own work: the stages of a day, none of them twice."""
+"""Makes the stages of a day that a command needs before its own work, none of them twice."""
 
 import logging
 from datetime import date
@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any, cast
 from longtail.config import Config
 
 if TYPE_CHECKING:
-    from longtail.correlation.mutual_information import Measure
+    from longtail.correlation.measures import Measure
 
 log = logging.getLogger("longtail.features")
 
 
 def make_catalogue(project: Config, as_of: date | None) -> date:
-    """Make the day's catalogue, once its data are known to be good; returns the day."""
+    """Check the project, make the day's catalogue, and return the day.
+
+    Raises:
+        InputError: a check found an error.
+    """
     from longtail.checks.preflight import check_project
     from longtail.features.feast.catalogue import build_catalogue
 

@@ -1,4 +1,4 @@
-"""`run`: the whole flow, through Dagster in a child process."""
+"""`longtail run`: the whole flow, through Dagster in a child process."""
 
 import json
 import signal
@@ -26,27 +26,31 @@ ERRORS = {error.exit_code: error for error in (LongtailError, InputError, GateRe
 
 
 def run(config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOption = False) -> None:
-    """The whole flow: from the raw tables to served embeddings."""
+    """Run the whole flow: from the raw tables to served embeddings."""
     with output(as_json) as out:
         project = load_config(config)
         out.progress.print("Checking configuration and data")
+        # The child sends an event a line. Training's own records are only of use to a bar.
         with (
             training_bar(out.progress, wanted=not as_json) as bar,
-            _Child(config_file(config), as_of) as child,
+            _Child(config_file(config), as_of, progress=bar is not None) as child,
         ):
             outcome = _Outcome(out.progress, bar)
             for line in child.lines():
                 outcome.handle(json.loads(line))
         if child.interrupted:
             raise LongtailError(
-                "interrupted; what was served still is. The same command goes on where it stopped"
+                "interrupted; the served version has not changed. The same command goes on where "
+                "this one stopped"
             )
+        # The child always sends `finished` last, unless it was killed.
         finished = outcome.finished
         if finished is None:
             raise LongtailError(
                 f"the run ended with exit code {child.exit_code} and did not say why; "
                 f"its log: {outcome.log or 'none yet'}"
             )
+        # A model that the gate refuses has metrics, too: they are shown before the error.
         failure = outcome.failure()
         if failure is None or isinstance(failure, GateRefusedError):
             document = _summary(project, outcome, failure)
@@ -56,15 +60,21 @@ def run(config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOpti
 
 
 class _Child:
-    """Dagster in a session of its own, so that Ctrl-C reaches it once, from us.
+    """Runs Dagster in a session of its own, so that Ctrl-C reaches it once, from this process.
 
-    It gets the time that it needs to end training; a second Ctrl-C kills it.
+    After a first Ctrl-C it may take the time that it needs to end training. A second one kills it.
+
+    Args:
+        config: the configuration file.
+        as_of: the day. None: the newest one of the data.
+        progress: whether the child sends the records of training.
     """
 
-    def __init__(self, config: Path, as_of: date | None) -> None:
-        # -P: a folder named `assets` where the command runs must not shadow ours.
+    def __init__(self, config: Path, as_of: date | None, *, progress: bool) -> None:
+        # -P keeps a folder named `assets` in the current directory from shadowing ours.
         self._command = [sys.executable, "-P", "-m", "assets.run", f"--config={config}"]
         self._command += [f"--as-of={as_of}"] if as_of else []
+        self._command += ["--progress"] if progress else []
         self._num_interruptions = 0
 
     def __enter__(self) -> Self:
@@ -75,7 +85,7 @@ class _Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:  # we fail ourselves, or it is about to end
+        if self._process.poll() is None:  # this process failed, or the child is about to end
             self._process.kill()
             self._process.wait()
         for number, handler in self._handlers.items():
@@ -83,7 +93,7 @@ class _Child:
 
     @property
     def interrupted(self) -> bool:
-        """Whether it ended because we were asked to end."""
+        """Return whether the child ended because this command was asked to end."""
         return self._num_interruptions > 0 and self.exit_code != 0
 
     @property
@@ -91,7 +101,7 @@ class _Child:
         return self._process.returncode
 
     def lines(self) -> Iterator[str]:
-        """What it tells, until it has ended."""
+        """Yield the child's lines until it has ended."""
         assert self._process.stdout is not None
         yield from self._process.stdout
         self._process.wait()
@@ -103,7 +113,13 @@ class _Child:
 
 
 class _Outcome:
-    """Shows the child's progress and remembers how it ended (events: see assets/run.py)."""
+    """Shows the child's events, which `assets.run.Progress` lists, and keeps how the run ended.
+
+    Attributes:
+        log: the file of Dagster's log, once the run has started.
+        as_of: the day that is refreshed, once the run has started.
+        finished: the last event, once it has come.
+    """
 
     def __init__(self, console: Console, bar: TrainingBar | None) -> None:
         self._console = console
@@ -114,13 +130,14 @@ class _Outcome:
         self.finished: dict[str, Any] | None = None
 
     def handle(self, event: dict[str, Any]) -> None:
+        """Show one event."""
         kind = event["event"]
-        if self._bar is not None:
-            if kind == "log" and self._bar.line(event["message"]):
-                return
-            if kind in ("done", "finished"):
-                self._bar.end()
-        if kind == "started":
+        # The bar is training's: whatever stage ends, there is nothing to show in it any more.
+        if self._bar is not None and kind in ("done", "finished"):
+            self._bar.end()
+        if kind == "progress" and self._bar is not None:
+            self._bar.record(event["record"])
+        elif kind == "started":
             self.log, self._num_stages = event["log"], event["num_stages"]
             self.as_of = date.fromisoformat(event["as_of"])
             self._console.print(f"Refreshing {event['as_of']}; Dagster's log: {self.log}")
@@ -139,17 +156,21 @@ class _Outcome:
             self.finished = event
 
     def failure(self) -> LongtailError | None:
-        """The error that the run ended with."""
+        """Return the error that the run ended with, or None if it succeeded."""
         assert self.finished is not None
         code, stage, error = (self.finished[key] for key in ("exit_code", "stage", "error"))
         if code == 0:
             return None
+        # The words of a refusal, and of wrong input, name their cause without the stage.
         if stage is None or code == GateRefusedError.exit_code:
-            return ERRORS.get(code, LongtailError)(error or f"the run was ended; log: {self.log}")
+            return ERRORS.get(code, LongtailError)(
+                error or f"the run was stopped; its log: {self.log}"
+            )
         return ERRORS.get(code, LongtailError)(f"{stage} failed: {error} (log: {self.log})")
 
 
 def _summary(project: Config, outcome: _Outcome, refusal: LongtailError | None) -> dict[str, Any]:
+    """Return what `longtail run --json` prints."""
     assert outcome.as_of is not None
     assert outcome.finished is not None
     version = read_json(RunPaths(project, outcome.as_of).model)["version"]
@@ -170,13 +191,14 @@ def _summary(project: Config, outcome: _Outcome, refusal: LongtailError | None) 
 
 
 def _verdict(document: Mapping[str, Any]) -> Text:
+    """Return the last line that a person sees: which version is served now, and why."""
     version, served = document["version"], document["served"]
     if document["published"]:
         return Text(f"Version {version} is served, as of {document['as_of']}.", style="bold green")
     if document["approved"]:
         return Text(
-            f"Version {version} is good, and not served: {served['version']} is of a newer day, "
-            f"{served['as_of']}. To serve it all the same: longtail rollback {version}",
+            f"Version {version} is good, but not served: {served['version']} is of a newer day, "
+            f"{served['as_of']}. To serve it anyway: longtail rollback {version}",
             style="yellow",
         )
-    return Text(f"Served is still: {served['version'] or 'nothing'}.", style="yellow")
+    return Text(f"Still served: {served['version'] or 'nothing'}.", style="yellow")

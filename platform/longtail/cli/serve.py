@@ -1,4 +1,4 @@
-"""`serve`: Feast's feature server, reachable from this machine only."""
+"""`serve`: runs Feast's feature server, reachable from this machine only."""
 
 import signal
 import subprocess
@@ -17,17 +17,18 @@ from longtail.config import config_file, load_config
 from longtail.errors import LongtailError
 
 START_SECONDS = 120.0
-PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help="On 127.0.0.1.")]
+PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help="The port on 127.0.0.1.")]
 
 
 def serve(
     config: ConfigOption = None, port: PortOption = 6566, as_json: JsonOption = False
 ) -> None:
-    """Feast's feature server on this machine's loopback address, until it is ended."""
+    """Run Feast's feature server on this machine's loopback address, until Ctrl-C or SIGTERM."""
     with output(as_json) as out:
         load_config(config)
         command = [sys.executable, "-P", "-m", "longtail.features.feast.server"]
         command += [f"--config={config_file(config)}", f"--port={port}"]
+        # A session of its own: a terminal's Ctrl-C reaches only us, and we end the server.
         server = subprocess.Popen(command, start_new_session=True)
         url = f"http://127.0.0.1:{port}"
 
@@ -53,10 +54,10 @@ def serve(
 
 
 def _healthy(server: subprocess.Popen[bytes], url: str) -> bool:
-    """Wait until the server answers; False where it ended instead.
+    """Wait until the server answers, and return True; return False if it ended instead.
 
     Raises:
-        LongtailError: it does neither.
+        LongtailError: it neither answered nor ended within `START_SECONDS`.
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -67,4 +68,4 @@ def _healthy(server: subprocess.Popen[bytes], url: str) -> bool:
                 return True
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.2)
-    raise LongtailError(f"the feature server does not answer on {url}")
+    raise LongtailError(f"the feature server does not answer on {url} after {START_SECONDS:g} s")

@@ -1,4 +1,4 @@
-"""`status`, `versions`, `rollback`, `lookup`, `neighbours`, `recommend`: what is served."""
+"""The commands about what is served: status, versions, rollback, lookup, neighbours, recommend."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from longtail.config import load_config
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Which version is served."""
+    """Show which version is served."""
     from longtail.embeddings.publish import status as read_status
 
     with output(as_json) as out:
@@ -23,7 +23,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def versions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Which versions are kept."""
+    """List the versions on disk."""
     from longtail.embeddings.versions import list_versions
 
     with output(as_json) as out:
@@ -33,7 +33,7 @@ def versions(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 def rollback(
     version: Annotated[
-        str | None, typer.Argument(help="Default: the one that was served before.")
+        str | None, typer.Argument(help="Default: the version that was served before.")
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -51,7 +51,7 @@ def lookup(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The embeddings of items, as Feast serves them."""
+    """Look up the embeddings of items, as Feast serves them."""
     from longtail.serving.client import EmbeddingClient
 
     with output(as_json) as out:
@@ -72,7 +72,7 @@ def neighbours(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The items most like an item."""
+    """List the items most like an item."""
     from longtail.serving.neighbours import Neighbours
 
     with output(as_json) as out:
@@ -84,12 +84,12 @@ def recommend(
     query: Annotated[str, typer.Argument(metavar="QUERY")],
     k: CountOption = 10,
     new: Annotated[
-        bool, typer.Option("--new", help="Leave out what the query chose before.")
+        bool, typer.Option("--new", help="Leave out the items that the query chose before.")
     ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The items that fit a query best."""
+    """List the items that fit a query best."""
     from longtail.serving.recommend import Recommender
 
     with output(as_json) as out:

@@ -1,6 +1,7 @@
 """`mine`, `dataset`, `train`, `evaluate`, `export`, `publish`: the flow up to one stage.
 
-Each does what it needs before it; a stage whose inputs have not changed is not done again.
+Each command first makes the stages that it needs. A stage is not made again while its inputs stay
+the same.
 """
 
 from datetime import date
@@ -21,10 +22,10 @@ from longtail.errors import GateRefusedError
 
 RanksOption = Annotated[
     int | None,
-    typer.Option("--num-ranks", min=1, help="Processes; default: the configuration's."),
+    typer.Option("--num-ranks", min=1, help="Training processes; default: the configuration's."),
 ]
 BaselinesOption = Annotated[
-    bool, typer.Option("--baselines", help="Also a popularity and a random ranking.")
+    bool, typer.Option("--baselines", help="Also measure a popularity and a random ranking.")
 ]
 
 
@@ -34,7 +35,7 @@ def mine(
     measure: MeasureOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """How item features correlate, and what is masked together."""
+    """Show how item features correlate, and which are masked together."""
     with output(as_json) as out:
         project = load_config(config)
         day = make_catalogue(project, as_of)
@@ -50,7 +51,7 @@ def mine(
 def dataset(
     config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOption = False
 ) -> None:
-    """The encoded training set of a day."""
+    """Make the encoded training set of a day."""
     with output(as_json) as out:
         project = load_config(config)
         day = make_catalogue(project, as_of)
@@ -64,7 +65,7 @@ def train(
     num_ranks: RanksOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The two towers of a day."""
+    """Train the two towers of a day."""
     with output(as_json) as out:
         project = load_config(config)
         day = make_catalogue(project, as_of)
@@ -79,7 +80,7 @@ def evaluate(
     baselines: BaselinesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """How well a day's model retrieves, and whether the gate lets it pass (exit code 3 if not)."""
+    """Measure a day's model, and ask the gate (exit code 3: refused)."""
     with output(as_json) as out:
         project = load_config(config)
         day = make_catalogue(project, as_of)
@@ -95,7 +96,7 @@ def evaluate(
 def export(
     config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOption = False
 ) -> None:
-    """The approved model's embeddings of the whole catalogue, with their index."""
+    """Write the approved model's embeddings of the whole catalogue, and their index."""
     with output(as_json) as out:
         project = load_config(config)
         day = make_catalogue(project, as_of)
@@ -106,7 +107,7 @@ def export(
 def publish(
     config: ConfigOption = None, as_of: AsOfOption = None, as_json: JsonOption = False
 ) -> None:
-    """The approved version into the online store, in place of the served one."""
+    """Write the approved version to the online store, and serve it."""
     with output(as_json) as out:
         project = load_config(config)
         day = make_catalogue(project, as_of)

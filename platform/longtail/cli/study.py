@@ -1,4 +1,4 @@
-"""`study`: a grid of variants x data fractions x seeds, and its table."""
+"""The command `study`: runs a grid of variants x data fractions x seeds, and shows its table."""
 
 import dataclasses
 import os
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 
 
 def _names(text: str) -> tuple[str, ...]:
+    """Split a list at its commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _fractions(text: str) -> tuple[float, ...]:
+    """Read a list of numbers."""
     try:
         return tuple(float(part) for part in _names(text))
     except ValueError as error:
-        raise InputError(f"--fractions {text!r} is no list of numbers such as 1,0.1") from error
+        raise InputError(f"--fractions {text!r} is not a list of numbers such as 1,0.1") from error
 
 
 PresetOption = Annotated[
@@ -38,48 +40,56 @@ PresetOption = Annotated[
     typer.Option(
         "--preset",
         metavar="paper|default|masks|quick",
-        help="A study with a name; the options below change it. paper: every variant of the "
-        "paper, tuned, whole and at 10% of the data, without logQ and mixed negatives (hours; it "
-        "can be stopped and goes on). default: the configuration against logQ alone. masks: none, "
-        "random ones, and correlated ones by each measure. quick: a few minutes.",
+        help="A study that has a name; the options below change it. paper: every variant of the "
+        "paper, tuned, with all and with 10% of the data, without logQ and mixed negatives (takes "
+        "hours; if you stop it, the same command goes on). default: the configuration against logQ "
+        "alone. masks: no masks, random masks, and correlated masks by each measure. quick: the "
+        "paper's comparison in a few minutes, untuned.",
         show_default=False,
     ),
 ]
 VariantsOption = Annotated[
     str | None,
-    typer.Option("--variants", metavar="A,B", help=f"What is compared, of {', '.join(VARIANTS)}."),
+    typer.Option(
+        "--variants", metavar="A,B", help=f"The variants to compare: {', '.join(VARIANTS)}."
+    ),
 ]
 FractionsOption = Annotated[
     str | None,
-    typer.Option("--fractions", metavar="1,0.1", help="Shares of the data."),
+    typer.Option("--fractions", metavar="1,0.1", help="The shares of the data to train on."),
 ]
 SeedsOption = Annotated[
-    int | None, typer.Option("--num-seeds", min=1, help="Models of each variant and fraction.")
+    int | None,
+    typer.Option("--num-seeds", min=1, help="Models of each variant and fraction."),
 ]
 EpochsOption = Annotated[
     int | None,
     typer.Option(
         "--num-epochs",
         min=1,
-        help="Of every model; at most, with --tune. Without it, smaller fractions get more.",
+        help="Epochs of every model, the maximum with --tune. By default smaller fractions get "
+        "more epochs.",
     ),
 ]
 TuneOption = Annotated[
     bool | None,
     typer.Option(
-        "--tune/--no-tune", help="Choose hyper-parameters on the validation part first, or not."
+        "--tune/--no-tune", help="Whether to choose hyper-parameters on the validation part first."
     ),
 ]
 JobsOption = Annotated[
-    int | None, typer.Option("--jobs", min=1, help="Models trained at a time; default: the cores.")
+    int | None,
+    typer.Option(
+        "--jobs", min=1, help="Models trained at the same time; default: the number of cores."
+    ),
 ]
 FolderOption = Annotated[
     Path | None,
     typer.Option(
         "--folder",
         metavar="DIR",
-        help="Where finished models' figures and the tables are kept; default: a folder of the "
-        "preset's name in the project's home.",
+        help="The folder for the figures of finished models and the tables; default: a folder with "
+        "the preset's name in the project's home.",
         show_default=False,
     ),
 ]
@@ -87,7 +97,10 @@ FolderOption = Annotated[
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end a study alike, also one that a shell started in the background."""
+    """Let SIGTERM end a study as Ctrl-C does, and let both end one that runs in the background.
+
+    A shell starts a process in the background with SIGINT ignored.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -114,11 +127,14 @@ def study(
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare ways to train: a grid of variants, data fractions and seeds, and its table."""
+    """Compare ways to train: run a grid of variants, data fractions and seeds, show its table."""
+    # Imported late, here and below, so that `longtail --help` is fast.
     from longtail.study import presets
 
     with output(as_json) as out, _interruptible():
         project = load_config(config)
+        # Options that were given replace the preset's values. The plan is checked before any stage
+        # runs, because a wrong option must not cost minutes.
         chosen = {
             "variants": _names(variants) if variants else None,
             "fractions": _fractions(fractions) if fractions else None,
@@ -130,6 +146,7 @@ def study(
         given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
         plan: Plan = dataclasses.replace(presets.preset(preset), **given)
         plan.check()
+        # All measures of correlation that the variants mask by are mined before the cells start.
         day = make_catalogue(project, as_of)
         make_training_set(project, day)
         for measure in sorted({project.correlation.measure, *plan.measures(project)}):
@@ -141,6 +158,7 @@ def study(
         from longtail.study.worker_task import train_and_measure
         from longtail.study.workers import Processes
 
+        # The workers share the cores, so that they do not slow each other down.
         place = (folder or project.home / "studies" / (preset or "study")).absolute()
         grid = Study(project, day, plan, place)
         planned = grid.planned()
@@ -156,7 +174,7 @@ def study(
                 document = grid.run(pool)
         except KeyboardInterrupt as error:
             raise LongtailError(
-                f"interrupted; what is finished is kept in {place}, and the same command goes on"
+                f"interrupted; finished models are kept in {place}: run the same command to go on"
             ) from error
         progress.tell_reused()
         out.result(document, *study_tables.study(document), f"Tables and plots: {place}")

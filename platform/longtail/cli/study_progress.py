@@ -1,4 +1,4 @@
-"""How a study goes on: a line a finished cell, and how long it will still take."""
+"""Shows the progress of a study: a line for each finished cell, and the time left."""
 
 import time
 from collections import Counter
@@ -14,9 +14,9 @@ class StudyProgress:
     """Prints a line for every cell that ends.
 
     Args:
-        console: where to.
-        planned: about what will be run, for the estimate of time left.
-        num_workers: how many cells run at a time.
+        console: the console to print to.
+        planned: about the cells that will be run, to estimate the time left.
+        num_workers: number of cells that run at the same time.
     """
 
     def __init__(self, console: Console, planned: list[Cell], num_workers: int) -> None:
@@ -29,7 +29,7 @@ class StudyProgress:
         self._started: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event, and show it where a cell has ended."""
+        """Record an event, and print a line if a cell has ended."""
         cell = event.cell
         if event.kind == "started":
             self._started[cell.name] = time.monotonic()
@@ -46,18 +46,21 @@ class StudyProgress:
         self._console.print(self._line(event, seconds), soft_wrap=True)
 
     def tell_reused(self) -> None:
-        """Say how many cells were read back since it was said last."""
+        """Print the number of cells that were read back since it was printed last."""
         if self._num_reused:
-            what = "1 model was" if self._num_reused == 1 else f"{self._num_reused} models were"
-            self._console.print(Text(f"  {what} there already", style="dim"))
+            models = "1 model was" if self._num_reused == 1 else f"{self._num_reused} models were"
+            self._console.print(Text(f"  {models} there already", style="dim"))
             self._num_reused = 0
 
     def _line(self, event: Event, seconds: float) -> Text:
+        """Return the line of a cell that has ended."""
         cell = event.cell
-        what = "trial" if cell.part == "validation" else f"seed {cell.seed}"
-        name = f"{cell.variant} at {cell.fraction:g}, {what}"
+        kind = "trial" if cell.part == "validation" else f"seed {cell.seed}"
+        name = f"{cell.variant} at {cell.fraction:g}, {kind}"
+        # Settings go without their section, except where that is ambiguous: two sections have a
+        # temperature.
         short = {key: key.split(".")[1] for key in cell.settings}
-        names = Counter(short.values())  # two sections have a temperature
+        names = Counter(short.values())
         settings = ", ".join(
             f"{short[key] if names[short[key]] == 1 else key} {value:g}"
             for key, value in cell.settings.items()
@@ -84,11 +87,13 @@ class StudyProgress:
                 f"{metrics['overall']['map@50']:.4f}, tail {metrics['tail']['recall@50']:.4f}",
                 style="green",
             )
+        # Cells differ in cost, so the time left follows the seconds per unit of cost so far.
         left = self._cost_left * self._seconds / max(self._cost_done, 1e-9) / self._num_workers
         return line.append(f"  {seconds:.0f} s, {_duration(left)} left", style="dim")
 
 
 def _duration(seconds: float) -> str:
+    """Return a duration in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -7,13 +7,11 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from longtail.training.launch.training_log import PROGRESS_LINE
-
 
 class TrainingBar:
-    """Steps done, the loss, examples a second, and how long it will still take.
+    """Shows the steps done, the loss, the examples a second, and the time left.
 
-    It appears with the first report of a run, and goes when the block ends.
+    The bar appears with the first record of a run, and goes away when the block ends.
 
     Args:
         console: a terminal.
@@ -41,24 +39,16 @@ class TrainingBar:
         self._progress.stop()
 
     def record(self, record: dict[str, Any]) -> None:
-        """Show a record of the training log."""
+        """Show a record of the training log.
+
+        Args:
+            record: a record of losses, as `Meter.report` writes it.
+        """
         left = duration(record["seconds_left"])
         rate = record["examples_per_second"]
-        self._show(
-            record["step"],
-            record["num_steps"],
-            f"loss {record['loss']:.3f}, {rate:.0f} examples/s, {left} left",
-        )
-
-    def line(self, message: str) -> bool:
-        """Show a log line, as `progress_line` writes it; whether it was one."""
-        found = PROGRESS_LINE.fullmatch(message)
-        if found is None:
-            return False
-        self._show(int(found[1]), int(found[2]), found[3])
-        return True
-
-    def _show(self, step: int, num_steps: int, text: str) -> None:
+        text = f"loss {record['loss']:.3f}, {rate:.0f} examples/s, {left} left"
+        step, num_steps = record["step"], record["num_steps"]
+        # The bar starts here, since only a record says how many steps there are.
         if not self._progress.tasks:
             self._progress.add_task(text, total=num_steps, completed=step)
             self._progress.start()
@@ -70,7 +60,12 @@ class TrainingBar:
 
 @contextmanager
 def training_bar(console: Console, *, wanted: bool) -> Iterator[TrainingBar | None]:
-    """A bar where people watch; None where it is not wanted, or nobody can see it move."""
+    """Yield a bar, or None if the console is no terminal.
+
+    Args:
+        console: where the bar goes.
+        wanted: whether there is to be a bar on a terminal.
+    """
     if not wanted or not console.is_terminal:
         yield None
         return
@@ -79,7 +74,7 @@ def training_bar(console: Console, *, wanted: bool) -> Iterator[TrainingBar | No
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it."""
+    """Return a time as people say it, such as `3 s`, `10 min` or `2.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -1,7 +1,19 @@
 """One typed, strict configuration, read from YAML.
 
-Each section belongs to the package of the same name and is all that this package reads.
+Each section belongs to one package, and is all of the configuration that the package reads.
 Relative paths are relative to the configuration file. Unknown keys are errors.
+CONFIGURATION.md lists every key.
+
+    section.py     the base class of sections, and the number types that they share
+    project.py     `Config`: the whole configuration
+    data.py        features, checks, dataset, correlation
+    learning.py    model, loss, self_supervision
+    training.py    training, checkpoints, reporting, compute
+    sharding.py    sharding
+    release.py     evaluation, gate, index, publication, schedule
+    study.py       study
+    loading.py     reads a file, and explains every wrong key at once
+    reference.py   writes CONFIGURATION.md from the models
 """
 
 from longtail.config.data import ChecksConfig, CorrelationConfig, DatasetConfig, FeaturesConfig

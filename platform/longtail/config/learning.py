@@ -6,88 +6,145 @@ from pydantic import Field, field_validator
 
 from longtail.augmentation.augmentation import Augmentation
 from longtail.augmentation.registry import AUGMENTATIONS
-from longtail.config.section import Fraction, PositiveFloat, PositiveInt, Section
+from longtail.config.section import (
+    NO_UNIT,
+    Choices,
+    Fraction,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    Unit,
+)
 
 
 class ModelConfig(Section):
-    """The shape of the two towers."""
+    """The shape of the two towers, and how they start."""
 
-    hidden: tuple[PositiveInt, ...] = Field((512,), description="hidden layer widths")
-    output_dim: PositiveInt = Field(128, description="length of the published embeddings")
+    hidden: Annotated[tuple[PositiveInt, ...], Unit("neurons")] = Field(
+        (512,),
+        description="Width of each hidden layer, first layer first. Lower it for faster steps; "
+        "raise it when the training loss stays high.",
+    )
+    output_dim: Annotated[PositiveInt, Unit("numbers per vector")] = Field(
+        128,
+        description="Length of the published embeddings. Lower it when the index or the online "
+        "store is too large.",
+    )
     start_alike: bool = Field(
         True,
-        description="both towers start from the same weights where their features share tables, so "
-        "that content alone brings a query near what is like it",
+        description="Start both towers with the same weights where their features share tables, so "
+        "that a query is near items like it before anything is learned. Switch it off to compare.",
     )
 
 
 class LossConfig(Section):
     """The supervised loss: batch softmax with its corrections (model/METHOD.md)."""
 
-    temperature: PositiveFloat = 0.06
+    temperature: Annotated[PositiveFloat, NO_UNIT] = Field(
+        0.06,
+        description="Cosines are divided by it (tau) before the softmax. Raise it when the loss is "
+        "not finite. Without logQ, a low one favours the tail and a high one the head.",
+    )
     logq: Literal["exact", "streaming", "none"] = Field(
         "exact",
-        description="where sampling probabilities come from: training frequencies, a streaming "
-        "estimate of them, or no correction",
+        description="Source of the sampling probabilities in the popularity correction: `exact` "
+        "takes training frequencies, `streaming` estimates them while training goes on, `none` "
+        "corrects nothing.",
     )
     logq_strength: Fraction = Field(
-        1.0, description="share of the correction that is applied; less favours the tail"
+        1.0,
+        description="Share of the logQ correction that is applied. 1 is unbiased over the whole "
+        "catalogue; less lets scores grow less with popularity, which favours the tail.",
     )
-    streaming_rate: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.05, description="weight of the newest interval in the streaming estimate"
+    streaming_rate: Annotated[float, Field(gt=0.0, le=1.0), Unit("share")] = Field(
+        0.05,
+        description="Weight of the newest interval in the estimate of `logq: streaming`. Raise it "
+        "if popularity changes fast.",
     )
-    correct_positive: bool = Field(True, description="apply logQ to the positive's logit too")
-    mixed_negatives: bool = Field(True, description="uniform catalogue items as candidates")
+    correct_positive: bool = Field(
+        True,
+        description="Apply logQ to the positive's logit, too. Switch it off to compare with the "
+        "literature.",
+    )
+    mixed_negatives: bool = Field(
+        True,
+        description="Add uniformly drawn catalogue items to the candidates of every example. "
+        "Switch it off to train on in-batch negatives alone.",
+    )
     negatives_across_ranks: bool = Field(
         False,
-        description="the candidates of all ranks are every example's, as if one rank had the whole "
-        "batch; without it, each rank's own",
+        description="Score every example against the candidates of all ranks, as if one rank had "
+        "the whole batch. Without it, each rank uses only its own. Switch it on when several ranks "
+        "must learn what one would.",
     )
     accidental_hits: Literal["own_item", "known_positives"] = Field(
         "own_item",
-        description="what is never a negative of an example: its own item, or every item that its "
-        "query has in training",
+        description="Items that are never a negative of an example: `own_item` leaves out its own "
+        "item, `known_positives` every training item of its query. The second costs recall on the "
+        "demo.",
     )
     unborn_negatives: bool = Field(
-        True, description="an item may be a negative of examples from before its first row"
+        True,
+        description="Let an item be a negative of examples from before the item's first row. "
+        "Switching it off costs recall on the demo.",
     )
     cold_negative_weight: Fraction = Field(
         0.02,
-        description="how much a uniform negative counts that has no training interaction: such "
-        "items are never a positive, so that 1 pushes them away from every query",
+        description="Weight of a uniform negative that has no training interaction. Such an item "
+        "is never a positive, so 1 pushes it away from every query, and 0 leaves nothing that "
+        "holds it in place. Raise it when cold items crowd out right answers.",
     )
 
 
 class SelfSupervisionConfig(Section):
     """The auxiliary task of Yao et al. 2021 over sampled catalogue items, and its rivals."""
 
-    augmentation: str = Field(
+    augmentation: Annotated[str, Choices(tuple(AUGMENTATIONS))] = Field(
         "correlated_masking",
-        description="what is done to items before two views of each are compared: "
-        + ", ".join(AUGMENTATIONS)
-        + "; feature_dropout augments the supervised item tower and has no L_self",
+        description="Change made to items before two views of each are compared. `feature_dropout` "
+        "augments the items of the supervised loss and has no L_self; `none` does nothing. See "
+        "model/METHOD.md for each.",
     )
-    weight: Annotated[float, Field(ge=0.0)] = Field(0.1, description="alpha")
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(
-        0, description="steps in which the weight grows from 0 to its value"
+    weight: Annotated[float, Field(ge=0.0), NO_UNIT] = Field(
+        0.1,
+        description="Weight (alpha) of the self-supervised loss beside the main loss. Raise it "
+        "when tail and cold items are retrieved badly.",
     )
-    temperature: PositiveFloat = 0.05
-    mask_sharpness: PositiveFloat | None = Field(
+    warmup_steps: Annotated[int, Field(ge=0), Unit("steps")] = Field(
+        0,
+        description="Number of steps over which `weight` grows from 0 to its value. Raise it when "
+        "the first steps are unstable.",
+    )
+    temperature: Annotated[PositiveFloat, NO_UNIT] = Field(
+        0.05,
+        description="Temperature (tau') of the self-supervised softmax. Small values work best.",
+    )
+    mask_sharpness: Annotated[PositiveFloat | None, NO_UNIT] = Field(
         None,
-        description="correlated_masking draws what a seed feature's mask holds, in proportion to "
-        "this power of the correlation with it; default: always the most correlated ones",
+        description="Power of the correlation in proportion to which `correlated_masking` draws "
+        "the features of a mask. Without it, a mask always holds the features most correlated with "
+        "its seed. Set it, such as to 1, for more varied masks.",
     )
-    value_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.3, description="probability that a view loses a value of a multi-valued feature"
+    value_dropout: Annotated[float, Field(ge=0.0, lt=1.0), Unit("probability")] = Field(
+        0.3,
+        description="Probability that a view loses a value of a multi-valued feature. 0 switches "
+        "value dropout off.",
     )
-    feature_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.1, description="rate of `augmentation: feature_dropout`"
+    feature_dropout: Annotated[float, Field(ge=0.0, lt=1.0), Unit("probability")] = Field(
+        0.1,
+        description="Probability that an item of the main loss loses a feature; only for "
+        "`augmentation: feature_dropout`.",
     )
     sampling: Literal["uniform", "frequency"] = Field(
-        "uniform", description="draw items evenly, or by their training interactions"
+        "uniform",
+        description="Way to draw the sampled items: `uniform` draws all alike, `frequency` in "
+        "proportion to training interactions. Change it only to compare: it takes the tail out of "
+        "the task.",
     )
-    sample_size: PositiveInt | None = Field(
-        None, description="catalogue items a batch; at most, and by default, the batch size"
+    sample_size: Annotated[PositiveInt | None, Unit("items per rank and step")] = Field(
+        None,
+        description="Number of catalogue items drawn for each batch, at most the batch size. "
+        "Without it, `training.batch_size`. Lower it for faster steps.",
     )
 
     @field_validator("augmentation")
@@ -99,5 +156,5 @@ class SelfSupervisionConfig(Section):
 
     @property
     def augmenter(self) -> Augmentation:
-        """The augmentation of that name, with these settings."""
+        """The augmentation that `augmentation` names, with these settings."""
         return AUGMENTATIONS[self.augmentation](self)

@@ -1,4 +1,4 @@
-"""Read a configuration file: YAML to `Config`, or one error that names every wrong key."""
+"""Reads a configuration file: YAML to `Config`, or one error that names every wrong key."""
 
 import os
 from pathlib import Path
@@ -12,12 +12,12 @@ from longtail.errors import InputError
 
 
 def default_config_path() -> Path:
-    """The demo's configuration in this checkout."""
+    """Return the path of the demo's configuration in this checkout."""
     return Path(__file__).resolve().parents[3] / "ops" / "profiles" / "demo.yaml"
 
 
 def config_file(path: str | os.PathLike[str] | None = None) -> Path:
-    """The configuration file to use: the one given, else `LONGTAIL_CONFIG`, else the demo's."""
+    """Return the configuration file to use: `path`, else `LONGTAIL_CONFIG`, else the demo's."""
     return Path(path or os.environ.get("LONGTAIL_CONFIG") or default_config_path()).absolute()
 
 
@@ -25,11 +25,11 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     """Read a configuration file and make its paths absolute.
 
     Args:
-        path: the YAML file; the default is that of `config_file`.
+        path: the YAML file; by default the one that `config_file` finds.
 
     Raises:
-        InputError: the file is missing or no YAML mapping, or a key is unknown or has a wrong
-            value. All wrong keys are named at once.
+        InputError: the file is missing or is not a YAML mapping, or a key is unknown or has a
+            wrong value. All wrong keys are named at once.
     """
     file = config_file(path)
     if not file.is_file():
@@ -49,6 +49,7 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
         raise InputError(
             f"configuration {file}: {'; '.join(problems)}", problems=problems
         ) from error
+    # Paths in the file are relative to the file, LONGTAIL_HOME is relative to the shell's folder.
     home = os.environ.get("LONGTAIL_HOME") or config.home
     return config.model_copy(
         update={
@@ -65,9 +66,12 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
 def _explain(error: ValidationError) -> list[str]:
     problems = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "the whole"
+        key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            problems.append(f"`{where}` does not exist: remove it, or look for a typing error")
+            problems.append(f"`{key}` does not exist: remove it, or correct its spelling")
+        elif key:
+            problems.append(f"`{key}`: {problem['msg']}")
         else:
-            problems.append(f"`{where}`: {problem['msg']}")
+            # A rule across sections belongs to no single key; its message names the keys.
+            problems.append(problem["msg"])
     return problems

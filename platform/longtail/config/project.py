@@ -1,4 +1,4 @@
-"""The whole configuration of a project: all sections together."""
+"""The whole configuration of a project: every section, and the paths."""
 
 from pathlib import Path
 from typing import Self
@@ -26,15 +26,23 @@ from longtail.config.training import (
 
 
 class Config(Section):
-    """The whole configuration of one project."""
+    """The whole configuration of one project: its paths, and every section."""
 
-    feature_repo: Path = Field(description="folder with feature_store.yaml")
+    feature_repo: Path = Field(
+        description="Folder of the Feast repository, with feature_store.yaml. Every project sets "
+        "it.",
+    )
     feature_store: Path | None = Field(
         None,
-        description="Feast's settings, where they are not feature_store.yaml in `feature_repo`; "
-        "FEAST_FS_YAML_FILE_PATH wins",
+        description="File with Feast's settings. Without it, feature_store.yaml in `feature_repo`. "
+        "The environment variable FEAST_FS_YAML_FILE_PATH wins. Set it to use another online "
+        "store with the same definitions.",
     )
-    home: Path = Field(Path(".longtail"), description="where runs are kept; LONGTAIL_HOME wins")
+    home: Path = Field(
+        Path(".longtail"),
+        description="Folder of runs, versions and logs. The environment variable LONGTAIL_HOME "
+        "wins. Set it to a disk with room.",
+    )
     features: FeaturesConfig = FeaturesConfig()
     checks: ChecksConfig = ChecksConfig()
     dataset: DatasetConfig = DatasetConfig()
@@ -56,7 +64,7 @@ class Config(Section):
 
     @property
     def sample_size(self) -> int:
-        """Catalogue items drawn a batch; 0 when neither loss term wants any."""
+        """Number of catalogue items drawn per batch; 0 when neither loss term wants any."""
         wanted = self.loss.mixed_negatives or self.self_supervision.augmenter.contrasts
         return (self.self_supervision.sample_size or self.training.batch_size) if wanted else 0
 

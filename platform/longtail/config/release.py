@@ -5,25 +5,37 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from longtail.config.section import Fraction, PositiveFloat, PositiveInt, Section
+from longtail.config.section import Fraction, PositiveFloat, PositiveInt, Section, Unit
 
 
 class EvaluationConfig(Section):
-    """Exact full-catalogue retrieval on the held-out pairs."""
+    """Exact retrieval over the full catalogue, on the held-out pairs."""
 
     head_fraction: Fraction = Field(
-        0.1, description="share of catalogue items, by training interactions, that is the head"
+        0.1,
+        description="Share of the catalogue, the items with most training interactions, that is "
+        "the head; the rest is the tail. Change it to report on another cut.",
     )
-    query_batch_size: PositiveInt = 512
+    query_batch_size: Annotated[PositiveInt, Unit("queries")] = Field(
+        512,
+        description="Queries scored at a time; a batch takes 4 bytes for each of its queries and "
+        "catalogue items. Lower it when evaluation runs out of memory.",
+    )
 
 
 class GateConfig(Section):
-    """What a version must show before it may be published."""
+    """The rules that a version must meet before it may be published."""
 
-    better_than_popularity: bool = True
+    better_than_popularity: bool = Field(
+        True,
+        description="Demand more overall recall@50 than the popularity ranking has. Switch it off "
+        "only to try out a release.",
+    )
     min_recall_ratio: Fraction = Field(
         0.95,
-        description="overall and tail recall@50 relative to the served version, on common items",
+        description="Smallest recall@50, overall and on the tail, relative to the served version "
+        "on the items that both have. Lower it when a loss is meant, such as after a change of the "
+        "catalogue.",
     )
 
 
@@ -32,45 +44,71 @@ class IndexConfig(Section):
 
     kind: Literal["flat", "hnsw"] = Field(
         "flat",
-        description="flat compares with every item, exactly; hnsw walks a graph: worth it from "
-        "about 100,000 items on",
+        description="`flat` compares with every item and is exact; `hnsw` walks a graph. Choose "
+        "`hnsw` from about 100,000 items on.",
     )
-    hnsw_links: Annotated[int, Field(ge=2)] = Field(
-        32, description="links of a node (M); more find more, and take memory"
+    hnsw_links: Annotated[int, Field(ge=2), Unit("links per item")] = Field(
+        32,
+        description="Links of each node of the graph (M). More links find more and take memory.",
     )
-    hnsw_build_width: PositiveInt = Field(
-        100, description="candidates kept while a node is linked (efConstruction)"
+    hnsw_build_width: Annotated[PositiveInt, Unit("candidates")] = Field(
+        100,
+        description="Candidates kept while a node is linked (efConstruction). Raise it for a "
+        "better graph; building takes longer.",
     )
-    hnsw_search_width: PositiveInt = Field(
-        200, description="candidates kept in a search (efSearch); more find more, and take time"
+    hnsw_search_width: Annotated[PositiveInt, Unit("candidates")] = Field(
+        200,
+        description="Candidates kept in a search (efSearch). Raise it when the manifest's "
+        "recall@100 is too low; a search takes longer.",
     )
-    recall_queries: PositiveInt = Field(
-        500, description="queries, and as many items, on which recall@100 is measured at export"
+    recall_queries: Annotated[PositiveInt, Unit("queries")] = Field(
+        500,
+        description="Number of queries, and of items, on which export measures recall@100 of the "
+        "index against exact search.",
     )
 
 
 class PublicationConfig(Section):
     """The write of a version into its Feast slot."""
 
-    batch_rows: PositiveInt = Field(5_000, description="rows a write and a read-back batch")
-    num_threads: PositiveInt = Field(
-        2, description="batches on their way at once; an embedded SQLite file takes one at a time"
+    batch_rows: Annotated[PositiveInt, Unit("rows")] = Field(
+        5_000,
+        description="Rows of each write and of each read-back. Lower it when the store refuses "
+        "large writes.",
+    )
+    num_threads: Annotated[PositiveInt, Unit("batches")] = Field(
+        2,
+        description="Batches written or read back at once. An embedded SQLite file takes one at a "
+        "time, whatever this says. Raise it for a store that is fast and far away.",
     )
     max_lost_share: Fraction = Field(
         0.5,
-        description="share of the served version's items that a new version may lack; of more it "
-        "is not published",
+        description="Largest share of the served version's items that a new version may lack; "
+        "above it the version is not published. Raise it for the publication in which they are "
+        "meant to go.",
     )
-    keep_versions: Annotated[int, Field(ge=2)] = Field(
-        5, description="versions kept on disk; the served and the previous one always stay"
+    keep_versions: Annotated[int, Field(ge=2), Unit("versions")] = Field(
+        5,
+        description="Versions kept on disk; the served one and the one before it always stay. "
+        "Lower it when the disk is short.",
     )
 
 
 class ScheduleConfig(Section):
-    """When the whole flow refreshes; the schedule is off until it is switched on."""
+    """The time of the daily refresh. The schedule is off until it is switched on in Dagster."""
 
-    cron: str = Field("0 3 * * *", description="UTC; refreshes the last complete day")
-    max_age_hours: PositiveFloat = Field(
-        36.0, description="Dagster calls embeddings stale that were published longer ago"
+    cron: str = Field(
+        "0 3 * * *",
+        description="Cron expression, in UTC, of the schedule `daily_refresh`, which refreshes the "
+        "last complete day. Set it to a time when the day's tables are complete.",
     )
-    first_day: date = Field(date(2000, 1, 1), description="the first day that can be refreshed")
+    max_age_hours: Annotated[PositiveFloat, Unit("hours")] = Field(
+        36.0,
+        description="Age of the last publication from which Dagster calls the embeddings stale. "
+        "Set it above the time between two refreshes.",
+    )
+    first_day: date = Field(
+        date(2000, 1, 1),
+        description="First day that can be refreshed. Set it to the first day with data, so that "
+        "Dagster lists no empty partitions before it.",
+    )

@@ -4,41 +4,94 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from longtail.config.section import PositiveFloat, PositiveInt, Section
+from longtail.config.section import NO_UNIT, PositiveFloat, PositiveInt, Section, Unit
 
 
 class TrainingConfig(Section):
-    """The loop: batches, epochs, optimizers, ranks, checkpoints."""
+    """The loop: batches, epochs, optimizers, ranks, restarts."""
 
-    batch_size: PositiveInt = Field(1024, description="examples a rank and step")
-    num_epochs: PositiveInt = 10
-    warm_start: bool = Field(True, description="start from the newest earlier version's tables")
-    warm_start_epochs: PositiveInt = Field(3, description="epochs of a warm-started refresh")
-    table_learning_rate: PositiveFloat = 0.04
-    tower_learning_rate: PositiveFloat = 0.002
-    num_ranks: PositiveInt = 1
-    threads_per_rank: PositiveInt | None = Field(None, description="default: cores / ranks")
-    checkpoint_every_steps: PositiveInt = 500
-    keep_checkpoints: PositiveInt = 2
-    max_restarts: Annotated[int, Field(ge=0)] = 1
-    log_every_steps: PositiveInt = 20
-    seed: int = 0
+    batch_size: Annotated[PositiveInt, Unit("examples per rank and step")] = Field(
+        1024,
+        description="Number of examples of a step on each rank, and so of in-batch negatives. "
+        "Raise it on a GPU; lower it when a rank runs out of memory.",
+    )
+    num_epochs: Annotated[PositiveInt, Unit("epochs")] = Field(
+        10,
+        description="Passes over the training part from a cold start. Raise it while recall on the "
+        "validation part still grows.",
+    )
+    warm_start: bool = Field(
+        True,
+        description="Start from the weights of the newest earlier version. Switch it off when the "
+        "gate refuses a refresh, or after a large change of the data.",
+    )
+    warm_start_epochs: Annotated[PositiveInt, Unit("epochs")] = Field(
+        3,
+        description="Passes over the training part of a warm-started version, in place of "
+        "`num_epochs`. Raise it when refreshes get worse from day to day.",
+    )
+    table_learning_rate: Annotated[PositiveFloat, NO_UNIT] = Field(
+        0.04,
+        description="Learning rate of the embedding tables (`sharding.optimizer`). Lower it when "
+        "the loss is not finite, and with `sharding.optimizer: adagrad`.",
+    )
+    tower_learning_rate: Annotated[PositiveFloat, NO_UNIT] = Field(
+        0.002,
+        description="Learning rate of the towers' layers. Lower it when the loss is not finite.",
+    )
+    num_ranks: Annotated[PositiveInt, Unit("processes")] = Field(
+        1,
+        description="Training processes on this machine. Raise it for more cores or GPUs; a "
+        "run can go on with another number.",
+    )
+    threads_per_rank: Annotated[PositiveInt | None, Unit("threads")] = Field(
+        None,
+        description="Threads of each rank. Without it, the machine's cores divided by the ranks. "
+        "Set it to leave cores to other work.",
+    )
+    checkpoint_every_steps: Annotated[PositiveInt, Unit("steps")] = Field(
+        500,
+        description="Steps between two checkpoints; the last step always has one. Lower it when "
+        "machines fail often; raise it when `seconds_checkpoint` in training.jsonl is above zero.",
+    )
+    keep_checkpoints: Annotated[PositiveInt, Unit("checkpoints")] = Field(
+        2,
+        description="Finished checkpoints of a run that stay on disk; one more is needed while it "
+        "is written. Lower it when the disk is short.",
+    )
+    max_restarts: Annotated[int, Field(ge=0), Unit("restarts")] = Field(
+        1,
+        description="How often a start may restart all ranks from the last checkpoint after one "
+        "died. Raise it on machines that fail often.",
+    )
+    log_every_steps: Annotated[PositiveInt, Unit("steps")] = Field(
+        20,
+        description="Steps between two lines of training.jsonl and of the log. Raise it for long "
+        "runs.",
+    )
+    seed: Annotated[int, NO_UNIT] = Field(
+        0,
+        description="Seed of every random choice in training and evaluation. Another seed is "
+        "another version; change it to see how far results vary.",
+    )
 
 
 class CheckpointsConfig(Section):
-    """How a training run is kept safe, and which checkpoint becomes the version's model."""
+    """The way checkpoints are written, and which one becomes the version's model."""
 
     asynchronous: bool = Field(
         True,
-        description="write while training goes on; for that time the rank holds a second copy of "
-        "its tables and optimizer state in host memory",
+        description="Write checkpoints while training goes on. Each rank then holds a second copy "
+        "of its tables and optimizer state in host memory. Switch it off where there is no room "
+        "for the copy.",
     )
     best_by: str | None = Field(
         None,
-        description="the checkpoint that is best by this is kept, and becomes the model; default: "
-        "the last one does. `training_loss` (mean since the checkpoint before; low is good), or "
-        "`module:function`, called with (encoder, training_set, config), whose result is good "
-        "when high, such as `longtail.evaluation.validation:recall_at_50`",
+        description="Figure by which the best checkpoint is kept and becomes the model; without "
+        "it, the last one does. `training_loss` is the mean loss since the checkpoint before, and "
+        "low is good. `module:function`, such as "
+        "`longtail.evaluation.validation:recall_at_50`, is called with (encoder, training_set, "
+        "config), and a high result is good. Set it when the model overfits.",
     )
 
     @field_validator("best_by")
@@ -50,22 +103,27 @@ class CheckpointsConfig(Section):
 
 
 class ReportingConfig(Section):
-    """What a training run tells beside its JSON lines."""
+    """The reports of a training run, beside its JSON lines."""
 
     tensorboard: bool = Field(
-        False, description="also write the figures for TensorBoard, below `<home>/tensorboard`"
+        False,
+        description="Also write the figures for TensorBoard, below `<home>/tensorboard`. Needs "
+        "`pip install tensorboard`.",
     )
-    profile_steps: Annotated[int, Field(ge=0)] = Field(
+    profile_steps: Annotated[int, Field(ge=0), Unit("steps")] = Field(
         0,
-        description="steps of rank 0 that torch.profiler follows, early in the run; its trace and "
-        "the seconds in communication and other parts stand in the version's folder",
+        description="Number of early steps of rank 0 that torch.profiler follows. The trace, and "
+        "`profile.json` with the seconds spent in communication and other parts, are written to "
+        "the version's folder. Set it, such as to 20, to see where a step's time goes.",
     )
 
 
 class ComputeConfig(Section):
-    """What training computes with; results differ by rounding alone."""
+    """The number format that training computes with. Results differ only by rounding."""
 
     products: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="the towers' matrix products; auto is bfloat16 where the processor has it",
+        description="Number format of the towers' matrix products. `auto` is bfloat16 where the "
+        "processor has it, else float32. Set `float32` to compare with a machine that has no "
+        "bfloat16.",
     )

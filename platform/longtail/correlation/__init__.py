@@ -1,1 +1,1 @@
-"""Mutual information between features, and the masking plans made from it."""
+"""Correlations between the item features of a catalogue, measured by mutual information."""

@@ -1,4 +1,4 @@
-"""Which values make two features correlate, so that a person can see that it makes sense."""
+"""Associations: the value pairs that make two features correlate, for a person to judge."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ from longtail.correlation.mutual_information import joint_weights
 from longtail.correlation.sample import num_halvings, sampled
 
 NUM_VALUE_PAIRS = 5
-# Items from which associations are found.
+# Items that are read to find associations.
 MAX_ITEMS = 500_000
-# Of a longer value the beginning is kept: a text of a megabyte tells a person no more.
+# Longer values are cut: a person learns no more from a text of a megabyte.
 MAX_CHARACTERS = 200
 
 
@@ -28,21 +28,23 @@ def associations(
     halvings: int = 0,
     max_items: int = MAX_ITEMS,
 ) -> list[dict[str, Any]]:
-    """For every pair of features, the value pairs that carry most of its mutual information.
+    """Find the value pairs that carry most of the mutual information of each pair of features.
 
     Args:
-        table: one row an item; see `joint_weights`.
-        features: columns, the item key first; pairs come in their order.
+        table: one row for each item; see `joint_weights`.
+        features: columns, the item key first. Their order is the order of the pairs.
         missing: see `joint_weights`.
-        halvings: how often the catalogue was halved for `table`; see `sample.sampled`.
-        max_items: of more, a sample by the key: what stands out of a catalogue stands out of it.
+        halvings: the number of times the catalogue was halved for `table`; see `sample.sampled`.
+        max_items: a larger table is sampled by the key. Strong associations show in a sample too.
 
     Returns:
-        One entry a pair: `features`, their two names; `near_unique`, those of the two whose values
-        nearly single out an item; `value_pairs`, at most 5, see `strongest_value_pairs`. It is
-        empty beside a near-unique feature: which id goes with which value is a list of the
-        catalogue, and no association that a person could judge. Of a sample, `items` is an
-        estimate for the whole catalogue.
+        One entry for each pair of features:
+
+        - `features`: their two names.
+        - `near_unique`: the names of those with values that nearly single out an item.
+        - `value_pairs`: at most 5, see `strongest_value_pairs`. Empty if a feature is near-unique,
+          because a list of ids and their values is no association that a person can judge. In a
+          sample, `items` is an estimate for the whole catalogue.
     """
     near_unique = {name for name in features if is_near_unique(table, name, missing)}
     found = []
@@ -60,10 +62,10 @@ def associations(
 
 
 def is_near_unique(table: Table, feature: str, missing: Missing) -> bool:
-    """Whether a typical value of a feature belongs to fewer than two items.
+    """Return whether a typical value of a feature belongs to fewer than two items.
 
-    That is: exp(entropy), the number of equally frequent values that would be as hard to guess, is
-    more than half the number of items. It is all of them for an id.
+    This holds if exp(entropy) is more than half the number of items. exp(entropy) is the number of
+    equally frequent values that would be as hard to guess; for an id it is the number of items.
     """
     weights = joint_weights(table, (feature,), missing)
     sums = weights.aggregate(total=_.weight.sum(), surprise=(_.weight * _.weight.ln()).sum())
@@ -72,30 +74,34 @@ def is_near_unique(table: Table, feature: str, missing: Missing) -> bool:
         items_a_value=(_.surprise / _.total).exp()
     ).to_pyarrow()
     items_a_value = row["items_a_value"][0].as_py()
-    # Nothing at all, where no item has a value and those without are left out.
+    # None if no item has a value and items without one are left out.
     return items_a_value is not None and round(items_a_value, DECIMALS) < 2.0
 
 
 def strongest_value_pairs(
     joint: Table, *, limit: int = NUM_VALUE_PAIRS, scale: int = 1
 ) -> list[dict[str, Any]]:
-    """The value pairs that contribute most to the mutual information of two features.
+    """Return the value pairs that contribute most to the mutual information of two features.
 
-    I(X; Y) = sum of p(x, y) ln(p(x, y) / (p(x) p(y))) over the value pairs; the terms that are
-    above zero, largest first, are where two features know of each other.
+    I(X; Y) is the sum of p(x, y) ln(p(x, y) / (p(x) p(y))) over the value pairs. A term above zero
+    is a value pair that occurs more often than it would by chance.
 
     Args:
-        joint: `value_0`, `value_1` and `weight`, as `joint_weights` gives them.
-        limit: how many at most.
-        scale: how many items each item of `joint` stands for.
+        joint: `value_0`, `value_1` and `weight`, as `joint_weights` returns them.
+        limit: the largest number of value pairs.
+        scale: the number of catalogue items that each item of `joint` stands for.
 
     Returns:
-        `values`, [x, y], None for a missing one; `items`, how many items carry both (an item with
-        several values counts for the share of its value pairs); `lift`, how many times as many
-        that is as if the features were independent; `information`, the term, in nats. Among equal
-        terms the smaller values come first, missing ones last.
+        The terms above zero, largest first. Equal terms are in the order of their values, missing
+        values last. Each has:
+
+        - `values`: [x, y], None for a missing value.
+        - `items`: the number of items that carry both; an item with several values counts with the
+          share of its value pairs.
+        - `lift`: `items`, divided by the number expected if the features were independent.
+        - `information`: the term, in nats.
     """
-    # Windows rather than joins with the marginals: a null is a value like any other to them.
+    # Windows and no joins with the marginals, because a join drops nulls.
     terms = (
         joint.mutate(
             left=_.weight.sum().over(ibis.window(group_by="value_0")),
@@ -128,12 +134,12 @@ def strongest_value_pairs(
 
 @contextmanager
 def _at_most(max_items: int, table: Table, key: str, halvings: int) -> Iterator[tuple[Table, int]]:
-    """Not too many of the items, and how many items of the catalogue each stands for."""
+    """Yield at most `max_items` items, and the number of catalogue items that each stands for."""
     more = num_halvings(int(table.count().to_pyarrow().as_py()), max_items)
     if not more:
         yield table, 2**halvings
         return
-    # In memory: read from the engine, every pair would draw the sample again.
+    # The sample is kept in memory; otherwise the engine would draw it again for every pair.
     rows = sampled(table, key, halvings + more).to_pyarrow()
     connection = ibis.duckdb.connect()
     try:
@@ -144,7 +150,7 @@ def _at_most(max_items: int, table: Table, key: str, halvings: int) -> Iterator[
 
 
 def _storable(value: Any) -> str | int | None:
-    """A value as JSON has it."""
+    """Return a value as JSON can hold it, cut to `MAX_CHARACTERS`."""
     if value is None or isinstance(value, int):
         return value
     text = str(value)

@@ -1,4 +1,4 @@
-"""What is measured of a day's catalogue: all of it or a sample, dense features as bins."""
+"""Measures the correlations of a day's catalogue, or of a sample; dense features as bins."""
 
 import logging
 from collections.abc import Iterator
@@ -28,9 +28,10 @@ class Figures:
 
     Attributes:
         matrix: see `correlation_matrix`.
-        errors: how far each figure may be from the whole catalogue's, None where it is exact.
+        errors: the estimated error of each figure, in the shape of `matrix`; None if the whole
+            catalogue was measured.
         sample_fraction: the share of the catalogue that was measured.
-        num_items: items that were measured.
+        num_items: the number of items that were measured.
     """
 
     matrix: np.ndarray
@@ -39,7 +40,7 @@ class Figures:
     num_items: int
 
     def to_json(self) -> dict[str, Any]:
-        """For `correlations.json`."""
+        """Return the figures as `correlations.json` holds them."""
         return {
             "matrix": self.matrix.tolist(),
             "errors": None if self.errors is None else self.errors.tolist(),
@@ -50,12 +51,12 @@ class Figures:
 
 @dataclass(frozen=True)
 class MeasuredItems:
-    """The items of a day that are measured, on the engine that counts them.
+    """The items of a day to be measured, on the engine that counts them.
 
     Attributes:
-        table: one row an item: the features, dense ones as bins.
-        halvings: see `sample.sampled`.
-        binned: whether dense features were there.
+        table: one row for each item: the features, dense ones as bins.
+        halvings: the number of times the catalogue was halved; see `sample.sampled`.
+        binned: whether there are dense features.
         backend: the engine, as an ibis backend.
     """
 
@@ -67,11 +68,11 @@ class MeasuredItems:
 
 @contextmanager
 def measured_items(config: Config, as_of: date, features: list[str]) -> Iterator[MeasuredItems]:
-    """Open a day's catalogue on the configured engine, sampled if it is over the budget.
+    """Yield a day's catalogue on the configured engine, sampled if it exceeds the row budget.
 
     Args:
-        config: reads the section `correlation`.
-        as_of: the day; its catalogue is there.
+        config: the project; its section `correlation` is read.
+        as_of: a day that has a catalogue.
         features: columns, the item key first.
     """
     settings = config.correlation
@@ -86,16 +87,17 @@ def measured_items(config: Config, as_of: date, features: list[str]) -> Iterator
         if binned:
             table = with_bins(table, settings.quantile_bins, features[0])
         if halvings or binned:
-            table = held(table)  # or every pair would sample and sort again
+            table = held(table)  # otherwise every pair would sample and sort again
         yield MeasuredItems(table, halvings, binned, backend)
 
 
 def measure_items(
     config: Config, as_of: date, items: MeasuredItems, features: list[str], measure: Measure
 ) -> Figures:
-    """Every pair of features, and the error of each figure where a sample was measured."""
+    """Measure every pair of features, and the error of each figure if the items are a sample."""
     settings = config.correlation
     joint: Joint | None = None
+    # Counts of an earlier day can be reused only while a value means the same on both days.
     if settings.keep_counts and items.binned:
         log.warning("pair counts are not kept: the bins of dense features move from day to day")
     elif settings.keep_counts:
@@ -116,6 +118,7 @@ def measure_items(
     whole = matrix(items.table, joint)
     errors = None
     if items.halvings:
+        # Both halves are measured too: how far they are from the sample tells its error.
         key = features[0]
         first, second = (matrix(sampled(items.table, key, items.halvings, h)) for h in (0, 1))
         errors = error_from_halves(whole, (first, second)).round(DECIMALS)

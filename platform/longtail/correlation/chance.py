@@ -1,12 +1,13 @@
-"""The mutual information that two unrelated features would show: the chance level, exactly.
+"""The chance level: the exact mutual information that two unrelated features would show.
 
-Were the values of one feature dealt out to the items at random, the number n of items with the
-values x and y would follow the hypergeometric distribution of N items, a of them with x and b with
-y. The expected mutual information is (Vinh, Epps and Bailey 2010)
+Suppose that the values of one feature were dealt out to the N items at random. If a items have the
+value x and b items the value y, the number n of items with both follows the hypergeometric
+distribution. The expected mutual information is (Vinh, Epps and Bailey 2010)
 
     H(X) + H(Y) - ln N + 1/N * sum over pairs of values of E[n ln n].
 
-It depends on the counts a and b alone, so that each pair of distinct counts is computed once.
+E[n ln n] depends only on the counts a and b, so it is computed once for each pair of distinct
+counts.
 """
 
 from dataclasses import dataclass
@@ -14,23 +15,25 @@ from math import log
 
 import numpy as np
 
-# From this mean on, E[n ln n] is its expansion in the central moments of n up to the fourth. The
-# error is about 1 / mean^2 a pair of values, of which at most N / mean exist: below 1e-12 in all.
+# From this mean on, E[n ln n] is expanded in the central moments of n up to the fourth. The error
+# is about 1 / mean^2 for a pair of values. At most N / mean such pairs exist, so that the total
+# error is below 1e-12.
 EXPANDED_FROM = 10_000.0
-# Pairs of counts that are worked on at once: few enough for the processor's cache.
+# Pairs of counts computed at once: few enough for the processor's cache.
 BLOCK = 1 << 15
-# Up to a mean of the first column, terms beyond the mode + the second are below 1e-17 of the sum.
+# Up to each of these means, terms further from the mode than the reach are below 1e-17 of the sum.
 _SMALL_MEANS = np.array([1e-3, 1e-2, 1e-1, 1.0])
 _SMALL_REACHES = np.array([6, 8, 12, 20])
 
 
 @dataclass(frozen=True)
 class CountHistogram:
-    """How often the values of a feature occur.
+    """A histogram of how often the values of a feature occur.
 
     Attributes:
-        counts: int64 [n], the distinct numbers of items that carry a value, above zero.
-        num_values: int64 [n], how many values are carried by that many items.
+        counts: int64 [n], the distinct numbers of items that have the same value, ascending, all
+            above zero.
+        num_values: int64 [n], the number of values that occur in exactly that number of items.
     """
 
     counts: np.ndarray
@@ -38,18 +41,18 @@ class CountHistogram:
 
     @classmethod
     def of(cls, counts: np.ndarray) -> "CountHistogram":
-        """Of the number of items that carry each value; zeros have no part."""
+        """Make the histogram from the number of items of each value; zeros are ignored."""
         distinct, num_values = np.unique(counts[counts > 0], return_counts=True)
         return cls(distinct.astype(np.int64), num_values.astype(np.int64))
 
     @property
     def num_items(self) -> int:
-        """Items with a value."""
+        """The number of items with a value."""
         return int(self.counts @ self.num_values)
 
     @property
     def entropy(self) -> float:
-        """H in nats."""
+        """The entropy H of the feature, in nats."""
         total = self.num_items
         if total == 0:
             return 0.0
@@ -58,21 +61,24 @@ class CountHistogram:
 
 
 def expected_mutual_information(left: CountHistogram, right: CountHistogram) -> float:
-    """The chance level of two single-valued features over the same items, in nats.
+    """Return the chance level of two single-valued features over the same items, in nats.
 
     Raises:
-        ValueError: they are not over the same number of items.
+        ValueError: the features do not have the same number of items.
     """
     total = left.num_items
     if total != right.num_items:
-        raise ValueError(f"{total} and {right.num_items} items: count both over the same ones")
+        raise ValueError(
+            f"the features have {total} and {right.num_items} items: count both over the same items"
+        )
     if total == 0 or total in (left.counts[-1], right.counts[-1]):  # no items, or a constant
         return 0.0
-    # n ln n is 0 for n = 1, hence also where only one item has the value.
+    # n ln n is 0 for n = 1, so values of a single item add nothing.
     a, a_values = left.counts[left.counts > 1], left.num_values[left.counts > 1]
     b, b_values = right.counts[right.counts > 1], right.num_values[right.counts > 1]
     expected = 0.0
     if len(a) and len(b):
+        # Block by block, because all pairs of counts at once would exceed the cache, and memory.
         rows = max(BLOCK // len(b), 1)
         for start in range(0, len(a), rows):
             block = slice(start, start + rows)
@@ -83,7 +89,7 @@ def expected_mutual_information(left: CountHistogram, right: CountHistogram) -> 
 
 
 def _mean_n_log_n(total: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """E[n ln n] of hypergeometric n, for int64 [m] pairs of counts."""
+    """Return E[n ln n] for a hypergeometric n, float64 [m], for int64 [m] pairs of counts."""
     mean = a * (b / total)
     result = np.empty(len(a))
     large = mean >= EXPANDED_FROM
@@ -94,7 +100,8 @@ def _mean_n_log_n(total: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     small = mean <= _SMALL_MEANS[-1]
     reach[small] = _SMALL_REACHES[np.searchsorted(_SMALL_MEANS, mean[small])]
     reach[large] = 0
-    # Pairs of about the same reach go together: powers of the square root of two.
+    # Pairs of about the same reach (within a factor of the square root of two) are computed
+    # together, so that few of them do more steps than they need.
     group = np.ceil(2 * np.log2(np.maximum(reach, 1))).astype(np.int64)
     for number in np.unique(group[~large]):
         chosen = np.flatnonzero((group == number) & ~large)
@@ -103,12 +110,13 @@ def _mean_n_log_n(total: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _by_recurrence(total: int, a: np.ndarray, b: np.ndarray, reach: int) -> np.ndarray:
-    """E[n ln n] by the ratios of neighbouring probabilities, from the mode outwards.
+    """Return E[n ln n] from the ratios of neighbouring probabilities, from the mode outwards.
 
-    No factorial is computed, so nothing cancels; the sum of the probabilities normalizes them.
+    No factorial is computed, so nothing cancels. The sum of the probabilities normalizes them.
     """
     mode = ((a + 1) * ((b + 1) / (total + 2))).astype(np.int64)
     mode = np.clip(mode, np.maximum(a + b - total, 0), np.minimum(a, b))
+    # A table of n ln n is faster than a logarithm at every step.
     n_log_n = np.arange(int(mode.max()) + reach + 1, dtype=np.float64)
     n_log_n[1:] *= np.log(n_log_n[1:])
     left_over = (total - a - b).astype(np.float64)
@@ -134,7 +142,7 @@ def _by_recurrence(total: int, a: np.ndarray, b: np.ndarray, reach: int) -> np.n
 
 
 def _by_moments(total: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """E[n ln n] by its Taylor series at the mean."""
+    """Return E[n ln n] from its Taylor series at the mean, up to the fourth central moment."""
     not_a, not_b = total - a, total - b
     mean = a * b / total
     variance = mean * (not_a / total) * (not_b / (total - 1))

@@ -1,9 +1,10 @@
 """Mutual information of features that are integer codes in memory: the fast exact path.
 
-`mutual_information.joint_weights` is the reference, for any engine. A single-valued feature that
-fits in memory as codes, four bytes an item, is counted here several times faster: pairs with few
-possible combinations by their position in a table of counts, others by sorting combined keys, which
-needs no random access to memory. Only sums of c ln c over the counts c are kept.
+`mutual_information.joint_weights` is the reference, for any engine. Single-valued features that fit
+in memory as codes, four bytes an item, are counted here several times faster. Pairs of features
+with few possible combinations of values are counted in a table. Others are counted by sorting
+combined keys, which needs no random access to memory. Only sums of c ln c over the counts c are
+kept.
 """
 
 from collections.abc import Sequence
@@ -22,18 +23,18 @@ Pair = tuple[int, int]
 
 # A table of counts up to this size stays in the processor's cache; beyond it sorting is faster.
 TABLE_CELLS = 1 << 22
-# Items that are worked on at once where whole columns would need further copies.
+# Items processed at once where whole columns would need further copies.
 BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
 class Codes:
-    """One feature of all items.
+    """The codes of one feature for all items.
 
     Attributes:
-        values: int32 [num_items], each from 0 up to `size` - 1.
-        size: how many codes there are; not all need occur.
-        missing: the code of items without a value, None where all have one.
+        values: int32 [num_items], each from 0 to `size` - 1.
+        size: the number of possible codes; not all need occur.
+        missing: the code of items without a value, None if all items have one.
     """
 
     values: np.ndarray
@@ -42,29 +43,30 @@ class Codes:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """int64 [size]: items with each code."""
+        """The number of items with each code, int64 [size]."""
         counts = np.zeros(self.size, dtype=np.int64)
-        for start in range(0, len(self.values), BLOCK):  # bincount copies what is no int64
+        # bincount copies what is not int64, so the copy is made block by block.
+        for start in range(0, len(self.values), BLOCK):
             counts += np.bincount(self.values[start : start + BLOCK], minlength=self.size)
         return counts
 
     @cached_property
     def histogram(self) -> CountHistogram:
-        """How often codes occur."""
+        """The histogram of how often codes occur."""
         return CountHistogram.of(self.counts)
 
     @cached_property
     def repeats(self) -> np.ndarray:
-        """bool [size]: whether more than one item has the code."""
+        """True for each code that more than one item has, bool [size]."""
         return np.asarray(self.counts > 1)
 
     @cached_property
     def num_once(self) -> int:
-        """Items whose code no other item has."""
+        """The number of items with a code that no other item has."""
         return int((self.counts == 1).sum())
 
     def present(self, keep: np.ndarray) -> "Codes":
-        """The items where `keep` holds, none of which misses a value."""
+        """Return the codes of the items in the mask `keep`, which must all have a value."""
         return Codes(self.values[keep], self.size)
 
 
@@ -76,14 +78,15 @@ def pairs_of_codes(
     num_threads: int = 2,
     pairs: Sequence[Pair] | None = None,
 ) -> dict[Pair, PairInformation]:
-    """What features tell about each other, pair by pair, pairs in parallel.
+    """Measure pairs of features, several pairs at once.
 
     Args:
         features: all over the same items, in the same order.
         missing: see `mutual_information.joint_weights`.
         chance: whether to compute the chance level too.
-        num_threads: pairs at once; each needs up to 8 bytes an item besides the codes.
-        pairs: positions of features; default: every (i, j) with i < j.
+        num_threads: the number of pairs measured at once. Each needs up to 8 bytes an item besides
+            the codes.
+        pairs: positions in `features`; default: every (i, j) with i < j.
     """
     asked = list(combinations(range(len(features)), 2)) if pairs is None else list(pairs)
 
@@ -91,7 +94,7 @@ def pairs_of_codes(
         return pair_of_codes(features[pair[0]], features[pair[1]], missing, chance=chance)
 
     with ThreadPoolExecutor(num_threads) as threads:
-        # First each feature's own counts, once: a pair finds them ready.
+        # Every feature's own counts first, so that threads do not count the same feature twice.
         list(threads.map(lambda i: features[i].counts, sorted({i for p in asked for i in p})))
         return dict(zip(asked, threads.map(inform, asked), strict=True))
 
@@ -99,7 +102,7 @@ def pairs_of_codes(
 def pair_of_codes(
     left: Codes, right: Codes, missing: Missing, *, chance: bool = False
 ) -> PairInformation:
-    """What two features tell about each other; see `PairInformation`."""
+    """Measure one pair of features; `missing` and `chance` as in `pairs_of_codes`."""
     left, right = _counted(left, right, missing)
     total = len(left.values)
     if total == 0:
@@ -114,7 +117,7 @@ def pair_of_codes(
 
 
 def entropy_of_codes(feature: Codes, missing: Missing) -> float:
-    """The entropy of one feature, in nats."""
+    """Return the entropy of one feature, in nats."""
     counts = feature.counts
     if missing == "leave_out" and feature.missing is not None:
         counts = np.delete(counts, feature.missing)
@@ -122,7 +125,7 @@ def entropy_of_codes(feature: Codes, missing: Missing) -> float:
 
 
 def _counted(left: Codes, right: Codes, missing: Missing) -> tuple[Codes, Codes]:
-    """Both features, over the items that count for this pair."""
+    """Return both features, over the items that count for this pair."""
     gaps = [f for f in (left, right) if f.missing is not None and f.counts[f.missing] > 0]
     if missing == "value" or not gaps:
         return left, right
@@ -131,10 +134,10 @@ def _counted(left: Codes, right: Codes, missing: Missing) -> tuple[Codes, Codes]
 
 
 def _joint_sum(left: Codes, right: Codes) -> float:
-    """The sum of c ln c over the numbers c of items with the same two codes."""
+    """Return the sum of c ln c, where c is the number of items with the same two codes."""
     x, y = left.values, right.values
-    # An item alone with its code is alone with its pair of codes, where c ln c is 0. For an
-    # identifier nothing is left to count, for a nearly unique feature little.
+    # An item that is alone with its code is alone with its pair of codes, and 1 ln 1 is 0. So an
+    # identifier leaves nothing to count, and a nearly unique feature leaves little.
     if 2 * max(left.num_once, right.num_once) > len(x):
         keep = left.repeats[x] & right.repeats[y]
         x, y = x[keep], y[keep]
@@ -145,6 +148,7 @@ def _joint_sum(left: Codes, right: Codes) -> float:
 
 
 def _sum_by_table(x: np.ndarray, y: np.ndarray, size: int, cells: int) -> float:
+    """Return the sum of c ln c from a table with a count for each pair of codes."""
     counts = np.zeros(cells, dtype=np.int64)
     rows = max(BLOCK, 4 * cells)
     for start in range(0, len(x), rows):
@@ -155,12 +159,14 @@ def _sum_by_table(x: np.ndarray, y: np.ndarray, size: int, cells: int) -> float:
 
 
 def _sum_by_sorting(x: np.ndarray, y: np.ndarray, size: int, cells: int) -> float:
-    # Half the bytes sort in about half the time.
+    """Return the sum of c ln c from the lengths of runs of equal, sorted pairs of codes."""
+    # Keys of half the bytes sort in about half the time.
     kind = np.uint32 if cells <= 2**32 else np.uint64
     keys: np.ndarray = np.empty(len(x), dtype=kind)
     np.multiply(x.view(np.uint32), kind(size), out=keys, dtype=kind)
     np.add(keys, y.view(np.uint32), out=keys)
     keys.sort()
+    # Runs are found block by block to save memory; `begin` is the start of the open run.
     total, begin = 0.0, 0
     for start in range(0, len(keys), BLOCK):
         block = keys[start : start + BLOCK + 1]

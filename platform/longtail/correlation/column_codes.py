@@ -1,4 +1,4 @@
-"""Single-valued columns as integer codes, read from DuckDB in batches."""
+"""Reads single-valued columns from DuckDB as integer codes."""
 
 from collections.abc import Sequence
 
@@ -10,22 +10,22 @@ from ibis.expr.types import Table
 
 from longtail.correlation.code_counts import Codes
 
-# Rows a batch.
+# Rows of a batch.
 BATCH = 1_000_000
 
 
 def read_codes(table: Table, columns: Sequence[str]) -> list[Codes]:
-    """The codes of some single-valued columns, in memory: 4 bytes an item and column.
+    """Read single-valued columns as codes, which take 4 bytes for each item and column.
 
     Args:
-        table: one row an item, on a DuckDB backend.
-        columns: none of them a list.
+        table: one row for each item, on a DuckDB backend.
+        columns: columns that are not lists.
 
     Returns:
-        one `Codes` a column, all in the same order of items; a null has the last code.
+        One `Codes` for each column, all in the same order of items. Nulls have the last code.
     """
     backend = table.get_backend()
-    # ibis 12 streams by a call that DuckDB 2.0 no longer has.
+    # DuckDB is asked directly, since ibis 12 streams by a call that DuckDB 2.0 no longer has.
     query = ibis.to_sql(table.select(*columns), dialect="duckdb")
     reader = backend.con.sql(query).to_arrow_reader(BATCH)
     chunks: list[list[pa.Array]] = [[] for _ in columns]
@@ -36,6 +36,7 @@ def read_codes(table: Table, columns: Sequence[str]) -> list[Codes]:
 
 
 def _codes(chunks: list[pa.Array]) -> Codes:
+    """Return one column's codes from its dictionary-encoded batches."""
     if not chunks:
         return Codes(np.empty(0, dtype=np.int32), 1, 0)
     unified = pa.chunked_array(chunks).unify_dictionaries()

@@ -1,4 +1,4 @@
-"""The matrix of correlations: which way each pair is counted, and all pairs at once."""
+"""The matrix of correlations: measures all pairs of features, each in the cheapest way."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from longtail.correlation.mutual_information import (
 )
 from longtail.correlation.shuffling import chance_by_shuffling
 
-# Gives what `joint_weights` gives for one feature or two: computed, or read where it was stored.
+# Returns the `joint_weights` of one or two features: computed, or read from stored counts.
 Joint = Callable[[Sequence[str]], Table]
 
 
@@ -35,30 +35,31 @@ def correlation_matrix(
     codes_gib: float = 4.0,
     joint: Joint | None = None,
 ) -> np.ndarray:
-    """The chosen measure for every pair of features.
+    """Measure every pair of features.
 
-    On DuckDB, single-valued features are counted as codes in memory if they fit; all else is one
-    expression, which the engine runs: all pairs of it at once on Spark, one after the other on
-    DuckDB, which itself spreads each over all cores. Both ways give the same figures.
+    On DuckDB, single-valued features are counted as codes in memory if they fit. All other pairs
+    are queries that the engine runs: all at once on Spark; one after the other on DuckDB, which
+    spreads each over all cores. Both ways give the same figures.
 
     Args:
-        table: one row an item; see `joint_weights`.
-        features: columns, none dense (`dense.with_bins`).
+        table: one row for each item; see `joint_weights`.
+        features: columns, none of them dense (see `dense.with_bins`).
         measure: see `PairInformation`.
         missing: see `joint_weights`.
-        key: the column that identifies an item, each once; default: the first feature.
-        num_shuffles: permutations behind the chance level of multi-valued features.
-        codes_gib: memory that codes may take; 0 has everything counted by the engine.
-        joint: gives stored counts in place of `joint_weights` of the table.
+        key: the column that identifies an item, unique; default: the first feature.
+        num_shuffles: the number of permutations for the chance level of multi-valued features.
+        codes_gib: the memory that codes may take, in GiB; with 0 the engine counts everything.
+        joint: returns stored counts, instead of `joint_weights` of the table.
 
     Returns:
-        A float64 matrix [num_features, num_features], symmetric and finite. On the diagonal
-        stands a feature's entropy (`mutual_information`), or 1. Only `adjusted` has figures
+        A matrix, float64 [num_features, num_features], symmetric and finite. The diagonal holds
+        the features' entropies for `mutual_information`, otherwise 1. Only `adjusted` has figures
         below zero.
     """
     key = key or features[0]
     pairs: dict[Pair, PairInformation] = {}
     entropies: dict[int, float] = {}
+    # The fast path takes what it can; stored counts are cheaper still.
     if joint is None and _fits_as_codes(table, features, codes_gib):
         single = [i for i, name in enumerate(features) if not _is_multi(table, name)]
         codes = read_codes(table, [features[i] for i in single])
@@ -78,10 +79,12 @@ def correlation_matrix(
             *(table, left, right, measure, missing, joint), key=key, num_shuffles=num_shuffles
         )
 
+    # DuckDB uses all cores for one query; Spark needs several at once to be busy.
     parallel = num_threads() if table.get_backend().name == "pyspark" else 1
     with ThreadPoolExecutor(parallel) as threads_of_engine:
         pairs |= dict(zip(rest, threads_of_engine.map(inform, rest), strict=True))
 
+    # Every measure but the raw one is 1 between a feature and itself.
     matrix = np.eye(len(features))
     for (row, column), pair in pairs.items():
         matrix[row, column] = matrix[column, row] = pair.figure(measure)
@@ -105,10 +108,11 @@ def _engine_pair(
     key: str,
     num_shuffles: int,
 ) -> PairInformation:
-    """One pair by the engine: the key by its cheap way, all others by their joint weights."""
+    """Measure one pair with the engine: from its joint weights, or cheaper if it has the key."""
     multi = _is_multi(table, left) or _is_multi(table, right)
     if key in (left, right) and not multi:
         return _key_pair(table, left, right, missing, key)
+    # Counts of pairs with the key are not stored; see `PairCounts`.
     computed = joint is None or key in (left, right)
     weights = joint_weights(table, (left, right), missing) if computed else joint((left, right))  # type: ignore[misc]
     found = joint_information(weights)
@@ -126,9 +130,10 @@ def _engine_pair(
 
 
 def _key_pair(table: Table, left: str, right: str, missing: Missing, key: str) -> PairInformation:
-    """The key tells everything of a single-valued feature: I = H, whatever the counts are.
+    """Measure the key with a single-valued feature, without counting their value pairs.
 
-    It would tell as much of any other feature with these counts, so the chance level is H too.
+    The key determines the feature, so I = H(feature). It would determine any other feature with
+    these counts as well, so the chance level is H(feature) too.
     """
     other = right if left == key else left
     rows = present_rows(table, (key, other)) if missing == "leave_out" else table
@@ -144,9 +149,10 @@ def _is_multi(table: Table, name: str) -> bool:
 
 
 def _fits_as_codes(table: Table, features: Sequence[str], codes_gib: float) -> bool:
+    """Return whether there are pairs of single-valued features, and their codes fit in memory."""
     single = sum(not _is_multi(table, name) for name in features)
     if single < 2 or codes_gib <= 0 or table.get_backend().name != "duckdb":
         return False
-    # The codes, and what the pairs in work take beside them.
+    # The codes, and 12 bytes an item for each pair that is being counted.
     bytes_an_item = 4 * single + 12 * num_threads()
     return int(table.count().to_pyarrow().as_py()) * bytes_an_item <= codes_gib * 2**30

@@ -1,4 +1,4 @@
-"""The pair counts of a day: those of an earlier day and the changes since, or a full count."""
+"""Makes the pair counts of a day, from those of an earlier day if there are any."""
 
 import logging
 from datetime import date
@@ -21,15 +21,15 @@ PAIR_COUNTS = "pair_counts"
 def counts_of_day(
     config: Config, as_of: date, backend: Any, items: Table, features: list[str], halvings: int
 ) -> PairCounts:
-    """Make `runs/<as_of>/pair_counts`, unless it stands there already, and open it.
+    """Open `runs/<as_of>/pair_counts`, and make it first unless it is up to date.
 
     Args:
-        config: reads `correlation.missing`, and where runs are kept.
-        as_of: the day; its catalogue is there.
-        backend: of `items`.
-        items: the day's catalogue, or the sample of it.
+        config: the project; `home` and `correlation.missing` are read.
+        as_of: a day that has a catalogue.
+        backend: the ibis backend of `items`.
+        items: the day's catalogue, or a sample of it.
         features: columns, the item key first.
-        halvings: what `items` was sampled with.
+        halvings: the number of times the catalogue was halved for `items`; see `sample.sampled`.
     """
     paths = RunPaths(config, as_of)
     settings = CountSettings(
@@ -44,6 +44,7 @@ def counts_of_day(
     if counted_from(folder, settings) != catalogue:
         with replaced_folder(folder) as temporary:
             counts = PairCounts(temporary, features, features[0], backend)
+            # Most items stay as they are, so adding a day's changes is cheaper than a full count.
             earlier = _earlier(config, as_of, settings)
             if earlier is None:
                 counts.count(items, settings.missing)
@@ -53,13 +54,21 @@ def counts_of_day(
                 stored = PairCounts(earlier.folder / PAIR_COUNTS, features, features[0], backend)
                 added, removed = changes(sampled(before, features[0], halvings), items, features)
                 counts.add(stored, held(added), held(removed), settings.missing)
-                log.info("pairs of %s: the counts of %s, changed", as_of, earlier.folder.name)
+                log.info(
+                    "pairs of %s counted from the counts of %s and the changes since",
+                    as_of,
+                    earlier.folder.name,
+                )
             counts.finish(settings, catalogue)
     return PairCounts(folder, features, features[0], backend)
 
 
 def _earlier(config: Config, as_of: date, settings: CountSettings) -> RunPaths | None:
-    """The newest earlier run whose counts were made alike, from the catalogue that it has now."""
+    """Return the newest earlier run with counts of these settings, made from its catalogue.
+
+    None if there is none. The run's catalogue must be the one that was counted, because the
+    changes since are found by comparing with it.
+    """
     days = sorted((config.home / "runs").glob("????-??-??"), reverse=True)
     for folder in days:
         if folder.name >= as_of.isoformat():
@@ -72,5 +81,6 @@ def _earlier(config: Config, as_of: date, settings: CountSettings) -> RunPaths |
 
 
 def _fingerprint(paths: RunPaths) -> str:
+    """Return the fingerprint of a run's catalogue, empty if it has none."""
     stamp = read_stamp(paths.catalogue)
     return str(stamp["fingerprint"]) if stamp else ""

@@ -1,4 +1,4 @@
-"""Where the counting runs: DuckDB inside this process, or a Spark cluster, by configuration."""
+"""The engine that counts: DuckDB inside this process, or a Spark cluster, by configuration."""
 
 import os
 import tempfile
@@ -13,16 +13,16 @@ from ibis.expr.types import Table
 from longtail.config import CorrelationConfig
 from longtail.errors import InputError, LongtailError
 
-# What the figures must not depend on; the rest of Spark's settings is the configuration's.
+# Defaults that the configuration may override. UTC keeps figures independent of the cluster's zone.
 _SPARK_SETTINGS = {"spark.sql.session.timeZone": "UTC", "spark.app.name": "longtail mine"}
 
 
 @contextmanager
 def connected(settings: CorrelationConfig) -> Iterator[Any]:
-    """An ibis backend with a `read_parquet`, for one call: nothing is left in its memory.
+    """Yield an ibis backend that has `read_parquet`, and disconnect it at the end.
 
     Raises:
-        InputError: Spark is asked for, and PySpark or a JVM is missing.
+        InputError: the configuration asks for Spark, and PySpark or Java is missing.
         LongtailError: Spark does not start.
     """
     if settings.engine == "spark":
@@ -43,16 +43,16 @@ def connected(settings: CorrelationConfig) -> Iterator[Any]:
 
 
 def held(table: Table) -> Table:
-    """The same rows, computed once, and kept by the engine until its connection ends."""
+    """Compute a table once, and return it as kept by the engine until its connection ends."""
     backend = table.get_backend()
     if backend.name == "pyspark":
         return table.cache()
-    # What `cache` makes, ibis 12 cannot drop again on DuckDB 2.0.
+    # No `cache` here: ibis 12 cannot drop its tables again on DuckDB 2.0.
     return backend.create_table(f"held_{uuid.uuid4().hex}", table, temp=True)
 
 
 def num_threads() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -71,9 +71,11 @@ def _connect_spark(settings: Mapping[str, str]) -> Any:
         session = builder.getOrCreate()
     except PySparkRuntimeError as error:
         raise InputError(
-            "`correlation.engine: spark` needs Java 17 or later, as `java` or by JAVA_HOME; on "
+            "`correlation.engine: spark` needs Java 17 or later, on the PATH or in JAVA_HOME; on "
             f"Debian: apt-get install default-jre-headless ({error})"
         ) from error
     except (PySparkException, OSError) as error:
-        raise LongtailError(f"Spark does not start: {error}") from error
+        raise LongtailError(
+            f"Spark does not start with the settings in `correlation.spark`: {error}"
+        ) from error
     return ibis.pyspark.connect(session)

@@ -1,4 +1,4 @@
-"""The correlations and the masking plan as an image that a person can read."""
+"""Draws the correlations and the masking plan as an image."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,9 +18,9 @@ NAMES = {
     "normalized": "normalized mutual information",
     "adjusted": "mutual information adjusted for chance",
 }
-# Beyond this many features the cells are too small for their figures; colours alone remain.
+# With more features the cells are too small for figures, and only colours are drawn.
 MAX_NUMBERED = 32
-# Up to this many features there is room for large cells.
+# With more features there is no room for large cells.
 LARGE_CELLS = 12
 MAX_NAME = 24
 GREY = "#e8e8e8"
@@ -28,14 +28,14 @@ SEED, MASKED, SHOWN, NEVER = "#c0392b", "#f2b6a0", "#ffffff", "#cfcfcf"
 
 
 def save_heat_map(path: "Path", figure: "Figure") -> None:
-    """Write a figure as a PNG file, small enough to be shown inside a page."""
+    """Write a figure as a PNG file that is small enough to be shown inside a page."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    # A palette is a third of the bytes, and the colours of the scale keep their place in it.
+    # A palette takes a third of the bytes, and has room for the colours of the scale.
     palette = pixels.quantize(256, method=Image.Quantize.FASTOCTREE)
     palette.save(path, format="png", optimize=True)
 
@@ -49,15 +49,15 @@ def heat_map(
     as_of: str,
     sample_fraction: float = 1.0,
 ) -> "Figure":
-    """Draw the matrix as colours and figures, and beside it what each seed masks.
+    """Draw the matrix as colours and figures, and beside it the features that each seed masks.
 
     Args:
-        features: names of the rows and columns.
-        matrix: [num_features, num_features]; the diagonal has no part in the colour scale, since
-            what stands there (an entropy, or 1) would drown the rest.
-        plan: {seed: [masked features]}, the seed first, then in the order in which they were taken;
-            features that are no seed are never masked.
-        measure: what the matrix holds.
+        features: the names of the rows and columns.
+        matrix: [num_features, num_features]. The diagonal does not count for the colour scale,
+            because its values (entropies, or 1) would drown the rest.
+        plan: {seed: [masked features]}, the seed first, then in the order in which they were
+            chosen. Features that are not a seed are never masked.
+        measure: the measure in the matrix.
         as_of: the day of the catalogue.
         sample_fraction: the share of the catalogue that was measured.
     """
@@ -67,7 +67,7 @@ def heat_map(
     small = len(features) <= LARGE_CELLS
     cell = 0.62 if small else 0.40 if len(features) <= MAX_NUMBERED else 0.22  # inches
     side = max(2.6, cell * len(features))
-    # Side by side while a page is wide enough for both; else one above the other.
+    # Side by side if a page is wide enough for both, otherwise one above the other.
     size = (2 * side + 4.4, side + 2.4) if small else (side + 3.2, 2 * side + 4.4)
     layout = ConstrainedLayoutEngine(compress=True, w_pad=0.1, h_pad=0.1)
     figure = Figure(figsize=size, dpi=100, layout=layout)
@@ -83,6 +83,7 @@ def heat_map(
 
 
 def _draw_matrix(axes: "Axes", matrix: np.ndarray, measure: str) -> None:
+    """Draw the correlations as colours, with a figure in each cell if there is room."""
     num_features = len(matrix)
     diagonal = np.eye(num_features, dtype=bool)
     coloured = np.ma.masked_array(matrix, mask=diagonal)
@@ -91,13 +92,14 @@ def _draw_matrix(axes: "Axes", matrix: np.ndarray, measure: str) -> None:
     axes.set_facecolor(GREY)
     image = axes.imshow(coloured, cmap="viridis", vmin=lowest, vmax=highest or 1.0, aspect="equal")
     axes.figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02)
-    # Everywhere 1, it would say nothing.
+    # A diagonal of ones says nothing; entropies do.
     hidden = diagonal if measure != "mutual_information" else np.zeros_like(diagonal)
     title = "Correlation" if hidden.any() else "Correlation (grey: own entropy)"
     axes.set_title(title, fontsize=11, pad=22)
     if num_features > MAX_NUMBERED:
         return
     size = 9 if num_features <= LARGE_CELLS else 7.5
+    # White figures on dark cells; the weights are those of perceived brightness.
     for row, column in np.argwhere(~hidden):
         red, green, blue, _ = image.to_rgba(matrix[row, column])
         dark = row != column and 0.30 * red + 0.59 * green + 0.11 * blue < 0.5
@@ -113,11 +115,13 @@ def _draw_matrix(axes: "Axes", matrix: np.ndarray, measure: str) -> None:
 
 
 def _draw_plan(axes: "Axes", features: Sequence[str], plan: Mapping[str, Sequence[str]]) -> None:
+    """Draw one row for each seed: the features masked with it, numbered in their order."""
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
     place = {name: index for index, name in enumerate(features)}
     shown, masked, seeds, never = range(4)
+    # Cells hold the index of their colour in `colours`.
     cells = np.full((len(features), len(features)), shown)
     for seed, names in plan.items():
         cells[place[seed], [place[name] for name in names]] = masked
@@ -131,12 +135,13 @@ def _draw_plan(axes: "Axes", features: Sequence[str], plan: Mapping[str, Sequenc
                 va="center",
                 fontsize=9 if len(features) <= LARGE_CELLS else 7.5,
             )
+    # Features outside the plan are not seeds, and no seed masks them.
     kept = [place[name] for name in features if name not in plan]
     cells[kept] = never
     cells[:, kept] = never
     colours = ListedColormap([SHOWN, MASKED, SEED, NEVER])
     axes.imshow(cells, cmap=colours, vmin=0, vmax=3, aspect="equal")
-    title = "Masked together: one row a seed" if plan else "Nothing can be masked"
+    title = "Masked together: one row for each seed" if plan else "Nothing can be masked"
     axes.set_title(title, fontsize=11, pad=22)
     together = "masked with it" + (", 1 first" if len(features) <= MAX_NUMBERED else "")
     legend = {"seed": SEED, together: MASKED, "shown": SHOWN}
@@ -156,7 +161,7 @@ def _draw_plan(axes: "Axes", features: Sequence[str], plan: Mapping[str, Sequenc
 
 
 def _name_cells(axes: "Axes", features: Sequence[str]) -> None:
-    """Put names and thin lines around the cells; a `$` in a name is no formula."""
+    """Draw names beside the cells and thin lines between them. A `$` starts no formula."""
     ticks = np.arange(len(features))
     names = [readable_value(name, MAX_NAME) for name in features]
     size = 9.5 if len(features) <= LARGE_CELLS else 8.5

@@ -1,4 +1,4 @@
-"""The stage between catalogue and training: correlations, and the masking plan made from them."""
+"""The stage that measures correlations of item features, and makes the masking plan from them."""
 
 import logging
 import time
@@ -26,24 +26,27 @@ def mine_correlations(
 ) -> dict[str, Any]:
     """Measure how the item features of a day's catalogue correlate, and plan the masks.
 
-    Writes `correlations.json` and `heat_map.png`, unless they stand there already, made from the
-    same catalogue and settings.
+    Write `correlations.json` and `heat_map.png`, unless they are there already, made from the same
+    catalogue and settings.
 
     Args:
-        config: reads the section `correlation`.
-        as_of: the day whose catalogue is measured.
-        measure: another measure than the configured one, to compare. Its figures stand in a
-            folder of their own: training follows the configuration.
+        config: the project; its section `correlation` is read.
+        as_of: the day of the catalogue.
+        measure: another measure than the configured one, for comparison. It is written to a folder
+            of its own, since training follows the configuration.
 
     Returns:
-        {"measure", "features": [name, ...], "matrix": [[float]], "plan": {seed: [masked, ...]},
-        "always_together": [[name, ...]],
-        "errors": [[float]] or null, "sample_fraction", "num_items" (see `figures.Figures`),
-        "associations": [{"features": [x, y], "near_unique", "value_pairs"}]}, see `associations`
+        The contents of `correlations.json`:
+
+        - `measure`, and `features`: [name, ...].
+        - `matrix`: [[float]], `errors`: [[float]] or null, `sample_fraction` and `num_items`; see
+          `catalogue_correlations.Figures`.
+        - `plan`: {seed: [masked feature, ...]}, and `always_together`: [[name, ...]].
+        - `associations`: [{"features": [x, y], "near_unique", "value_pairs"}]; see `associations`.
 
     Raises:
         LongtailError: the day has no catalogue yet.
-        InputError: `correlation.never_mask` or `always_together` asks for what cannot be done.
+        InputError: `correlation.never_mask` or `correlation.always_together` cannot be followed.
     """
     paths = RunPaths(config, as_of)
     catalogue = required_stamp(paths.catalogue, made_by="run")
@@ -67,18 +70,20 @@ def mine_correlations(
 
 
 def _mine(config: Config, as_of: date, measure: Measure) -> dict[str, Any]:
+    """Measure and plan, and return the contents of `correlations.json`."""
     start = time.monotonic()
     settings = config.correlation
     features = [feature.name for feature in _schema(RunPaths(config, as_of)).item]
-    check_overrides(features, settings.never_mask, settings.always_together)  # before the work
+    # Overrides that cannot be followed should fail now, and not after a long measurement.
+    check_overrides(features, settings.never_mask, settings.always_together)
     with measured_items(config, as_of, features) as items:
         figures = measure_items(config, as_of, items, features, measure)
         pairs = associations(items.table, features, settings.missing, halvings=items.halvings)
     plan = masking_plan(features, figures.matrix, settings.never_mask, settings.always_together)
     log.info(
-        "%s of %d feature pairs measured in %.1f s",
-        measure.replace("_", " "),
+        "%d feature pairs measured (%s) in %.1f s",
         len(features) * (len(features) - 1) // 2,
+        measure.replace("_", " "),
         time.monotonic() - start,
     )
     return {

@@ -1,4 +1,4 @@
-"""Mutual information between the features of a catalogue, exact, computed where the data is.
+"""Exact mutual information between the features of a catalogue, computed by the engine.
 
 Each item counts once, however popular it is. An item with several values spreads a weight of one
 evenly over its values, or over its value pairs, so that no item counts more than another
@@ -21,21 +21,21 @@ __all__ = ["DECIMALS", "Measure", "Missing", "PairInformation"]  # callers find 
 
 
 def joint_weights(table: Table, columns: Sequence[str], missing: Missing) -> Table:
-    """How much of the catalogue carries each combination of values of some features.
+    """Count the items with each combination of values of some features.
 
     Args:
-        table: one row an item, single-valued columns or lists. Nulls in a list are left out; an
-            empty list is a missing value; a value that a list repeats counts as often.
+        table: one row for each item, with single-valued columns or lists. Nulls in a list are
+            ignored. An empty list is a missing value. A value counts as often as a list repeats it.
         columns: one feature or more.
-        missing: `value` makes a missing value one of its own, `leave_out` leaves the item out.
+        missing: `value` makes a missing value a value of its own; `leave_out` leaves the item out.
 
     Returns:
-        An unevaluated table with one row a combination: `value_0`, `value_1`, ... in the order of
-        `columns`, `weight`, float64, and `num_parts`, int64: how many contributions the weight is
-        the sum of. The weights sum to the number of items that count. Weights of disjoint sets of
-        items can be added, and subtracted again (`pair_counts`).
+        An unevaluated table with one row for each combination: `value_0`, `value_1`, ... in the
+        order of `columns`; `weight`, float64, the items' weight; and `num_parts`, int64, the number
+        of contributions to the weight. The weights sum to the number of items that count. Weights
+        of disjoint sets of items can be added, and subtracted again (see `pair_counts`).
     """
-    # A decimal on Spark if written as `ibis.literal(1.0)`.
+    # `ibis.literal(1.0)` would become a decimal on Spark.
     one = ibis.literal(1).cast("float64")
     names = [f"value_{position}" for position in range(len(columns))]
     rows = table.select(
@@ -56,24 +56,19 @@ def joint_weights(table: Table, columns: Sequence[str], missing: Missing) -> Tab
 
 
 def present_rows(table: Table, columns: Sequence[str]) -> Table:
-    """The items that have a value of each of these features."""
+    """Return the items that have a value of each of these features."""
     return table.filter(*(_is_present(_values(table[column])) for column in columns))
 
 
-def pair_information(table: Table, left: str, right: str, missing: Missing) -> PairInformation:
-    """Entropies and mutual information of two features, by one query.
+def joint_information(joint: Table) -> PairInformation:
+    """Return the entropies and the mutual information of two features from their joint weights.
+
+    One query computes all three sums.
 
     Args:
-        table: see `joint_weights`.
-        left: a column.
-        right: another column.
-        missing: see `joint_weights`. With `leave_out` both must be present for an item to count.
+        joint: the result of `joint_weights` for two columns. With `leave_out`, an item counts only
+            if it has a value of both.
     """
-    return joint_information(joint_weights(table, (left, right), missing))
-
-
-def joint_information(joint: Table) -> PairInformation:
-    """Entropies and mutual information of two features, from what `joint_weights` gives."""
     sums = (
         _entropy_sums(joint, "joint")
         .cross_join(_entropy_sums(_marginal(joint, "value_0"), "left"))
@@ -86,7 +81,7 @@ def joint_information(joint: Table) -> PairInformation:
 
 
 def chance_information(joint: Table) -> float:
-    """The chance level of two single-valued features, exactly, from what `joint_weights` gives."""
+    """Return the exact chance level of two single-valued features from their joint weights."""
     left, right = (
         _marginal(joint, name).group_by("weight").aggregate(num_values=_.count()).to_pyarrow()
         for name in ("value_0", "value_1")
@@ -94,17 +89,13 @@ def chance_information(joint: Table) -> float:
     return expected_mutual_information(_histogram(left), _histogram(right))
 
 
-def entropy(table: Table, column: str, missing: Missing) -> float:
-    """The entropy of one feature over the catalogue, in nats; 0 where no item has a value."""
-    return entropy_of_weights(joint_weights(table, (column,), missing))
-
-
 def entropy_of_weights(weights: Table) -> float:
-    """The entropy of one feature, from what `joint_weights` gives."""
+    """Return the entropy of one feature from its joint weights, in nats; 0 if it has no values."""
     return _rounded(_entropy(_entropy_sums(weights, "own").to_pyarrow().to_pylist()[0], "own"))
 
 
 def _values(column: Column) -> Column:
+    """Return the column without the nulls inside its lists."""
     if isinstance(column, ArrayColumn):
         return column.filter(lambda value: value.notnull())
     return column
@@ -116,15 +107,18 @@ def _is_present(column: Column) -> Any:
 
 
 def _missing_as_value(column: ArrayColumn) -> ArrayColumn:
+    """Return the lists with [null] in place of those that are null or empty."""
     missing = ibis.array([ibis.null(column.type().value_type)])
     return ibis.ifelse(column.length() > 0, column, missing)
 
 
 def _marginal(joint: Table, name: str) -> Table:
+    """Return the weight of each value of one of the two features."""
     return joint.group_by(name).aggregate(weight=_.weight.sum())
 
 
 def _entropy_sums(weights: Table, prefix: str) -> Table:
+    """Return the two sums that `_entropy` needs, as one row."""
     weight: FloatingColumn = weights.weight
     surprise: Scalar = (weight * weight.ln()).sum()
     return weights.aggregate(
@@ -133,7 +127,7 @@ def _entropy_sums(weights: Table, prefix: str) -> Table:
 
 
 def _entropy(row: dict[str, float | None], prefix: str) -> float:
-    """H = ln W - (sum of w ln w) / W, with W the sum of the weights w; 0 where there are none."""
+    """Return H = ln W - (sum of w ln w) / W, where W is the sum of the weights w; 0 without any."""
     total = row[f"{prefix}_total"]
     weighted_logarithm = row[f"{prefix}_weighted_logarithm"]
     if not total or weighted_logarithm is None:
@@ -142,6 +136,7 @@ def _entropy(row: dict[str, float | None], prefix: str) -> float:
 
 
 def _histogram(table: pa.Table) -> CountHistogram:
+    """Return the histogram of a marginal; a weight is the number of items with the value."""
     order = table.sort_by("weight")
     counts = order["weight"].to_numpy().round().astype("int64")
     return CountHistogram(counts, order["num_values"].to_numpy().astype("int64"))

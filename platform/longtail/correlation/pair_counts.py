@@ -1,11 +1,11 @@
-"""Stored pair counts, to which a day's changes are added without counting the past again.
+"""Stored pair counts: a day's changes are added to them, without counting the past again.
 
 The weights of `joint_weights` are sums over items. So the counts of today's catalogue are those of
-yesterday's, plus those of today's new and changed rows, minus those of the rows that are no more.
+yesterday's, plus those of today's new and changed rows, minus those of the rows that are gone.
 
     <folder>/3.parquet       value_0, weight, num_parts: the feature at position 3
-    <folder>/1-3.parquet     value_0, value_1, weight, num_parts
-    <folder>/manifest.json   what they were counted from, and how; written last
+    <folder>/1-3.parquet     value_0, value_1, weight, num_parts: the features at 1 and 3
+    <folder>/manifest.json   the settings and the catalogue of the counts; written last
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,14 +24,14 @@ from longtail.correlation.mutual_information import joint_weights
 
 @dataclass(frozen=True)
 class CountSettings:
-    """What must be equal for counts to be added up.
+    """The settings that two sets of counts must share to be added up.
 
     Attributes:
-        features: names, in order.
-        types: of their columns.
+        features: the names of the features, in order.
+        types: the types of their columns.
         missing: see `joint_weights`.
         halvings: see `sample.sampled`.
-        source: hash of the code that counted.
+        source: the hash of the code that counted.
     """
 
     features: tuple[str, ...]
@@ -45,9 +45,10 @@ class PairCounts:
     """The counts in one folder.
 
     Args:
-        folder: where they stand, or will.
-        features: names, in order; pairs with `key` are not stored: each is a value of its own.
-        key: the column that identifies an item.
+        folder: the folder of the counts; it need not exist yet.
+        features: the names of the features, in order.
+        key: the column that identifies an item. Pairs with it are not stored, since each of their
+            value pairs would occur once.
         backend: an ibis backend that reads and writes Parquet.
     """
 
@@ -58,16 +59,16 @@ class PairCounts:
         self.backend = backend
 
     def joint(self, names: Sequence[str]) -> Table:
-        """What was stored for one feature or two, as `joint_weights` gives it."""
+        """Return the stored counts of one or two features, as `joint_weights` would."""
         return self.backend.read_parquet(str(self._file(names)))
 
     def count(self, table: Table, missing: Missing) -> None:
-        """Count a whole catalogue."""
+        """Count a whole catalogue and store the counts."""
         for names in self._combinations():
             self._write(joint_weights(table, names, missing), names)
 
     def add(self, stored: "PairCounts", added: Table, removed: Table, missing: Missing) -> None:
-        """Take over another folder's counts, with some items more and some fewer."""
+        """Store the counts of another folder, after some items were added and some removed."""
         for names in self._combinations():
             gone = joint_weights(removed, names, missing)
             gone = gone.mutate(weight=-gone.weight, num_parts=-gone.num_parts)
@@ -76,15 +77,15 @@ class PairCounts:
             summed = changed.group_by(values).aggregate(
                 weight=_.weight.sum(), num_parts=_.num_parts.sum()
             )
-            # By whole numbers: a weight that has gone may leave 1e-17 behind.
+            # A weight that should be 0 may be 1e-17 after subtraction; `num_parts` is exact.
             self._write(summed.filter(summed.num_parts > 0), names)
 
     def finish(self, settings: CountSettings, catalogue: str) -> None:
-        """Write the manifest, which says that the counts are whole.
+        """Write the manifest, which marks the counts as complete.
 
         Args:
-            settings: how they were counted.
-            catalogue: fingerprint of the catalogue that they were counted from.
+            settings: the settings of the counts.
+            catalogue: the fingerprint of the catalogue that was counted.
         """
         write_json(self.folder / MANIFEST, {"settings": asdict(settings), "catalogue": catalogue})
 
@@ -102,7 +103,10 @@ class PairCounts:
 
 
 def counted_from(folder: Path, settings: CountSettings) -> str | None:
-    """The fingerprint of the catalogue behind stored counts; None where these cannot be used."""
+    """Return the fingerprint of the catalogue that stored counts were made from.
+
+    None if they are incomplete, or were made with other settings.
+    """
     if not (folder / MANIFEST).is_file():
         return None
     manifest = read_json(folder / MANIFEST)
@@ -114,9 +118,10 @@ def counted_from(folder: Path, settings: CountSettings) -> str | None:
 
 
 def changes(before: Table, after: Table, features: Sequence[str]) -> tuple[Table, Table]:
-    """The rows that one catalogue has and the other has not: (added, removed), with repetitions.
+    """Return the rows that only the later catalogue has, and those that only the earlier one has.
 
-    A changed item is in both, with its new values and with its old ones.
+    A changed item is among both, with its new values and with its old ones. Repeated rows are
+    counted.
     """
     old, new = before.select(*features), after.select(*features)
     return new.difference(old, distinct=False), old.difference(new, distinct=False)

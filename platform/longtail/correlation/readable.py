@@ -1,12 +1,14 @@
-"""Values and figures of a catalogue in a form that a terminal, a page and a person can take."""
+"""Values and figures of a catalogue as text that is safe and short enough to show."""
 
-# Joiners print nothing by themselves, but hold emoji and Persian words together.
+from rich.cells import cell_len
+
+# Joiners are invisible, but hold emoji and Persian words together.
 _JOINERS = "\u200c\u200d"
 MISSING = "(missing)"
 
 
 def short_number(value: float) -> str:
-    """A correlation in four characters at most: `.37`, `0`, `1.0`, `4.6`, `11`, `-.02`."""
+    """Return a correlation in at most four characters: `.37`, `0`, `1.0`, `4.6`, `11`, `-.02`."""
     if abs(value) < 0.005:
         return "0"
     if abs(value) < 0.995:
@@ -15,11 +17,11 @@ def short_number(value: float) -> str:
 
 
 def readable_value(value: str | int | None, max_characters: int = 40) -> str:
-    """One line without control characters; None is `(missing)`.
+    """Return a value as one line without control characters; None becomes `(missing)`.
 
-    What does not print (NUL, line ends, escape sequences, direction marks) stands as its escape,
-    what is too long ends in an ellipsis, and what a reader would take for nothing, or for a missing
-    value, stands in quotes.
+    Characters that do not print (NUL, line ends, escape sequences, direction marks) are escaped.
+    A long value is cut and ends in an ellipsis. A value is quoted if it would look empty, has
+    spaces at an end, or reads `(missing)`.
     """
     if value is None:
         return MISSING
@@ -32,4 +34,6 @@ def readable_value(value: str | int | None, max_characters: int = 40) -> str:
         else character.encode("unicode_escape").decode("ascii")
         for character in shortened
     )
-    return f'"{shown}"' if text == MISSING or text != text.strip() or not text else shown
+    # A joiner or a skin tone alone has no width on a terminal.
+    looks_empty = text != text.strip() or cell_len(shown) == 0
+    return f'"{shown}"' if text == MISSING or looks_empty else shown

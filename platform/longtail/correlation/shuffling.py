@@ -1,8 +1,8 @@
-"""The chance level of multi-valued features: what is left when the values are dealt out at random.
+"""The chance level of multi-valued features, estimated by dealing out values at random.
 
-For single-valued features the expectation is known in closed form (`chance.py`). An item with
-several values spreads its weight, and there is none: the mean over seeded permutations stands for
-it.
+For single-valued features the chance level has a closed form (`chance.py`). For multi-valued
+features, where an item spreads its weight over its values, it has none. The mean over seeded
+permutations estimates it.
 """
 
 from statistics import fmean
@@ -15,17 +15,17 @@ from longtail.correlation.mutual_information import joint_information, joint_wei
 
 
 def shuffled(table: Table, column: str, key: str, seed: int) -> Table:
-    """The same items with the values of one column dealt out among them at random.
+    """Return the items with the values of one column dealt out among them at random.
 
-    The order is that of a hash of key and seed, so that every engine deals alike.
+    The order is that of a hash of key and seed, so that every engine deals in the same way.
 
     Args:
-        table: one row an item.
-        column: whose values move, each item's list as a whole; another column than the key.
+        table: one row for each item.
+        column: the column to deal out. A list moves as a whole.
         key: the column that identifies an item, without nulls or repetitions.
-        seed: another one deals otherwise.
+        seed: the seed of the permutation.
     """
-    # A copy of the key: with the key itself as a feature, its values may be what moves.
+    # Rows are placed by a copy of the key, because the key may be the column that is dealt out.
     rows = table.mutate(_key=table[key].cast("string"))
     places = rows.drop(column).mutate(_place=ibis.row_number().over(order_by=rows["_key"]))
     name: StringColumn = rows["_key"]
@@ -37,16 +37,16 @@ def shuffled(table: Table, column: str, key: str, seed: int) -> Table:
 def chance_by_shuffling(
     table: Table, left: str, right: str, missing: Missing, *, key: str, num_shuffles: int
 ) -> float:
-    """The mean mutual information over `num_shuffles` permutations, in nats.
+    """Return the mean mutual information over `num_shuffles` permutations, in nats.
 
     Args:
         table: see `joint_weights`.
-        left: a column; its values move.
+        left: the column to deal out.
         right: another column.
-        missing: see `joint_weights`. With `leave_out` the values of items that count move among
-            these items.
+        missing: see `joint_weights`. With `leave_out`, values are dealt out among the items that
+            have both.
         key: see `shuffled`.
-        num_shuffles: permutations, with the seeds 0, 1, ...
+        num_shuffles: the number of permutations; their seeds are 0, 1, ...
     """
     pair = table.select(_item=table[key], value_left=table[left], value_right=table[right])
     if missing == "leave_out":

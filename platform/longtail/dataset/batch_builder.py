@@ -1,6 +1,7 @@
-"""From the training set to batches: one KeyedJaggedTensor a step, each distinct row once."""
+"""Builds batches from the training set: one lookup for each distinct row."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,19 +24,37 @@ from longtail.features.dense import rows_of_vectors
 from longtail.features.encoding import offsets_of
 from longtail.features.schema import Side
 
+Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
-# With more cells than this, relative to the rows, a product row by row costs less.
+# With more cells than this, relative to the rows, a product for each row costs less.
 _REPEATED_SHARE = 0.7
 
 
+class _SideFeatures(NamedTuple):
+    """The features of one side's rows in a batch.
+
+    Attributes:
+        values: `[nnz]` the codes of the categorical features, feature by feature.
+        lengths: `[F, rows]` the number of codes of each cell, of the categorical features.
+        repeated: the features that are looked up by cell, by key: their values are those of the
+            cells, and their lengths are one or zero for each cell, then zero.
+        dense: the dense features, by key.
+    """
+
+    values: Int32Array
+    lengths: Int64Array
+    repeated: dict[str, RepeatedCells]
+    dense: dict[str, DenseColumn]
+
+
 class BatchBuilder:
-    """Builds the batch of any step, from the memory-mapped training set alone; in one thread.
+    """Builds the batch of any step from the memory-mapped training set; for use in one thread.
 
     Args:
-        training_set: what to train on.
-        config: dataset, loss, self-supervision and training sections are read.
-        world_size: ranks.
-        rank: this one.
+        training_set: the data to train on.
+        config: the sections `dataset`, `loss`, `self_supervision` and `training` are read.
+        world_size: number of ranks.
+        rank: this rank.
     """
 
     def __init__(
@@ -45,15 +64,17 @@ class BatchBuilder:
         self._mixed = config.loss.mixed_negatives
         self._seed = config.training.seed
         self._rank = rank
+        # What the augmentation asks of a batch.
         ssl = config.self_supervision
         self._num_copies = ssl.augmenter.num_copies
         self._value_dropout = ssl.augmenter.view_dropout
         self._feature_dropout = ssl.augmenter.supervised_feature_dropout
-        self._multi_valued = np.array([f.kind == "multi" for f in training_set.schema.item])
         schema = training_set.schema
+        self._multi_valued = np.array([feature.kind == "multi" for feature in schema.item])
         self._keys = [feature.key for feature in schema.features if not feature.is_dense]
         self._has_dense = bool(schema.projections)
         self._distinct = {table: DistinctCells() for table in schema.tables}
+        # The samplers: which examples, and which catalogue items, a step has.
         self._catalogue = np.flatnonzero(training_set.catalogue_row >= 0)
         self.examples = ExampleSampler(
             len(training_set.train), config.training.batch_size, world_size, rank, self._seed
@@ -73,11 +94,11 @@ class BatchBuilder:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in which every training example is seen once."""
+        """The number of steps in which every training example is seen once."""
         return self.examples.steps_per_epoch
 
     def epoch(self, epoch: int, *, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from one of its steps on."""
+        """Yield the batches of an epoch, from one of its steps on."""
         order = self.examples.epoch_order(epoch)
         for step in range(first_step, self.steps_per_epoch):
             positions, counts = self.examples.batch(order, step)
@@ -96,56 +117,40 @@ class BatchBuilder:
         step: int,
         others: dict[int, RankExamples] | None = None,
     ) -> Batch:
-        """One batch.
+        """Build one batch.
 
         Args:
             examples: `[N]` positions in the training part.
-            counts: `[N]` whether each has its weight, or none.
+            counts: `[N]` whether each example has its weight, or none.
             step: the global step, which seeds the sample, the dropout and the mask.
-            others: the same of the ranks whose items are candidates too, by rank.
+            others: the examples and counts of the ranks that share their candidates, by rank.
         """
-        s = self._set
-        query_rows, query = np.unique(s.train.query_row[examples], return_inverse=True)
-        item_rows, item = np.unique(s.train.item_row[examples], return_inverse=True)
-        sampled = self._catalogue[self.catalogue.draw(step)]
-        sampled_rows = np.tile(s.catalogue_row[sampled], self._num_copies)
-        all_item_rows = np.concatenate([item_rows, sampled_rows])
+        # Popular queries and items repeat among the examples: each distinct row is looked up once.
+        train = self._set.train
+        query_rows, query = np.unique(train.query_row[examples], return_inverse=True)
+        item_rows, item = np.unique(train.item_row[examples], return_inverse=True)
 
-        query_values, query_lengths = s.query_rows.columns(query_rows)
-        item_values, item_lengths = s.item_rows.columns(all_item_rows)
-        item_values, item_lengths = self._augmented(
+        # The sampled items come next, twice where each of their views drops values of its own.
+        sampled = self._catalogue[self.catalogue.draw(step)]
+        copies = np.tile(self._set.catalogue_row[sampled], self._num_copies)
+        query_values, query_lengths = self._set.query_rows.columns(query_rows)
+        item_values, item_lengths = self._set.item_rows.columns(np.concatenate([item_rows, copies]))
+        item_values, item_lengths = self._dropped(
             item_values, item_lengths, first_sampled=len(item_rows), step=step
         )
-        dense: dict[str, DenseColumn] = {}
-        if self._has_dense:
-            query_values, query_lengths, of_queries = self._split(
-                "query", query_values, query_lengths
-            )
-            item_values, item_lengths, of_items = self._split("item", item_values, item_lengths)
-            dense = of_queries | of_items
-        query_values, query_cells = self._repeated("query", query_values, query_lengths)
-        item_values, item_cells = self._repeated("item", item_values, item_lengths)
-        stride = padded(max(len(query_rows), len(all_item_rows)))
-        lengths = np.zeros((len(self._keys), stride), np.int32)
-        lengths[: len(query_lengths), : len(query_rows)] = query_lengths
-        lengths[len(query_lengths) :, : len(all_item_rows)] = item_lengths
-        features = KeyedJaggedTensor(
-            keys=self._keys,
-            values=torch.from_numpy(np.concatenate([query_values, item_values])),
-            lengths=torch.from_numpy(lengths.ravel()),
-            stride=stride,
-        )
+        queries = self._features("query", query_values, query_lengths)
+        items = self._features("item", item_values, item_lengths)
 
         found = self._candidates.find(examples, counts, others or {}, step=step)
         return Batch(
-            features=features,
-            repeated=query_cells | item_cells,
-            dense=dense,
+            features=self._jagged(queries, items),
+            repeated=queries.repeated | items.repeated,
+            dense=queries.dense | items.dense,
             query=torch.from_numpy(query.ravel()),
             item=torch.from_numpy(item.ravel() + found.own),
-            weight=torch.from_numpy(s.train.weight[examples] * counts),
+            weight=torch.from_numpy(train.weight[examples] * counts),
             total_weight=torch.tensor(found.total_weight),
-            timestamp=torch.from_numpy(s.train.timestamp[examples]),
+            timestamp=torch.from_numpy(train.timestamp[examples]),
             candidate_birth=torch.from_numpy(found.birth),
             late=torch.from_numpy(found.late),
             candidate_repeats=torch.from_numpy(found.repeats),
@@ -161,10 +166,52 @@ class BatchBuilder:
             mask_draw=int(mask_generator(self._seed, step).integers(2**31)),
         )
 
-    def _split(
-        self, side: Side, values: npt.NDArray[np.int32], lengths: Int64Array
-    ) -> tuple[npt.NDArray[np.int32], Int64Array, dict[str, DenseColumn]]:
-        """The categorical features of a side's rows, and its dense ones, their values looked up."""
+    def _dropped(
+        self, values: Int32Array, lengths: Int64Array, *, first_sampled: int, step: int
+    ) -> tuple[Int32Array, Int64Array]:
+        """Drop what the augmentation drops from the item rows.
+
+        These are values of the sampled items' multi-valued features, or whole features of the
+        examples' items.
+
+        Args:
+            values, lengths: as `EncodedRows.columns` returns them.
+            first_sampled: the first row of a sampled item.
+            step: the global step.
+        """
+        if not self._feature_dropout and not self._value_dropout:
+            return values, lengths
+        generator = dropout_generator(self._seed, step, self._rank)
+        cells = np.zeros(lengths.shape, bool)
+        if self._feature_dropout:
+            main = cells[:, :first_sampled]
+            main[:] = generator.random(main.shape) < self._feature_dropout
+            return drop_features(values, lengths, cells=cells)
+        cells[self._multi_valued, first_sampled:] = True
+        return drop_values(
+            values, lengths, cells=cells, rate=self._value_dropout, generator=generator
+        )
+
+    def _features(self, side: Side, values: Int32Array, lengths: Int64Array) -> _SideFeatures:
+        """Return a side's features as a batch has them.
+
+        Args:
+            side: the side.
+            values, lengths: of all its features, as `EncodedRows.columns` returns them.
+        """
+        dense: dict[str, DenseColumn] = {}
+        if self._has_dense:
+            values, lengths, dense = self._split_dense(side, values, lengths)
+        values, lengths, repeated = self._by_cell(side, values, lengths)
+        return _SideFeatures(values, lengths, repeated, dense)
+
+    def _split_dense(
+        self, side: Side, values: Int32Array, lengths: Int64Array
+    ) -> tuple[Int32Array, Int64Array, dict[str, DenseColumn]]:
+        """Return the values and lengths of the categorical features, and the dense features.
+
+        The code of a dense feature is a position among its vectors, which are looked up here.
+        """
         rows = self._set.item_rows if side == "item" else self._set.query_rows
         num_rows = padded(lengths.shape[1])
         ends = offsets_of(lengths.sum(axis=1))
@@ -183,27 +230,32 @@ class BatchBuilder:
             )
         return np.concatenate(kept), lengths[categorical], dense
 
-    def _repeated(
-        self, side: Side, values: npt.NDArray[np.int32], lengths: Int64Array
-    ) -> tuple[npt.NDArray[np.int32], dict[str, RepeatedCells]]:
-        """The values of a side's categorical features, each distinct cell of some of them once.
+    def _by_cell(
+        self, side: Side, values: Int32Array, lengths: Int64Array
+    ) -> tuple[Int32Array, Int64Array, dict[str, RepeatedCells]]:
+        """Turn features of few distinct cells into these cells, each to be looked up once.
 
         Args:
-            side: of which they are.
-            values, lengths: feature by feature; the lengths become those of the cells.
+            side: the side.
+            values, lengths: of its categorical features; the lengths are changed in place.
+
+        Returns:
+            Values and lengths, for some features of cells instead of rows; and these features.
         """
         ends = offsets_of(lengths.sum(axis=1))
         num_rows = lengths.shape[1]
         features = [f for f in self._set.schema.side(side) if not f.is_dense]
         kept, repeated = [], {}
         for position, feature in enumerate(features):
-            kept.append(values[ends[position] : ends[position + 1]])
+            codes = values[ends[position] : ends[position + 1]]
+            kept.append(codes)
+            # Ids hardly repeat, since each row stands once.
             if feature.kind != "single" or feature.is_id:
                 continue
-            cells = kept[-1]
-            if len(cells) < num_rows:
+            cells = codes
+            if len(codes) < num_rows:  # "no value" is a cell, too
                 cells = np.full(num_rows, -1, np.int32)
-                cells[lengths[position] > 0] = kept[-1]
+                cells[lengths[position] > 0] = codes
             distinct, of_row = self._distinct[feature.table].find(cells)
             num_cells = padded(len(distinct))
             if num_cells > _REPEATED_SHARE * num_rows:
@@ -212,35 +264,37 @@ class BatchBuilder:
             kept[-1] = distinct[present]
             lengths[position] = 0
             lengths[position, : len(distinct)] = present
-            of_every_row = np.zeros(padded(num_rows), np.int64)
-            of_every_row[:num_rows] = of_row
-            # Numbers of 16 bits are sorted digit by digit.
-            sortable = of_row.astype(np.uint16) if num_cells < 1 << 16 else of_row
-            repeated[feature.key] = RepeatedCells(
-                torch.from_numpy(of_every_row),
-                torch.from_numpy(sortable.argsort(kind="stable")),
-                torch.from_numpy(offsets_of(np.bincount(of_row, minlength=num_cells))[:-1]),
-            )
-        return np.concatenate(kept), repeated
+            repeated[feature.key] = _repeated_cells(of_row, num_cells)
+        return np.concatenate(kept), lengths, repeated
 
-    def _augmented(
-        self,
-        values: npt.NDArray[np.int32],
-        lengths: Int64Array,
-        *,
-        first_sampled: int,
-        step: int,
-    ) -> tuple[npt.NDArray[np.int32], Int64Array]:
-        """Drop values of the sampled items' multi-valued features, or the main items' features."""
-        if not self._feature_dropout and not self._value_dropout:
-            return values, lengths
-        generator = dropout_generator(self._seed, step, self._rank)
-        cells = np.zeros(lengths.shape, bool)
-        if self._feature_dropout:
-            main = cells[:, :first_sampled]
-            main[:] = generator.random(main.shape) < self._feature_dropout
-            return drop_features(values, lengths, cells=cells)
-        cells[self._multi_valued, first_sampled:] = True
-        return drop_values(
-            values, lengths, cells=cells, rate=self._value_dropout, generator=generator
+    def _jagged(self, queries: _SideFeatures, items: _SideFeatures) -> KeyedJaggedTensor:
+        """Return the categorical features of both sides, which share one stride."""
+        num_queries, num_items = queries.lengths.shape[1], items.lengths.shape[1]
+        stride = padded(max(num_queries, num_items))
+        lengths = np.zeros((len(self._keys), stride), np.int32)
+        lengths[: len(queries.lengths), :num_queries] = queries.lengths
+        lengths[len(queries.lengths) :, :num_items] = items.lengths
+        return KeyedJaggedTensor(
+            keys=self._keys,
+            values=torch.from_numpy(np.concatenate([queries.values, items.values])),
+            lengths=torch.from_numpy(lengths.ravel()),
+            stride=stride,
         )
+
+
+def _repeated_cells(of_row: Int64Array, num_cells: int) -> RepeatedCells:
+    """Return the cell of each row, and the rows of each cell.
+
+    Args:
+        of_row: `[R]` the cell of each row.
+        num_cells: with padding.
+    """
+    of_every_row = np.zeros(padded(len(of_row)), np.int64)
+    of_every_row[: len(of_row)] = of_row
+    # NumPy sorts numbers of 16 bits digit by digit, which is faster.
+    sortable = of_row.astype(np.uint16) if num_cells < 1 << 16 else of_row
+    return RepeatedCells(
+        torch.from_numpy(of_every_row),
+        torch.from_numpy(sortable.argsort(kind="stable")),
+        torch.from_numpy(offsets_of(np.bincount(of_row, minlength=num_cells))[:-1]),
+    )

@@ -1,4 +1,4 @@
-"""The stage that makes the training set: point-in-time features, encoded, split."""
+"""The stage that builds the training set: point-in-time features, encoded and split."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -23,13 +23,24 @@ log = logging.getLogger("longtail.dataset")
 
 
 def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
-    """Join every interaction with its features at its own time, encode, split and write.
+    """Join every interaction with the features of its own time, encode, split, and write.
+
+    Nothing is done where the training set is up to date.
+
+    Args:
+        config: the whole configuration.
+        as_of: the day.
 
     Returns:
         The stamp: `{"fingerprint", "num_train", "num_validation", "num_test", "num_items",
         "num_queries", "num_item_rows", "num_query_rows", "untrained_shares"}`, the last by table
         (see `untrained_shares`).
+
+    Raises:
+        LongtailError: an earlier stage has not finished, or Feast lost or repeated rows.
+        InputError: no interaction is left to train on.
     """
+    # Inputs, settings and code make the fingerprint: an equal one means that nothing has changed.
     paths = RunPaths(config, as_of)
     catalogue = required_stamp(paths.catalogue, made_by="dataset")
     vocabulary_stamp = required_stamp(paths.vocabularies, made_by="dataset")
@@ -51,6 +62,7 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
         known_queries=known_keys(paths, schema, "query"),
         known_items=known_keys(paths, schema, "item"),
     )
+    # The two sides and the places of the pairs do not need each other, so they run side by side.
     with ThreadPoolExecutor(3) as pool:
         places = pool.submit(pair_places, interactions, unordered=schema.shared_ids)
         query, item = pool.map(
@@ -60,6 +72,7 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
     part = split_examples(places.result(), interactions.when, config.dataset)
 
     def examples(chosen: int) -> Examples:
+        """Return the interactions of a part."""
         rows = np.flatnonzero(part == chosen)
         return Examples(
             query.example_row[rows],
@@ -87,6 +100,7 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
         validation=examples(VALIDATION),
         test=examples(TEST),
     )
+    # The folder appears only when all of its files are written, with a stamp that says so.
     untrained = untrained_shares(training_set, vocabularies)
     with replaced_folder(paths.training_set) as folder:
         write_training_set(folder, training_set)

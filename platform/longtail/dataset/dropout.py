@@ -1,4 +1,4 @@
-"""Dropping values and whole features of rows that are already encoded."""
+"""Drops values, or whole features, of rows that are already encoded."""
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,14 @@ def drop_values(
     """Drop each value of the chosen cells with a probability; an emptied cell is a missing feature.
 
     Args:
-        values: `[nnz]` feature by feature, as `EncodedRows.columns` gives them.
-        lengths: `[F, n]` values of each cell.
-        cells: `[F, n]` where values may be dropped.
+        values: `[nnz]` feature by feature, as `EncodedRows.columns` returns them.
+        lengths: `[F, n]` the number of values of each cell.
+        cells: `[F, n]`, true where values may be dropped.
         rate: the probability.
-        generator: of the choice.
+        generator: draws the values to drop.
 
     Returns:
-        What is left, in the same form.
+        The values and lengths that are left, in the same form.
     """
     cell = np.repeat(np.arange(lengths.size), lengths.ravel())
     dropped = cells.ravel()[cell]
@@ -37,11 +37,14 @@ def drop_values(
 def drop_features(
     values: Int32Array, lengths: Int64Array, *, cells: npt.NDArray[np.bool_]
 ) -> tuple[Int32Array, Int64Array]:
-    """Empty whole cells, whose features are then missing.
+    """Empty whole cells: their features are then missing.
 
     Args:
         values: `[nnz]` feature by feature.
-        lengths: `[F, n]` values of each cell.
-        cells: `[F, n]` which ones to empty.
+        lengths: `[F, n]` the number of values of each cell.
+        cells: `[F, n]`, true for the cells to empty.
+
+    Returns:
+        The values and lengths that are left, in the same form.
     """
     return values[~np.repeat(cells.ravel(), lengths.ravel())], np.where(cells, 0, lengths)

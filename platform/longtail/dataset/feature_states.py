@@ -1,8 +1,8 @@
-"""Which interactions see the same features: those between two changes of their key.
+"""Groups interactions that see the same features: those between two changes of their key.
 
-A key's features change at known moments only, those of its rows in the history. All interactions
-from one such moment up to the next see one state, so that Feast has to join as many rows as there
-are states, never as many as there are interactions.
+The features of a key (a query or an item) change only at the moments of its rows in the history.
+All interactions from one such moment up to the next see one state. So Feast joins one row for each
+state, not one for each interaction.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy.typing as npt
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 
-# Interactions that are looked at together: what their search holds in memory does not grow.
+# Interactions that are searched together, so that the search's memory does not grow with the data.
 BLOCK = 1 << 20
 
 
@@ -22,9 +22,9 @@ class States:
     """The states that interactions see, by key, then by time.
 
     Attributes:
-        entity: `[num_states]` int64, whose state it is.
-        moment: `[num_states]` int64 microseconds, its earliest interaction: asked for then, a state
-            holds nothing that one of its interactions could not know.
+        entity: `[num_states]` int64, the key that is in the state.
+        moment: `[num_states]` int64 microseconds, the earliest interaction that sees the state.
+            Features as of this moment hold nothing that one of the interactions could not know.
         of_example: `[num_interactions]` int32, the state that each interaction sees.
     """
 
@@ -44,18 +44,19 @@ def interaction_states(
     """Group interactions by the state of their key that they see.
 
     Args:
-        entity: `[num_interactions]` whose features are seen, below `num_entities`.
+        entity: `[num_interactions]` the key of each interaction, below `num_entities`.
         when: `[num_interactions]` microseconds.
-        changed: `[num_changes]` whose features may change, in any order.
-        changed_at: `[num_changes]` microseconds from which on they do; more changes than there are
-            cost time, and one that is left out mixes states.
-        num_entities: keys of this side.
+        changed: `[num_changes]` the key of each possible change of features, in any order.
+        changed_at: `[num_changes]` microseconds, the moment from which on a change is seen. A
+            change that never happened costs time; one that is left out mixes two states.
+        num_entities: number of keys of this side.
     """
     order = np.lexsort([changed_at, changed])
     changed_at = changed_at[order]
     first = np.zeros(num_entities + 1, np.int64)
     np.cumsum(np.bincount(changed, minlength=num_entities), out=first[1:])
-    # Each key has a slot for the time before its first change, then one for each change.
+    # Each key has a slot for the time before its first change, then one for each change. An
+    # interaction's slot is found by counting the changes of its key that it comes after.
     slot = np.empty(len(entity), np.int32)
     earliest = np.full(len(changed_at) + num_entities, np.iinfo(np.int64).max)
     for start in range(0, len(entity), BLOCK):
@@ -63,6 +64,7 @@ def interaction_states(
         passed = _changes_passed(first, changed_at, entity[block], when[block])
         slot[block] = passed + first[entity[block]] + entity[block]
         np.minimum.at(earliest, slot[block], when[block])
+    # Most slots may be empty: the states are the slots that some interaction is in.
     seen = np.flatnonzero(earliest < np.iinfo(np.int64).max)
     rank = np.empty(len(earliest), np.int32)
     rank[seen] = np.arange(len(seen), dtype=np.int32)
@@ -76,9 +78,9 @@ def interaction_states(
 def _changes_passed(
     first: Int64Array, changed_at: Int64Array, entity: Int32Array, when: Int64Array
 ) -> Int64Array:
-    """How many changes of its key each interaction comes after, or falls together with: `[n]`.
+    """Count the changes of its key that each interaction comes after, or coincides with: `[n]`.
 
-    Bisection within each key's own changes, of all interactions at once.
+    It bisects the changes of each key, for all interactions at once.
     """
     low, high = first[entity], first[entity.astype(np.int64) + 1]
     start = low.copy()

@@ -1,4 +1,4 @@
-"""How often an item is expected among a batch's candidates: the Q of the logQ correction."""
+"""Estimates of how often an item stands in a batch: the Q of the logQ correction."""
 
 from typing import Protocol
 
@@ -15,15 +15,15 @@ class ItemFrequency(Protocol):
     """An estimate of how often each item stands among the positives of a rank's batch."""
 
     def expected(self, items: Int64Array, step: int) -> Float32Array:
-        """`[n]` expected occurrences of the given items in a rank's batch at a step."""
+        """Return `[n]` expected occurrences of the given items in a rank's batch at a step."""
 
 
 class ExactFrequency:
-    """The items' shares of the training part, times the batch.
+    """Items' shares of the training part, times the batch size.
 
     Args:
         train_count: `[num_items]` training interactions.
-        batch_size: examples a rank and step.
+        batch_size: examples of one rank in one step.
     """
 
     def __init__(self, train_count: Int64Array, batch_size: int) -> None:
@@ -31,29 +31,28 @@ class ExactFrequency:
         self._expected = (batch_size * share).astype(np.float32)
 
     def expected(self, items: Int64Array, step: int) -> Float32Array:
-        """The same at every step."""
+        """Return the same estimate at every step."""
         del step
         expected: Float32Array = self._expected[items]
         return expected
 
 
 class StreamingFrequency:
-    """The streaming estimator of Yi et al. 2019, algorithm 2, with one slot an item.
+    """The streaming estimator of Yi et al. 2019, algorithm 2, with a slot of its own for each item.
 
-    For each item it keeps the step A at which it was last seen, and a moving average B of the
-    steps between two occurrences: B <- (1 - rate) * B + rate * (step - A), so that 1 / B is its
-    expected number of occurrences a step. The c occurrences in one batch have no order: each of
-    them has the interval (step - A) / c. (With step - A for the first and zeros for the others,
-    the batch would end in zeros, and an item seen 90 times a batch be taken for one seen 2,000
-    times.)
+    For each item it keeps the step A at which the item was last seen, and a moving average B of the
+    steps between two occurrences: B <- (1 - rate) * B + rate * (step - A). So the item is expected
+    1 / B times in a step. Its c occurrences in one batch have no order, so each of them has the
+    interval (step - A) / c. (With step - A for the first one and zeros for the others, the batch
+    would end in zeros, and an item seen 90 times in a batch would count as one seen 2,000 times.)
 
-    It holds no state that a checkpoint would have to keep: it watches the global batches that the
-    seed determines, and on a resume watches the earlier ones again.
+    A checkpoint has nothing to keep: the estimator watches the global batches, which follow from
+    the seed, and a resumed run watches the earlier ones again.
 
     Args:
         item_of_example: `[num_examples]` item of each training example.
-        num_items: of the catalogue and beyond.
-        examples: which examples each step has.
+        num_items: items ever seen, in the catalogue or not.
+        examples: chooses the examples of each step.
         rate: weight of the newest interval.
     """
 
@@ -75,9 +74,9 @@ class StreamingFrequency:
         self._order: Int64Array = np.empty(0, np.int64)
 
     def expected(self, items: Int64Array, step: int) -> Float32Array:
-        """The estimate after the given step's own batch was seen, as in algorithm 2.
+        """Return the estimate after the step's own batch was seen, as in algorithm 2.
 
-        Steps are asked for in ascending order.
+        Ask for steps in ascending order.
         """
         assert step >= self._next_step - 1, "the stream has gone past this step"
         while self._next_step <= step:
@@ -88,6 +87,7 @@ class StreamingFrequency:
         return expected
 
     def _watch(self, step: int) -> None:
+        """Update the intervals of the items in a step's global batch."""
         epoch, step_in_epoch = divmod(step, self._examples.steps_per_epoch)
         if step_in_epoch == 0:
             self._order = self._examples.epoch_order(epoch)

@@ -1,4 +1,4 @@
-"""The interactions as numbers: whose, when, of what weight; read block by block."""
+"""The interactions as numbers (query, item, time and weight), read block by block."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from longtail.features.schema import Side
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 
-# Ids are texts, and the hash of a pair is a longer one: so many pairs are held at once.
+# Interactions that are held as texts at once: their ids, and the longer text that a pair hashes.
 BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Interactions:
-    """All interactions of a day, 20 bytes each.
+    """All interactions up to a day, 20 bytes each.
 
     Attributes:
-        query_ids, item_ids: every key of the side with features or interactions, sorted.
-        query, item: `[n]` int32 positions in these.
+        query_ids, item_ids: every key of the side that has features or interactions, sorted.
+        query, item: `[n]` int32 positions in these ids.
         when: `[n]` int64, microseconds since 1970-01-01 UTC.
         weight: `[n]` float32.
     """
@@ -40,11 +40,11 @@ class Interactions:
     weight: npt.NDArray[np.float32]
 
     def ids(self, side: Side) -> pa.Array:
-        """`query_ids` or `item_ids`."""
+        """Return `query_ids` or `item_ids`."""
         return self.query_ids if side == "query" else self.item_ids
 
     def entity(self, side: Side) -> Int32Array:
-        """`query` or `item`."""
+        """Return `query` or `item`."""
         return self.query if side == "query" else self.item
 
 
@@ -54,9 +54,9 @@ def read_interactions(
     """Read the catalogue's interactions.
 
     Args:
-        file: columns `query_id`, `item_id`, `event_timestamp`, `weight`.
-        known_queries: ids with features, as often as they like.
-        known_items: likewise.
+        file: Parquet with columns `query_id`, `item_id`, `event_timestamp`, `weight`.
+        known_queries: ids of queries with features; they may repeat.
+        known_items: ids of items with features; they may repeat.
     """
     query_ids, query = _coded(file, "query_id", known_queries)
     item_ids, item = _coded(file, "item_id", known_items)
@@ -71,7 +71,7 @@ def read_interactions(
 
 
 def pair_places(interactions: Interactions, *, unordered: bool) -> npt.NDArray[np.float64]:
-    """Each pair's place in the hash split, see `pair_position`: `[n]`."""
+    """Return each pair's place in the hash split, see `pair_position`: `[n]`."""
     places = np.empty(len(interactions.query))
     for start in range(0, len(places), BLOCK):
         block = slice(start, start + BLOCK)
@@ -84,16 +84,16 @@ def pair_places(interactions: Interactions, *, unordered: bool) -> npt.NDArray[n
 
 
 def microseconds(column: pa.ChunkedArray) -> Int64Array:
-    """A column of timestamps as int64 microseconds since 1970-01-01 UTC."""
+    """Return a column of timestamps as int64 microseconds since 1970-01-01 UTC."""
     utc = pc.cast(column, pa.timestamp("us", tz="UTC"))
     numbers: Int64Array = pc.cast(utc, pa.int64()).to_numpy()
     return numbers
 
 
 def positions(keys: pa.Array, ids: pa.Array) -> Int32Array:
-    """The position of each key among distinct ids, -1 where there is none: `[n]`.
+    """Return the position of each key among distinct ids, -1 for an unknown key: `[n]`.
 
-    A run of equal keys is looked up once.
+    It looks up a run of equal keys once.
     """
     first = first_of_group(pa.table({"key": keys}), ["key"])
     found = pc.index_in(keys.filter(first), value_set=ids).fill_null(-1).to_numpy()
@@ -102,7 +102,8 @@ def positions(keys: pa.Array, ids: pa.Array) -> Int32Array:
 
 
 def _coded(file: Path, column: str, known: pa.ChunkedArray) -> tuple[pa.Array, Int32Array]:
-    """All ids of a side, sorted, and the position among them of each interaction's."""
+    """Return all ids of a side, sorted, and the position of each interaction's id among them."""
+    # The positions are known only when all ids are: until then each block has codes of its own.
     seen, codes = [], []
     for batch in _blocks(file, [column]):
         coded = pc.dictionary_encode(batch[column].combine_chunks())
@@ -114,10 +115,11 @@ def _coded(file: Path, column: str, known: pa.ChunkedArray) -> tuple[pa.Array, I
 
 
 def _runs(keys: pa.ChunkedArray) -> pa.Array:
-    """One key of each run of equal ones."""
+    """Return one key of each run of equal keys."""
     return keys.filter(first_of_group(pa.table({"key": keys}), ["key"])).combine_chunks()
 
 
 def _blocks(file: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """Yield the rows of a file as tables of at most `BLOCK` rows."""
     for batch in record_batches(file, BLOCK, columns):
         yield pa.Table.from_batches([batch])

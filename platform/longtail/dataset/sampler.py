@@ -1,6 +1,6 @@
-"""Which examples, and which uniformly drawn catalogue items, make each step's batch.
+"""Chooses the examples of each step, and the catalogue items that are sampled for it.
 
-Both are pure functions of the seed and the position, so a resumed run needs no random state.
+Both choices are pure functions of the seed and the step, so a resumed run needs no random state.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ _EPOCH_STREAM, _CATALOGUE_STREAM, _DROPOUT_STREAM, _MASK_STREAM = range(4)
 
 @dataclass(frozen=True)
 class ExampleSampler:
-    """A global shuffle an epoch; each rank reads its own part of every global batch.
+    """Shuffles all examples in each epoch; a rank reads its own part of every global batch.
 
     Attributes:
         num_examples: examples of the training part.
-        batch_size: examples a rank and step.
-        world_size: ranks.
-        rank: this one.
-        seed: of the shuffle.
+        batch_size: examples of one rank in one step.
+        world_size: number of ranks.
+        rank: this rank.
+        seed: seeds the shuffle.
     """
 
     num_examples: int
@@ -31,11 +31,11 @@ class ExampleSampler:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in which every example is seen once."""
+        """The number of steps in which every example is seen once."""
         return -(-self.num_examples // (self.batch_size * self.world_size))
 
     def epoch_order(self, epoch: int) -> npt.NDArray[np.int64]:
-        """The shuffled order of all examples, the same on every rank."""
+        """Return the shuffled order of all examples, the same on every rank."""
         return np.random.default_rng((self.seed, _EPOCH_STREAM, epoch)).permutation(
             self.num_examples
         )
@@ -43,9 +43,13 @@ class ExampleSampler:
     def batch(
         self, order: npt.NDArray[np.int64], step_in_epoch: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """This rank's examples of a step.
+        """Return this rank's examples of a step.
 
-        The last batch of an epoch is filled up by repeating examples that count for nothing.
+        Repeated examples, which count for nothing, fill up the last batch of an epoch.
+
+        Args:
+            order: the epoch's order.
+            step_in_epoch: the step, counted from the start of the epoch.
 
         Returns:
             `[batch_size]` example positions, and `[batch_size]` whether each one counts.
@@ -56,19 +60,19 @@ class ExampleSampler:
 
 
 class CatalogueSampler:
-    """Catalogue items drawn without duplicates inside a global batch: evenly, or by weight.
+    """Draws catalogue items, evenly or by weight, none twice inside a global batch.
 
     Args:
         num_items: items in the catalogue.
-        sample_size: items a rank and step; fewer where there are not that many to draw from.
-        world_size: ranks.
-        rank: this one.
-        seed: of the draw.
-        weights: `[num_items]`, where some items are to be drawn more often than others; those of
-            weight zero never are.
+        sample_size: items of one rank in one step; fewer where the catalogue has too few.
+        world_size: number of ranks.
+        rank: this rank.
+        seed: seeds the draw.
+        weights: `[num_items]`, how much more often some items are drawn than others; an item of
+            weight zero never is. None draws all evenly.
 
     Attributes:
-        size: items that a rank really draws a step.
+        size: items that a rank really draws in a step.
         expected: `[num_items]` float32, the probability that an item is in a rank's sample.
     """
 
@@ -95,18 +99,18 @@ class CatalogueSampler:
         self.expected = (expected / world_size).astype(np.float32)
 
     def draw(self, step: int, *, rank: int | None = None) -> npt.NDArray[np.int64]:
-        """`[size]` positions in the catalogue, distinct over all ranks of the step.
+        """Return `[size]` positions in the catalogue, distinct over all ranks of the step.
 
         Args:
             step: the global step.
-            rank: whose; default: this one's.
+            rank: the rank to draw for; None is this rank.
         """
         generator = np.random.default_rng((self._seed, _CATALOGUE_STREAM, step))
         drawn = generator.choice(
             self._num_items, self.size * self._world_size, replace=False, p=self._probability
         )
         if self._probability is not None:
-            # Items come in the order drawn, the likely ones first: no rank may get more of them.
+            # The likely items are drawn first. Shuffled, no rank gets more of them than another.
             drawn = generator.permuted(drawn)
         first = (self._rank if rank is None else rank) * self.size
         return drawn[first : first + self.size]
@@ -115,18 +119,19 @@ class CatalogueSampler:
 def inclusion_probability(
     probability: npt.NDArray[np.float64], size: int
 ) -> npt.NDArray[np.float64]:
-    """How likely an item is among `size` distinct ones that were drawn one after another.
+    """Return how likely each item is among `size` distinct ones, drawn one after another: `[n]`.
 
-    Drawn so, the items are those whose exponential clocks with rates `probability` ring first; the
-    time of the last ring hardly varies where the sample is large, and is taken to be the one at
-    which `size` clocks are expected to have rung (Rosen 1972).
+    Such a draw is a race of exponential clocks with rates `probability`: it takes the items that
+    ring first. The time of the last ring hardly varies where the sample is large. We take it for
+    the time at which `size` clocks are expected to have rung (Rosen 1972).
 
     Args:
         probability: `[n]`, sums to 1.
-        size: distinct items drawn, at most those of non-zero probability.
+        size: number of distinct items drawn, at most that of the items of non-zero probability.
     """
     if size >= np.count_nonzero(probability):
         return (probability > 0).astype(np.float64)
+    # The expected number of rings grows with time: bisect for the time at which it is `size`.
     low, high = 0.0, 1.0
     while -np.expm1(-high * probability).sum() < size:
         high *= 2.0
@@ -139,10 +144,10 @@ def inclusion_probability(
 
 
 def dropout_generator(seed: int, step: int, rank: int) -> np.random.Generator:
-    """The random numbers of dropped values and features: their own stream a step and rank."""
+    """Return the generator of dropped values and features, one for each step and rank."""
     return np.random.default_rng((seed, _DROPOUT_STREAM, step, rank))
 
 
 def mask_generator(seed: int, step: int) -> np.random.Generator:
-    """The random numbers of the mask: one mask a step, the same on every rank."""
+    """Return the generator of a step's mask, the same on every rank."""
     return np.random.default_rng((seed, _MASK_STREAM, step))

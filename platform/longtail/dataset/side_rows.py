@@ -25,7 +25,7 @@ log = logging.getLogger("longtail.dataset")
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 
-# Feature rows that are encoded together.
+# Feature rows that are encoded at once.
 BLOCK = 500_000
 
 
@@ -34,12 +34,12 @@ class SideRows:
     """One side's rows.
 
     Attributes:
-        rows: distinct encoded rows, those of the day first.
-        entity_of_row: `[num_rows]` int32 position among the side's ids.
-        latest_row: `[num_entities]` int32 row as of the day; -1 where there is none.
-        example_row: `[num_interactions]` int32 row as of the interaction.
-        first_seen: `[num_entities]` microseconds of the first feature row, or where there is none,
-            of the first interaction.
+        rows: distinct encoded rows, those as of the day first.
+        entity_of_row: `[num_rows]` int32, the position of the row's key among the side's ids.
+        latest_row: `[num_entities]` int32, the row as of the day; -1 for a key that has none.
+        example_row: `[num_interactions]` int32, the row as of the interaction.
+        first_seen: `[num_entities]` int64 microseconds of the first feature row, or of the first
+            interaction for a key without feature rows.
     """
 
     rows: EncodedRows
@@ -50,7 +50,7 @@ class SideRows:
 
 
 def known_keys(paths: RunPaths, schema: Schema, side: Side) -> pa.ChunkedArray:
-    """The key of every feature row of a side."""
+    """Return the key of every feature row of a side; keys repeat."""
     key = schema.side(side)[0].name
     return pq.read_table(paths.catalogue_files.history(side), columns=[key])[key]
 
@@ -63,9 +63,17 @@ def side_rows(
     repository: FeatureRepository,
     vocabularies: Mapping[str, Vocabulary],
 ) -> SideRows:
-    """Retrieve and encode what the interactions see of one side, and what is true of it now.
+    """Retrieve and encode one side's features: as of each interaction, and as of the day.
 
-    What is held at once follows the feature rows, not the interactions, but for a few numbers each.
+    The memory that it takes grows with the feature rows. An interaction takes a few numbers.
+
+    Args:
+        schema: the features of both sides.
+        side: the side.
+        paths: the files of the day.
+        interactions: all interactions.
+        repository: joins features point in time.
+        vocabularies: by table name.
 
     Raises:
         LongtailError: Feast lost or repeated rows.
@@ -76,6 +84,7 @@ def side_rows(
     def position(keys: pa.ChunkedArray) -> Int64Array:
         return positions(keys.combine_chunks(), ids).astype(np.int64)
 
+    # Feast joins one row for each state that interactions see, not one for each interaction.
     history = pq.read_table(paths.catalogue_files.history(side), columns=[key, "event_timestamp"])
     changed, changed_at = position(history[key]), microseconds(history["event_timestamp"])
     states = _states(interactions, side, changed, changed_at, repository.time_to_live(side))
@@ -86,6 +95,8 @@ def side_rows(
             "event_timestamp": pa.array(states.moment, pa.timestamp("us", tz="UTC")),
         }
     )
+    # The rows as of the day come first. All go block by block, so that their texts are never in
+    # memory together.
     latest_entities, encoded = [np.empty(0, np.int64)], []
     for rows in _latest(paths, side, [feature.name for feature in features]):
         latest_entities.append(position(rows[key]))
@@ -95,6 +106,7 @@ def side_rows(
     together = concatenated(encoded)
     del encoded
 
+    # Equal rows of one key stand once: a key may be in the same state on the day as before.
     latest = np.concatenate(latest_entities)
     entities = np.concatenate([latest, states.entity])
     kept, row_of = distinct_rows(together, entities)
@@ -116,8 +128,9 @@ def _states(
     changed_at: Int64Array,
     time_to_live: timedelta | None,
 ) -> States:
+    """Return the states that the interactions see of a side; rows expire after `time_to_live`."""
     if time_to_live is not None:
-        # A row still counts at the very end of its life, so the change comes right after.
+        # A row still counts at the very end of its life, so the change comes a microsecond later.
         ends = changed_at + (time_to_live // timedelta(microseconds=1) + 1)
         changed, changed_at = np.tile(changed, 2), np.concatenate([changed_at, ends])
     return interaction_states(
@@ -132,6 +145,7 @@ def _states(
 def _first_seen(
     interactions: Interactions, side: Side, changed: Int64Array, changed_at: Int64Array
 ) -> Int64Array:
+    """Return the moment at which each key came to be, see `SideRows.first_seen`."""
     never = np.iinfo(np.int64).max
     first_seen = np.full(len(interactions.ids(side)), never)
     np.minimum.at(first_seen, interactions.entity(side), interactions.when)
@@ -141,6 +155,6 @@ def _first_seen(
 
 
 def _latest(paths: RunPaths, side: Side, columns: list[str]) -> Iterator[pa.Table]:
-    """The catalogue's rows of a side, block by block."""
+    """Yield the catalogue's rows of a side, block by block."""
     for batch in record_batches(paths.catalogue_files.latest(side), BLOCK, columns):
         yield pa.Table.from_batches([batch])

@@ -1,4 +1,4 @@
-"""Which interactions train, validate and test: the same at every refresh."""
+"""Splits interactions into training, validation and test, the same way at every refresh."""
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,8 @@ def pair_position(
     Args:
         query_ids: `[n]` strings.
         item_ids: `[n]` strings.
-        unordered: (a, b) and (b, a) get one place, as both tell the same where ids are shared.
+        unordered: (a, b) and (b, a) get the same place: where queries and items share ids, both
+            tell the same.
     """
     first, second = query_ids, item_ids
     if unordered:
@@ -37,8 +38,9 @@ def split_examples(
 ) -> npt.NDArray[np.int8]:
     """Assign every interaction to a part.
 
-    The hash split goes by pair; the time split gives the newest days to test, those before to
-    validation. `training_fraction` keeps a nested, hash-chosen share of the training part.
+    The hash split goes by pair. The time split gives the newest days to the test part, and the days
+    before them to validation. `training_fraction` keeps a hash-chosen share of the training part;
+    a smaller share is a part of a larger one.
 
     Args:
         place: `[n]` places of the pairs, see `pair_position`.
@@ -49,7 +51,7 @@ def split_examples(
         `[n]` of TRAIN, VALIDATION, TEST or UNUSED.
 
     Raises:
-        InputError: nothing is left to train on.
+        InputError: no interaction is left to train on.
     """
     if config.split == "hash":
         train_share = 1.0 - config.validation_fraction - config.test_fraction

@@ -1,4 +1,4 @@
-"""The training set on disk: each distinct encoded row once, and the examples that point at them."""
+"""The training set on disk: distinct encoded rows, and the examples that point at them."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +19,11 @@ PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Examples:
-    """Positive pairs of one part.
+    """The positive pairs of one part.
 
     Attributes:
         query_row: `[n]` int32 rows of `TrainingSet.query_rows`, features as of the interaction.
-        item_row: `[n]` int32 rows of `TrainingSet.item_rows`, likewise.
+        item_row: `[n]` int32 rows of `TrainingSet.item_rows`, features as of the interaction.
         weight: `[n]` float32.
         timestamp: `[n]` int64, microseconds since 1970-01-01 UTC.
     """
@@ -39,22 +39,22 @@ class Examples:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Everything that training and evaluation read, memory-mapped.
+    """The data that training and evaluation read, memory-mapped.
 
-    An item (a query) may have several rows, one for each state that its features were in.
+    An item or a query may have several rows, one for each state that its features were in.
 
     Attributes:
         schema: the features, in the order of the encoded rows.
         item_rows, query_rows: distinct encoded rows.
         item_ids: `[num_items]` every item ever seen, sorted.
-        catalogue_row: `[num_items]` int32 row of its features as of the day; -1 where it is not
-            in the catalogue.
-        item_of_row: `[num_item_rows]` int32 position in `item_ids`.
-        first_seen: `[num_items]` int64, microseconds: the item's birth.
+        catalogue_row: `[num_items]` int32, the row of the item's features as of the day; -1 for an
+            item that is not in the catalogue.
+        item_of_row: `[num_item_rows]` int32, the row's item, a position in `item_ids`.
+        first_seen: `[num_items]` int64 microseconds, the item's birth.
         train_count: `[num_items]` int64, training interactions.
         query_ids: `[num_queries]` every query ever seen, sorted.
-        latest_query_row: `[num_queries]` int32 row of its features as of the day.
-        query_of_row: `[num_query_rows]` int32 position in `query_ids`.
+        latest_query_row: `[num_queries]` int32, the row of the query's features as of the day.
+        query_of_row: `[num_query_rows]` int32, the row's query, a position in `query_ids`.
         train, validation, test: the examples of each part.
     """
 
@@ -74,7 +74,7 @@ class TrainingSet:
     test: Examples
 
     def fraction(self, fraction: float) -> "TrainingSet":
-        """This training set with a nested, hash-chosen share of its training part.
+        """Return this training set with a hash-chosen share of its training part.
 
         Vocabularies, catalogue and held-out parts stay; `train_count` follows. A smaller share is
         a part of a larger one.
@@ -118,7 +118,7 @@ def write_training_set(folder: Path, training_set: TrainingSet) -> None:
 
 
 def load_training_set(folder: Path) -> TrainingSet:
-    """Memory-map what `write_training_set` wrote: nothing is copied.
+    """Memory-map the files that `write_training_set` wrote; nothing is copied.
 
     Raises:
         LongtailError: a file is missing or damaged.
@@ -164,7 +164,7 @@ def _read_rows(folder: Path, side: Side, schema: Schema) -> EncodedRows:
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    combined = table.combine_chunks()  # one record batch, so that reading needs no concatenation
+    combined = table.combine_chunks()  # one record batch, so that a reader has nothing to join
     with (
         replaced_file(path) as temporary,
         pa.OSFile(str(temporary), "wb") as sink,

@@ -1,4 +1,4 @@
-"""How much of a vocabulary no training example speaks of."""
+"""The share of each vocabulary that no training example has."""
 
 from collections.abc import Mapping
 
@@ -12,14 +12,17 @@ from longtail.features.vocabulary import Vocabulary
 def untrained_shares(
     training_set: TrainingSet, vocabularies: Mapping[str, Vocabulary]
 ) -> dict[str, float]:
-    """The share of each table's values that stand in no row of a training example.
+    """Return the share of each table's values that stand in no row of a training example.
 
-    Such a value's row is learned by the self-supervised task and uniform negatives alone, or not
-    at all. Of a hashed vocabulary it is the share of buckets.
+    Only the self-supervised task and uniform negatives can train the rows of such values. A hashed
+    vocabulary has buckets, and the share is that of buckets.
 
     Args:
         training_set: its training part is read.
         vocabularies: by table name.
+
+    Returns:
+        The shares, by table name.
     """
     seen = {table: np.zeros(v.num_rows, np.bool_) for table, v in vocabularies.items()}
     s = training_set
@@ -27,6 +30,7 @@ def untrained_shares(
         (s.schema.query, s.query_rows, s.train.query_row),
         (s.schema.item, s.item_rows, s.train.item_row),
     ):
+        # A row of many examples is read once.
         chosen = np.flatnonzero(np.bincount(used, minlength=rows.num_rows))
         for start in range(0, len(chosen), TAKE_BLOCK):
             values, lengths = rows.columns(chosen[start : start + TAKE_BLOCK])
@@ -34,6 +38,7 @@ def untrained_shares(
             for position, feature in enumerate(features):
                 if not feature.is_dense:
                     seen[feature.table][values[ends[position] : ends[position + 1]]] = True
+    # A free row of a vocabulary (null) has no value that could be trained.
     shares = {}
     for table, vocabulary in vocabularies.items():
         num_values = vocabulary.num_rows

@@ -14,9 +14,17 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import RunPaths, VersionPaths, replaced_file
 from longtail.config import Config, IndexConfig
-from longtail.embeddings.embedding_matrix import embedding_matrix, read_columns
+from longtail.embeddings.arrow_columns import read_columns
+from longtail.embeddings.embedding_matrix import embedding_matrix
+from longtail.embeddings.embeddings_file import EMBEDDING, ITEM
 from longtail.embeddings.export import approved_version
 from longtail.embeddings.index_recall import measure_recall
+from longtail.embeddings.results import (
+    IndexRecord,
+    IndexSample,
+    IndexSummary,
+    ScoredItem,
+)
 from longtail.embeddings.versions import commit_version
 
 log = logging.getLogger("longtail.embeddings")
@@ -25,11 +33,12 @@ NUM_SAMPLES = 5
 NUM_NEIGHBOURS = 5
 
 
-def build_index(config: Config, as_of: date) -> dict[str, Any]:
+def build_index(config: Config, as_of: date) -> IndexSummary:
     """Index the approved version's embeddings by inner product, and commit the version.
 
-    Row i of the index is row i of `item_embeddings.parquet`. A committed version's index stays.
-    What an index finds of an exact search is measured, and stands in the manifest.
+    Row i of the index is row i of `item_embeddings.parquet`. The index of a committed version is
+    not built again. The recall of a new index against exact search is measured, and written to the
+    manifest.
 
     Args:
         config: the project; the section `index` is read.
@@ -37,8 +46,8 @@ def build_index(config: Config, as_of: date) -> dict[str, Any]:
 
     Returns:
         `{"version", "kind", "num_items", "embedding_dim", "recall@100", ..., "samples": [{"item",
-        "neighbours": [{"item", "score"}]}]}`; the samples are the items with most interactions, so
-        that a person can see whether neighbours make sense.
+        "neighbours": [{"item", "score"}]}]}`. The samples are the items with most interactions, so
+        that a person can see whether the neighbours make sense.
 
     Raises:
         LongtailError: no version is approved, or it is not exported.
@@ -48,19 +57,19 @@ def build_index(config: Config, as_of: date) -> dict[str, Any]:
     version = approved_version(config, as_of)
     paths, run = VersionPaths(config, version), RunPaths(config, as_of)
     items, vectors = read_embeddings(paths.embeddings)
-    record = None
+    built: IndexRecord | None = None
+    # A committed version never changes: its index is only read and shown again.
     if not paths.committed:
         start = time.monotonic()
-        built = make_index(config.index, vectors)
+        new = make_index(config.index, vectors)
         log.info("%s index built in %.1f s", config.index.kind, time.monotonic() - start)
-        record = _settings(config.index) | measure_recall(
-            built, vectors, paths, run, num_queries=config.index.recall_queries
-        )
-        log.info("recall@100 of the index against exact search: %.4f", record["recall@100"])
+        recall = measure_recall(new, vectors, paths, run, num_queries=config.index.recall_queries)
+        built = {**_settings(config.index), **recall}
+        log.info("recall@100 of the index against exact search: %.4f", recall["recall@100"])
         with replaced_file(paths.index) as temporary:
-            faiss.write_index(built, str(temporary))
-    # A version of an earlier release says nothing of its index, which was exact.
-    record = commit_version(config, version, index=record).get("index") or {"kind": "flat"}
+            faiss.write_index(new, str(temporary))
+    # The manifest of an early release has no entry for the index, which was exact then.
+    record = commit_version(config, version, index=built).get("index") or {"kind": "flat"}
     index = faiss.read_index(str(paths.index))
     assert index.ntotal == len(items), "the index is of other embeddings"
     log.info("index of %s: %d items x %d", version, len(items), vectors.shape[1])
@@ -70,12 +79,12 @@ def build_index(config: Config, as_of: date) -> dict[str, Any]:
         **record,
         "num_items": len(items),
         "embedding_dim": vectors.shape[1],
-        "samples": _neighbours(index, items, vectors, popular),
+        "samples": _samples(index, items, vectors, popular),
     }
 
 
 def make_index(config: IndexConfig, vectors: npt.NDArray[np.float32]) -> Any:
-    """An inner product index of the configured kind over `[num_items, dim]` vectors."""
+    """Build an inner product index of the configured kind over `[num_items, dim]` vectors."""
     import faiss
 
     dim = vectors.shape[1]
@@ -88,12 +97,15 @@ def make_index(config: IndexConfig, vectors: npt.NDArray[np.float32]) -> Any:
     return index
 
 
-def _settings(config: IndexConfig) -> dict[str, Any]:
-    """What the manifest keeps of the configuration: what shaped this kind of index."""
+def _settings(config: IndexConfig) -> IndexRecord:
+    """Return the settings that shaped the index, for the manifest."""
+    if config.kind == "flat":
+        return {"kind": "flat"}
     return {
-        name: value
-        for name, value in config.model_dump().items()
-        if name == "kind" or name.startswith(f"{config.kind}_")
+        "kind": "hnsw",
+        "hnsw_links": config.hnsw_links,
+        "hnsw_build_width": config.hnsw_build_width,
+        "hnsw_search_width": config.hnsw_search_width,
     }
 
 
@@ -106,31 +118,31 @@ def read_embeddings(file: Path) -> tuple[pa.Array, npt.NDArray[np.float32]]:
     Raises:
         LongtailError: there is no such file, or it is damaged.
     """
-    table = read_columns(file, ["item_id", "embedding"])
-    return table["item_id"].combine_chunks(), embedding_matrix(table)
+    table = read_columns(file, [ITEM, EMBEDDING])
+    return table[ITEM].combine_chunks(), embedding_matrix(table)
 
 
 def _popular_items(run: RunPaths, items: pa.Array) -> npt.NDArray[np.int64]:
-    """Rows of the catalogue items with most interactions, the most popular first."""
+    """Return the rows of the catalogue items with most interactions, the most popular first."""
     file = run.catalogue_files.interactions
-    asked = pq.read_table(file, columns=["item_id"])["item_id"].combine_chunks()
-    rows = pc.index_in(asked, value_set=items).drop_null().to_numpy()
+    chosen = pq.read_table(file, columns=["item_id"])["item_id"].combine_chunks()
+    rows = pc.index_in(chosen, value_set=items).drop_null().to_numpy()
     counts = np.bincount(rows, minlength=len(items))
     return np.argsort(-counts, kind="stable")[:NUM_SAMPLES]
 
 
-def _neighbours(
+def _samples(
     index: Any, items: pa.Array, vectors: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
-) -> list[dict[str, Any]]:
+) -> list[IndexSample]:
+    """Return the items of some rows, each with its nearest neighbours."""
+    # One more than is shown, because the nearest to an item is the item itself.
     scores, found = index.search(vectors[rows], min(NUM_NEIGHBOURS + 1, len(items)))
-    return [
-        {
-            "item": items[int(row)].as_py(),
-            "neighbours": [
-                {"item": items[int(other)].as_py(), "score": float(score)}
-                for other, score in zip(found[number], scores[number], strict=True)
-                if other != row
-            ][:NUM_NEIGHBOURS],
-        }
-        for number, row in enumerate(rows)
-    ]
+    samples: list[IndexSample] = []
+    for number, row in enumerate(rows):
+        neighbours: list[ScoredItem] = [
+            {"item": items[int(other)].as_py(), "score": float(score)}
+            for other, score in zip(found[number], scores[number], strict=True)
+            if other != row
+        ]
+        samples.append({"item": items[int(row)].as_py(), "neighbours": neighbours[:NUM_NEIGHBOURS]})
+    return samples

@@ -1,4 +1,4 @@
-"""How much of an exact search an index finds, measured on the version's own vectors."""
+"""The recall of an index against exact search, measured on the version's own vectors."""
 
 from typing import Any
 
@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from longtail.artifacts import RunPaths, VersionPaths
+from longtail.embeddings.results import IndexRecall
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
 
 NUM_NEIGHBOURS = 100
 SAME_SCORE = 1e-6
-"""Scores this close are one: which of two equal items is among the first k is chance."""
+"""Scores this close count as equal: which of two equal items is among the first k is chance."""
 
 
 def measure_recall(
@@ -23,14 +24,14 @@ def measure_recall(
     run: RunPaths,
     *,
     num_queries: int,
-) -> dict[str, float | int]:
-    """Compare an index with exact search, for what `recommend` and `neighbours` ask of it.
+) -> IndexRecall:
+    """Compare an index with exact search, on the searches of `recommend` and of `neighbours`.
 
     Args:
         index: over `vectors`, by inner product.
         vectors: `[num_items, dim]` of the version.
-        paths: the version, whose query tower encodes the queries.
-        run: the day, whose catalogue has them.
+        paths: the version; its query tower encodes the queries.
+        run: the day; its catalogue holds the queries.
         num_queries: size of each of the two samples, drawn without replacement by a fixed seed.
 
     Returns:
@@ -55,19 +56,20 @@ def recall(
     queries: npt.NDArray[np.float32],
     k: int = NUM_NEIGHBOURS,
 ) -> float:
-    """The share of the exact first k of each query that an index returns.
+    """Return the share of the exact first k of all queries that an index returns.
 
     Args:
         index: over `vectors`, by inner product.
         vectors: `[num_items, dim]`.
         queries: `[num_queries, dim]`, at least one.
-        k: neighbours asked for; all, where there are fewer.
+        k: neighbours of each query; at most `num_items` are compared.
     """
     import faiss
 
     k = min(k, len(vectors))
     exact, _ = faiss.knn(queries, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
     found, rows = index.search(queries, k)
+    # By score and not by row: an item that is as near as the exact k-th one is a hit.
     hits = (rows >= 0) & (found >= exact[:, -1:] - SAME_SCORE)
     return float(hits.mean())
 
@@ -75,6 +77,7 @@ def recall(
 def _query_vectors(
     paths: VersionPaths, run: RunPaths, random: np.random.Generator, num_queries: int
 ) -> npt.NDArray[np.float32]:
+    """Encode a sample of the day's queries: `[sample, dim]`."""
     from longtail.encoder.torch_encoder import load_encoder
 
     encoder = load_encoder(paths.folder)

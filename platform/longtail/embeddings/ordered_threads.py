@@ -1,4 +1,4 @@
-"""Batches worked on by several threads: a bounded number at a time, results in order."""
+"""Work on batches by several threads, with a bounded number of batches and ordered results."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,8 +14,8 @@ def in_order(
 ) -> Iterator[Result]:
     """Do work on every batch, and yield the results in the order of the batches.
 
-    The next batch is made while others are worked on. At most `num_threads + 1` batches exist, so
-    memory does not grow with their number. After an error no further batch is begun.
+    The next batch is read while threads work on others. At most `num_threads + 1` batches exist at
+    once, so memory does not grow with their number. After an error no further batch is started.
     """
     with ThreadPoolExecutor(num_threads, thread_name_prefix="publication") as threads:
         pending: deque[Future[Result]] = deque()

@@ -1,8 +1,8 @@
-"""The pointer file: which version is served, from which slot, and who may change that.
+"""The pointer file `published.json`, which names the served version and slot, and its lock.
 
-`published.json` is the commit of a publication. The FeatureService `item_embeddings` follows it:
-between the two the pointer is not *settled*, and `leaving` names the slot that the service may
-still show. Everything else about publication is read off this file.
+Replacing the file commits a publication. The FeatureService `item_embeddings` follows it. Until it
+has, the pointer is not *settled*: `leaving` names the slot that the service may still show.
+Everything else about publication is derived from this file.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ SLOTS = ("a", "b", "c")
 
 @dataclass(frozen=True)
 class Publication:
-    """One version as it is, or was, served.
+    """A version that is or was served.
 
     Attributes:
         version: the version's name.
@@ -47,14 +47,14 @@ class Publication:
 
 @dataclass(frozen=True)
 class Slot:
-    """What a slot holds.
+    """The record of a slot.
 
     Attributes:
-        version: the version whose rows it holds, whole; None while that is not sure.
-        served_until: when the FeatureService last left it, UTC, ISO 8601; None if never, or if
-            it is served now.
-        sha256: of the rows of that version, as they were read back; equal wherever the same
-            version is published. See `embeddings.validation.Content`.
+        version: the version of which the slot holds every row; None while that is not certain.
+        served_until: when the FeatureService last left the slot, UTC, ISO 8601; None if it never
+            did, or if the slot is served now.
+        sha256: the hash of that version's rows as they were read back. It is equal wherever the
+            same version is published. See `version_validation.Content`.
     """
 
     version: str | None = None
@@ -62,7 +62,13 @@ class Slot:
     sha256: str | None = None
 
     def free_in(self, cache_ttl: timedelta, now: datetime) -> timedelta:
-        """How long a consumer with a cached registry may still read it; zero if none can."""
+        """Return how long a consumer with a cached registry may still read the slot.
+
+        Args:
+            cache_ttl: how long a consumer keeps the registry; also the longest answer, so that a
+                clock that was set back cannot block a slot for longer.
+            now: the time now, with its zone.
+        """
         if self.served_until is None:
             return timedelta(0)
         left = datetime.fromisoformat(self.served_until) + cache_ttl - now
@@ -74,9 +80,9 @@ class Pointer:
     """The content of `published.json`.
 
     Attributes:
-        served: what is served now.
-        previous: what was served before it, where `rollback` goes.
-        slots: what each slot holds.
+        served: the version that is served now.
+        previous: the version that was served before it, to which `rollback` returns.
+        slots: the record of each slot, by its name.
         leaving: the slot that the FeatureService may still name although another is served.
     """
 
@@ -86,15 +92,15 @@ class Pointer:
     leaving: str | None = None
 
     def with_slot(self, name: str, slot: Slot) -> "Pointer":
-        """The same pointer with another record of one slot."""
+        """Return the same pointer with another record of one slot."""
         return replace(self, slots={**self.slots, name: slot})
 
     def slot_of(self, version: str) -> str | None:
-        """The slot that holds a version whole, or None."""
+        """Return the slot that holds every row of a version, or None."""
         return next((name for name, slot in self.slots.items() if slot.version == version), None)
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `published.json`."""
+        """Return the document of `published.json`."""
         return {
             **asdict(self.served),
             "previous": asdict(self.previous) if self.previous else None,
@@ -104,7 +110,7 @@ class Pointer:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Pointer":
-        """Read what `to_json` made."""
+        """Read the document that `to_json` returned."""
         previous = document["previous"]
         return cls(
             served=_publication(document),
@@ -119,7 +125,7 @@ def _publication(document: dict[str, Any]) -> Publication:
 
 
 def read_pointer(config: Config) -> Pointer | None:
-    """What is served; None before the first publication.
+    """Read the pointer file; None before the first publication.
 
     Raises:
         LongtailError: the file is damaged.
@@ -134,10 +140,10 @@ def read_pointer(config: Config) -> Pointer | None:
 
 
 def served_pointer(config: Config) -> Pointer:
-    """What is served.
+    """Read the pointer file of a project that has published.
 
     Raises:
-        LongtailError: nothing is.
+        LongtailError: nothing is published, or the file is damaged.
     """
     pointer = read_pointer(config)
     if pointer is None:
@@ -154,13 +160,13 @@ def write_pointer(config: Config, pointer: Pointer) -> None:
 
 
 def timestamp() -> str:
-    """Now, UTC, ISO 8601."""
+    """Return the time now, UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @contextmanager
 def publication_lock(config: Config) -> Iterator[None]:
-    """Hold the right to change slots, pointer and service; the kernel frees it with the process.
+    """Hold the lock on slots, pointer and service; the kernel frees it when the process ends.
 
     Raises:
         LongtailError: another process holds it.
@@ -171,6 +177,7 @@ def publication_lock(config: Config) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            # The holder wrote its process id and time into the file.
             handle.seek(0)
             raise LockedError(
                 f"another publication is running ({handle.read().strip() or 'unknown process'}, "

@@ -1,4 +1,4 @@
-"""The steps of a publication, by name: what its log, its crash drills and its runbook speak of."""
+"""The names of a publication's steps, for its log, its crash drills and PUBLICATION.md."""
 
 import logging
 from enum import StrEnum
@@ -7,20 +7,21 @@ log = logging.getLogger("longtail.embeddings.publication_steps")
 
 
 class Step(StrEnum):
-    """What a publication does, in this order; PUBLICATION.md says what a crash leaves at each.
+    """A step of a publication, in this order; PUBLICATION.md says what a crash in it leaves.
 
-    A rollback enters the same steps, and of those of the slot only `VALIDATE` where the slot still
-    holds the version. The next command after a crash enters the last two, where they are left.
+    A rollback enters the same steps, except the last. If a slot still holds the version, it skips
+    those from `CHOOSE_SLOT` to `READ_BACK`. After a crash, the next command enters `POINT_SERVICE`
+    and `RECORD_LEFT` if they were not reached.
     """
 
     RESTORE_SLOTS = "restore slots"
-    """Register what the registry has lost of the slots."""
+    """Register slots that the registry does not know."""
     VALIDATE = "validate"
-    """Compare the version with its manifest, its catalogue and what is served."""
+    """Compare the version with its manifest, its catalogue and the served version."""
     CHOOSE_SLOT = "choose slot"
-    """Find the slot that is neither served nor previous; wait until nobody can be reading it."""
+    """Find the slot that is neither served nor previous; wait until no consumer can read it."""
     FORGET_SLOT = "forget slot"
-    """Take the slot's record out of the pointer file, before its rows go."""
+    """Remove the slot's record from the pointer file, before its rows are removed."""
     EMPTY_SLOT = "empty slot"
     """Remove every row of the slot."""
     WRITE = "write"
@@ -28,15 +29,15 @@ class Step(StrEnum):
     READ_BACK = "read back"
     """Read every row of the slot and compare it."""
     COMMIT = "commit"
-    """Replace the pointer file: from here on the new version is served."""
+    """Replace the pointer file: from then on the new version is served."""
     POINT_SERVICE = "point service"
     """Apply the FeatureService that names the slot."""
     RECORD_LEFT = "record left"
-    """Note in the pointer file when the service left the slot before."""
+    """Record in the pointer file when the service left the old slot."""
     RETAIN_VERSIONS = "retain versions"
-    """Remove what is too old from the disk."""
+    """Remove the versions beyond `publication.keep_versions` from the disk."""
 
 
 def enter(step: Step) -> None:
-    """Say that a step begins, before it does anything; a debug record with the attribute `step`."""
+    """Log that a step begins, before it does anything: a debug record with the attribute `step`."""
     log.debug("publication: %s", step, extra={"step": step})

@@ -1,10 +1,9 @@
-"""Publication: a version into the slot that nobody reads, then one flip; and the way back."""
+"""Publication: write a version into a slot that no consumer reads, then flip; and rollback."""
 
 import logging
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json
 from longtail.config import Config
@@ -20,6 +19,7 @@ from longtail.embeddings.pointer import (
 )
 from longtail.embeddings.publication_steps import Step, enter
 from longtail.embeddings.query_features import publish_query_features
+from longtail.embeddings.results import NotPublished, PublicationResult, ServedStatus, Status
 from longtail.embeddings.slots import choose_slot, difference, fill_slot, flip, settle
 from longtail.embeddings.sorted_keys import Keys
 from longtail.embeddings.version_validation import check_lost, validate_embeddings
@@ -27,7 +27,7 @@ from longtail.embeddings.versions import list_versions, retain_versions, verify_
 from longtail.errors import LongtailError
 from longtail.features.schema import Schema
 
-if TYPE_CHECKING:  # it imports Feast, which takes seconds: `status` must not
+if TYPE_CHECKING:  # OnlineStore imports Feast, which takes seconds: `status` must not
     from longtail.features.feast.online_store import OnlineStore
 
 __all__ = ["publish", "publish_query_features", "repair", "rollback", "status"]
@@ -35,18 +35,18 @@ __all__ = ["publish", "publish_query_features", "repair", "rollback", "status"]
 log = logging.getLogger("longtail.embeddings")
 
 
-def publish(config: Config, as_of: date) -> dict[str, Any]:
+def publish(config: Config, as_of: date) -> PublicationResult:
     """Serve the version that the gate approved for a day.
 
-    Nothing is published, and nothing is wrong, when that version is served already or when a
-    newer day is.
+    Nothing is published if that version is served already, or if a version of a newer day is. That
+    is not an error.
 
     Returns:
-        The `status` document with `published` (bool) and, where it is false, `reason`.
+        The `status` document with `published` (bool) and, if it is false, `reason`.
 
     Raises:
         LongtailError: no version is approved, it is damaged, or another publication is running.
-            What was served before is still served, whole.
+            The version that was served before is still served, whole.
     """
     version = approved_version(config, as_of)
     with publication_lock(config):
@@ -57,6 +57,7 @@ def publish(config: Config, as_of: date) -> dict[str, Any]:
             )
         online = _open_online(config)
         if pointer is not None:
+            # An earlier publication may have been killed between its commit and the service.
             pointer = settle(config, online, pointer)
             if pointer.served.version == version:
                 if _still_there(config, online, pointer):
@@ -68,16 +69,22 @@ def publish(config: Config, as_of: date) -> dict[str, Any]:
     return {"published": True, **_document(pointer)}
 
 
-def rollback(config: Config, version: str | None = None) -> dict[str, Any]:
+def rollback(config: Config, version: str | None = None) -> PublicationResult:
     """Serve an earlier version again: the previous one, or any committed one.
 
-    Where a slot still holds it this is one flip; otherwise it is written like any publication.
+    If a slot still holds the version, this is one flip. Otherwise the version is written, as in any
+    publication.
+
+    Args:
+        config: the project.
+        version: the version's name; None for the previous one.
 
     Returns:
-        The `status` document with `published`, and `reason` where it is false.
+        The `status` document with `published` (bool) and, if it is false, `reason`.
 
     Raises:
-        LongtailError: there is nothing to go back to, or the version is damaged.
+        LongtailError: there is no version to go back to, it is damaged, or another publication is
+            running.
     """
     with publication_lock(config):
         pointer = read_pointer(config)
@@ -99,12 +106,12 @@ def rollback(config: Config, version: str | None = None) -> dict[str, Any]:
     return {"published": True, **_document(pointer)}
 
 
-def status(config: Config) -> dict[str, Any]:
-    """What is served.
+def status(config: Config) -> Status:
+    """Return which version is served, after finishing a publication that was interrupted.
 
     Returns:
-        `{"version", "as_of", "published_at", "num_items", "slot", "previous"}`, `previous` being
-        a version or None; `{"version": None}` before the first publication.
+        `{"version", "as_of", "published_at", "num_items", "slot", "previous"}`, where `previous`
+        is a version or None; `{"version": None}` before the first publication.
     """
     pointer = read_pointer(config)
     if pointer is not None and pointer.leaving is not None:
@@ -116,8 +123,12 @@ def status(config: Config) -> dict[str, Any]:
 def repair(config: Config, online: "OnlineStore | None" = None) -> bool:
     """Finish a publication that was interrupted between its commit and the service.
 
+    Args:
+        config: the project.
+        online: the open store, if the caller has one.
+
     Returns:
-        False where another process is publishing right now: it will do so itself.
+        False if another process is publishing now: that process points the service itself.
     """
     try:
         with publication_lock(config):
@@ -146,7 +157,16 @@ def _serve(
     *,
     catalogue: Keys | None,
 ) -> Pointer:
-    """Validate a version, have a slot that holds it, and flip to that slot."""
+    """Validate a version, find or fill a slot that holds it, and flip to that slot.
+
+    Args:
+        config: the project.
+        online: the open store.
+        pointer: what is served now; None before the first publication.
+        version: the version to serve.
+        catalogue: the items that the version must have; None for a rollback, which takes a version
+            as it is.
+    """
     enter(Step.VALIDATE)
     manifest = verify_version(config, version)
     file = VersionPaths(config, version).embeddings
@@ -155,6 +175,7 @@ def _serve(
     if catalogue is not None and pointer is not None:
         _check_lost(config, file, pointer)
     log.info("version %s: %d embeddings are valid", version, content.num_rows)
+    # After a rollback, or before one, a slot may still hold the version: then a flip is enough.
     slot = pointer.slot_of(version) if pointer and pointer.served.version != version else None
     if slot is not None:
         problem = difference(config, online, slot=slot, file=file, version=version, content=content)
@@ -175,10 +196,11 @@ def _serve(
 
 
 def _check_lost(config: Config, file: Path, pointer: Pointer) -> None:
+    """Refuse a version that lacks too many of the served items; see `check_lost`."""
     version = pointer.served.version
     served = VersionPaths(config, version).embeddings
     if not served.is_file():
-        log.warning("%s does not exist: nobody can say which items are lost", served)
+        log.warning("%s does not exist: cannot tell which items the new version lacks", served)
         return
     check_lost(
         file,
@@ -190,7 +212,7 @@ def _check_lost(config: Config, file: Path, pointer: Pointer) -> None:
 
 
 def _still_there(config: Config, online: "OnlineStore", pointer: Pointer) -> bool:
-    """Whether the served slot has its first rows; a lost or emptied store has none."""
+    """Return whether the served slot has its first rows; a lost or emptied store has none."""
     file = VersionPaths(config, pointer.served.version).embeddings
     return file.is_file() and not difference(
         config,
@@ -203,16 +225,23 @@ def _still_there(config: Config, online: "OnlineStore", pointer: Pointer) -> boo
 
 
 def _catalogue(config: Config, as_of: date) -> Keys:
-    """All items of a day's catalogue."""
+    """Return all items of a day's catalogue."""
     files = RunPaths(config, as_of).catalogue_files
     return Keys(files.items, Schema.from_json(read_json(files.schema)).item_key)
 
 
-def _document(pointer: Pointer) -> dict[str, Any]:
-    previous = pointer.previous.version if pointer.previous else None
-    return {**asdict(pointer.served), "previous": previous}
+def _document(pointer: Pointer) -> ServedStatus:
+    served = pointer.served
+    return {
+        "version": served.version,
+        "as_of": served.as_of,
+        "published_at": served.published_at,
+        "num_items": served.num_items,
+        "slot": served.slot,
+        "previous": pointer.previous.version if pointer.previous else None,
+    }
 
 
-def _not_published(pointer: Pointer, reason: str) -> dict[str, Any]:
+def _not_published(pointer: Pointer, reason: str) -> NotPublished:
     log.info("nothing published: %s", reason)
     return {"published": False, "reason": reason, **_document(pointer)}

@@ -1,4 +1,4 @@
-"""The items that each query has seen, as a file of the version: `exclude_seen` reads it."""
+"""The file of a version that holds the items each query has seen, for `exclude_seen`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,16 +16,16 @@ _SCHEMA = pa.schema(
         pa.field("item_id", pa.string(), nullable=False),
     ]
 )
-# A query's rows stand together, so that a look-up reads one or two of these groups.
+# The rows of a query stand together, so that a lookup reads one or two of these groups.
 _ROWS_IN_A_GROUP = 65_536
 
 
 def write_seen_items(interactions: Path, target: Path) -> None:
-    """Copy the pairs of a day's interactions into a version, each once, sorted by query.
+    """Copy the pairs of a day's interactions into a version, each pair once, sorted by query.
 
     Args:
         interactions: the catalogue's file, with the columns `query_id` and `item_id`.
-        target: the version's file.
+        target: the version's `seen_items.parquet`.
     """
     pairs = pq.read_table(interactions, columns=_SCHEMA.names).cast(_SCHEMA)
     pairs = pairs.group_by(_SCHEMA.names).aggregate([]).select(_SCHEMA.names)
@@ -37,23 +37,31 @@ def write_seen_items(interactions: Path, target: Path) -> None:
 
 
 def read_seen_items(file: Path, queries: Sequence[str]) -> dict[str, set[str]]:
-    """Return the items that each of some queries has seen, by query.
+    """Read the items that each of some queries has seen.
 
     Args:
-        file: the version's.
-        queries: their ids; one that has seen nothing gets an empty set.
+        file: the version's `seen_items.parquet`.
+        queries: the ids of the queries.
+
+    Returns:
+        Item ids by query; an empty set for a query that has seen nothing.
 
     Raises:
-        LongtailError: the version has no such file, because an older release made it.
+        LongtailError: the version has no such file, because an older release made it, or the file
+            is damaged.
     """
     if not file.is_file():
         raise LongtailError(
             f"{file} does not exist, so the items that {queries[0]!r} has seen are not known: "
-            "publish a version of this release by `longtail run`, or do not exclude them"
+            "publish a version of this release with `longtail run`, or do not exclude seen items"
         )
-    pairs = pq.read_table(
-        file, columns=_SCHEMA.names, filters=pyarrow.dataset.field("query_id").isin(list(queries))
-    )
+    asked = pyarrow.dataset.field("query_id").isin(list(queries))
+    try:
+        pairs = pq.read_table(file, columns=_SCHEMA.names, filters=asked)
+    except (pa.ArrowException, OSError) as error:
+        raise LongtailError(
+            f"{file} cannot be read ({error}): restore it, or do not exclude seen items"
+        ) from error
     seen: dict[str, set[str]] = {query: set() for query in queries}
     for query, item in zip(*(pairs[name].to_pylist() for name in _SCHEMA.names), strict=True):
         seen[query].add(item)

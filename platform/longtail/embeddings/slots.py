@@ -1,8 +1,8 @@
 """The steps of a publication: settle the service, choose a slot, fill it, flip the pointer.
 
-Every step may be interrupted. The order keeps what is served whole: a slot's record is taken
-away before its rows are, the pointer is flipped only after every row was read back, and the
-service follows the pointer, now or when the next command settles it.
+Every step may be interrupted. Their order keeps the served version whole: a slot's record is
+removed before its rows are, the pointer is flipped only after every row was read back, and the
+service follows the pointer, at once or when the next command settles it.
 """
 
 import hashlib
@@ -25,9 +25,10 @@ from longtail.embeddings.pointer import (
 )
 from longtail.embeddings.publication_steps import Step, enter
 from longtail.embeddings.version_validation import Batch, Content, embedding_batches
+from longtail.embeddings.write_progress import passes_tenth
 from longtail.errors import LongtailError
 
-if TYPE_CHECKING:  # it imports Feast, which takes seconds
+if TYPE_CHECKING:  # both import Feast, which takes seconds
     from longtail.features.feast.online_slot import ReadBack
     from longtail.features.feast.online_store import OnlineStore
 
@@ -37,8 +38,8 @@ log = logging.getLogger("longtail.embeddings")
 def settle(config: Config, online: "OnlineStore", pointer: Pointer) -> Pointer:
     """Make the service name the served slot, and record when it left the other one.
 
-    Nothing to do unless a publication was interrupted after its commit, or somebody applied
-    older definitions. The publication lock must be held.
+    Does nothing unless a publication was interrupted after its commit, or older definitions were
+    applied. The publication lock must be held.
 
     Returns:
         The pointer, settled: `leaving` is None.
@@ -47,7 +48,7 @@ def settle(config: Config, online: "OnlineStore", pointer: Pointer) -> Pointer:
     if named == served and pointer.leaving is None:
         return pointer
     if named not in (None, served, pointer.leaving):
-        # Somebody else made the service name this slot: it may be read until just now.
+        # Another program made the service name this slot, so consumers may be reading it now.
         pointer = replace(_left(pointer), leaving=named)
         write_pointer(config, pointer)
     if named != served:
@@ -61,7 +62,7 @@ def settle(config: Config, online: "OnlineStore", pointer: Pointer) -> Pointer:
 
 
 def _left(pointer: Pointer) -> Pointer:
-    """Record that the service has left the slot `leaving`."""
+    """Return the pointer with the time at which the service left the slot `leaving`."""
     if pointer.leaving is None:
         return pointer
     slot = replace(pointer.slots.get(pointer.leaving, Slot()), served_until=timestamp())
@@ -69,9 +70,9 @@ def _left(pointer: Pointer) -> Pointer:
 
 
 def choose_slot(online: "OnlineStore", pointer: Pointer | None) -> str:
-    """A slot that is neither served nor previous, once no consumer can still be reading it.
+    """Return a slot that is neither served nor previous, once no consumer can be reading it.
 
-    Waits, at most the registry's `cache_ttl_seconds`, where the slot was left a moment ago.
+    Waits if the service left the slot a moment ago, for the registry's `cache_ttl_seconds` at most.
     """
     if pointer is None:
         taken = {online.service_slot()}
@@ -79,13 +80,14 @@ def choose_slot(online: "OnlineStore", pointer: Pointer | None) -> str:
     else:
         taken = {pointer.served.slot, pointer.previous.slot if pointer.previous else None}
         records = pointer.slots
+    # A consumer keeps reading the slot that its cached registry names until the cache expires.
     now = datetime.now(UTC)
     waits = {
         slot: records.get(slot, Slot()).free_in(online.cache_ttl, now).total_seconds()
         for slot in SLOTS
         if slot not in taken
     }
-    # Of several free slots the one that was left first, or never served.
+    # Of several free slots, take the one that the service left first, or has never named.
     left = {slot: records.get(slot, Slot()).served_until or "" for slot in waits}
     chosen = min(waits, key=lambda slot: (waits[slot], left[slot]))
     if waits[chosen] > 0:
@@ -115,7 +117,7 @@ def fill_slot(
     Args:
         config: the project.
         online: the open store.
-        pointer: what is served; its record of this slot is taken away first.
+        pointer: what is served now; its record of this slot is removed first.
         slot: the slot's name; it is neither served nor previous.
         file: the version's `item_embeddings.parquet`.
         version: the version's name.
@@ -124,6 +126,7 @@ def fill_slot(
     Raises:
         LongtailError: the slot does not hold exactly what was written. It is not served.
     """
+    # The record goes before the rows: after a crash no rollback trusts a half-emptied slot.
     enter(Step.FORGET_SLOT)
     if pointer is not None and slot in pointer.slots:
         write_pointer(
@@ -137,6 +140,7 @@ def fill_slot(
     started = time.monotonic()
     _write(config, online, slot, file, version, content.num_rows)
     wrote = time.monotonic()
+    # A store that lost or changed a row is found here, while the old version is still served.
     enter(Step.READ_BACK)
     problem = difference(config, online, slot=slot, file=file, version=version, content=content)
     if problem is not None:
@@ -156,6 +160,7 @@ def fill_slot(
 def _write(
     config: Config, online: "OnlineStore", slot: str, file: Path, version: str, num_rows: int
 ) -> None:
+    """Write every row of a version into a slot, batch by batch."""
     rows, written = online.slot(slot), 0
 
     def write(batch: Batch) -> int:
@@ -168,12 +173,13 @@ def _write(
         embedding_batches(file, config.publication.batch_rows),
         num_threads=_num_threads(config, online, slot),
     ):
-        if 10 * (written + count) // num_rows > 10 * written // num_rows:
+        if passes_tenth(written, written + count, num_rows):
             log.info("slot %s: wrote %d of %d rows", slot, written + count, num_rows)
         written += count
 
 
 def _num_threads(config: Config, online: "OnlineStore", slot: str) -> int:
+    """Return how many threads read or write a slot: one if the store gains nothing by more."""
     return config.publication.num_threads if online.slot(slot).parallel else 1
 
 
@@ -194,11 +200,11 @@ def difference(
         slot: the slot's name.
         file: the version's `item_embeddings.parquet`.
         version: the version that every row must carry.
-        content: what the slot must hold, all of it and nothing else; None to look only whether
-            the first batch is there.
+        content: what the slot must hold, all of it and nothing else; None to check only that the
+            first batch is there.
 
     Returns:
-        None where nothing differs, else what differs first.
+        The first difference, in words; None if there is none.
     """
     rows, digest = online.slot(slot), hashlib.sha256()
 
@@ -206,6 +212,8 @@ def difference(
         items, vectors = batch
         return rows.read_back(items, vectors, version=version)
 
+    # Three looks, each at what the one before cannot see: every row by itself, the hash of all
+    # rows in order, and the number of rows, which finds a row that the version does not have.
     batches = embedding_batches(file, config.publication.batch_rows)
     if content is None:
         return next((read_back(batch).problem for batch in batches), None)
@@ -229,13 +237,24 @@ def flip(
     *,
     sha256: str,
 ) -> Pointer:
-    """Serve another slot: replace the pointer file, which commits, then the service follows."""
+    """Serve another slot: replace the pointer file, which commits, then point the service to it.
+
+    Args:
+        config: the project.
+        online: the open store.
+        pointer: what is served now; None before the first publication.
+        served: the version to serve, and the slot that holds it.
+        sha256: the hash of its rows.
+
+    Returns:
+        The new pointer, settled.
+    """
     slots = dict(pointer.slots) if pointer else {}
     slots[served.slot] = Slot(version=served.version, sha256=sha256)
     if pointer is None:
         previous, leaving = None, online.service_slot()
     else:
-        # A version that is published again, because its slot was lost, is not its own previous.
+        # A version that is published again because its slot was lost is not its own previous.
         again = pointer.served.version == served.version
         previous, leaving = (pointer.previous if again else pointer.served), pointer.served.slot
     pointer = Pointer(served, previous, slots, leaving if leaving != served.slot else None)

@@ -1,4 +1,4 @@
-"""Sorted keys of two files beside each other, a batch of each in memory at a time."""
+"""Comparison of the sorted keys of two files, with one batch of each in memory at a time."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from longtail.features.record_batches import record_batches
 
 
 class Keys(NamedTuple):
-    """The keys of a Parquet file, sorted, each once.
+    """The keys of a Parquet file: sorted, and each once.
 
     Attributes:
         file: the file.
@@ -22,17 +22,17 @@ class Keys(NamedTuple):
     column: str = "item_id"
 
     def batches(self, batch_rows: int) -> Iterator[pa.StringArray]:
-        """The keys as strings, `batch_rows` at a time."""
+        """Yield the keys as strings, `batch_rows` at a time."""
         for batch in record_batches(self.file, batch_rows, [self.column]):
             yield pc.cast(batch[self.column], pa.string())
 
 
 class Absent(NamedTuple):
-    """Keys that one file has and another has not.
+    """The keys of one file that another file does not have.
 
     Attributes:
-        num_absent: how many.
-        first: the first of them; None where there is none.
+        num_absent: how many there are.
+        first: the first of them; None if there is none.
         num_keys: how many keys the one file has.
     """
 
@@ -42,15 +42,22 @@ class Absent(NamedTuple):
 
 
 def absent(keys: Iterable[pa.StringArray], others: Iterable[pa.StringArray]) -> Absent:
-    """Find the keys that are not among the others; both come sorted, in batches of any size."""
+    """Find the keys that are not among the others.
+
+    Args:
+        keys: sorted keys, in batches of any size.
+        others: sorted keys, in batches of any size.
+    """
     count, first, num_keys = 0, None, 0
     rest = iter(others)
-    window = pa.array([], pa.string())  # the others that may still be asked for
+    # The others read so far that are not below the next key: all that a batch is compared with.
+    window = pa.array([], pa.string())
     for batch in keys:
         if not len(batch):
             continue
         num_keys += len(batch)
         last = batch[-1].as_py()
+        # Read on among the others until they reach the end of this batch.
         parts = [window]
         while not len(parts[-1]) or parts[-1][-1].as_py() < last:
             part = next(rest, None)

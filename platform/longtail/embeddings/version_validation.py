@@ -1,11 +1,10 @@
-"""What a version's embeddings must show before any slot is touched."""
+"""Validation of a version's embeddings, before any slot is touched."""
 
 import hashlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +12,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from longtail.embeddings.embedding_matrix import embedding_matrix
+from longtail.embeddings.embeddings_file import (
+    COLUMNS,
+    EMBEDDING,
+    ITEM,
+    MODEL_VERSION,
+    embeddings_schema,
+)
+from longtail.embeddings.results import Manifest
 from longtail.embeddings.sorted_keys import Keys, absent
 from longtail.errors import LongtailError
 from longtail.features.record_batches import record_batches
 
-COLUMNS = ("item_id", "embedding", "model_version")
 NORM_TOLERANCE = 1e-3
 """How far a norm may be from 1: far above float32 rounding, far below any wrong export."""
-
 
 Batch = tuple[list[str], npt.NDArray[np.float32]]
 """`[n]` item ids and `[n, dim]` vectors."""
@@ -28,12 +34,12 @@ Batch = tuple[list[str], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Content:
-    """What a version's embeddings are, whatever file or store holds them.
+    """The identity of a version's embeddings, equal for every file or store that holds them.
 
     Attributes:
-        num_rows: how many.
-        sha256: of every row in order: the item's length in bytes (4 bytes, little-endian), the item
-            in UTF-8, the vector's floats (little-endian).
+        num_rows: how many rows there are.
+        sha256: the hash of every row in order: the item's length in bytes (4 bytes,
+            little-endian), the item in UTF-8, the vector's floats (little-endian).
     """
 
     num_rows: int
@@ -42,12 +48,12 @@ class Content:
 
 def embedding_batches(file: Path, batch_rows: int) -> Iterator[Batch]:
     """Read `item_embeddings.parquet` in batches: `[n]` item ids and `[n, dim]` vectors."""
-    for batch in record_batches(file, batch_rows, COLUMNS[:2]):
-        yield batch["item_id"].to_pylist(), _matrix(batch["embedding"])
+    for batch in record_batches(file, batch_rows, [ITEM, EMBEDDING]):
+        yield batch[ITEM].to_pylist(), embedding_matrix(batch)
 
 
 def validate_embeddings(
-    file: Path, manifest: dict[str, Any], *, batch_rows: int, catalogue: Keys | None
+    file: Path, manifest: Manifest, *, batch_rows: int, catalogue: Keys | None
 ) -> Content:
     """Check columns, dimension, values, norms, order, duplicates, and completeness.
 
@@ -55,10 +61,13 @@ def validate_embeddings(
         file: a version's `item_embeddings.parquet`.
         manifest: the version's manifest.
         batch_rows: rows held in memory at once.
-        catalogue: all items that must be there, no other; None where they are not known.
+        catalogue: the items that the file must have, all of them and no other; None to accept any.
+
+    Returns:
+        The number of rows and their hash.
 
     Raises:
-        LongtailError: what is wrong, and in which row.
+        LongtailError: names the problem, and the row.
     """
     try:
         _check_columns(file, pq.read_schema(file), manifest["embedding_dim"])
@@ -87,7 +96,7 @@ def check_lost(file: Path, served: Path, *, version: str, limit: float, batch_ro
         batch_rows: rows held in memory at once.
 
     Raises:
-        LongtailError: more are gone.
+        LongtailError: more are gone; names the first.
     """
     new, old = Keys(file), Keys(served)
     lost = absent(old.batches(batch_rows), new.batches(batch_rows))
@@ -95,64 +104,79 @@ def check_lost(file: Path, served: Path, *, version: str, limit: float, batch_ro
         raise LongtailError(
             f"{file} is not published: it lacks {lost.num_absent} of the {lost.num_keys} items "
             f"that version {version} serves, such as {lost.first!r}, more than the share "
-            f"{limit:g} that `publication.max_lost_share` allows; what is served stays. See "
-            "whether the items table is whole; where they are meant to go, raise the limit"
+            f"{limit:g} that `publication.max_lost_share` allows; what is served stays. Check "
+            "whether the items table is whole; if these items are meant to go, raise the limit"
         )
 
 
 def _check_columns(file: Path, schema: pa.Schema, dim: int) -> None:
-    expected = {
-        "item_id": pa.string(),
-        "embedding": pa.list_(pa.float32(), dim),
-        "model_version": pa.string(),
-    }
-    for name, column_type in expected.items():
+    """Refuse a file without the columns of `embeddings_schema`, or with other types."""
+    for expected in embeddings_schema(dim):
+        name = expected.name
         if name not in schema.names:
             raise _invalid(file, f"column {name} is missing")
         found = schema.field(name).type
+        # The name that a list type gives to its values says nothing of the values.
         same = (
             pa.types.is_fixed_size_list(found)
             and found.list_size == dim
             and found.value_type == pa.float32()
-            if name == "embedding"
-            else found == column_type
+            if name == EMBEDDING
+            else found == expected.type
         )
         if not same:
-            raise _invalid(file, f"column {name} is {found}, expected {column_type}")
+            raise _invalid(file, f"column {name} is {found}, expected {expected.type}")
 
 
 def _check_batch(
     file: Path, batch: pa.RecordBatch, start: int, last: str | None, version: str
 ) -> str | None:
-    """Check one batch; `last` is the id before it, the last id of the batch is returned."""
-    ids = batch["item_id"]
+    """Check the rows of one batch.
+
+    Args:
+        file: the file, for messages.
+        batch: `[n]` rows with the columns `COLUMNS`.
+        start: the number of its first row in the file.
+        last: the item before its first, because a pair may stand in two batches.
+        version: the version that every row must carry.
+
+    Returns:
+        The last item of the batch.
+
+    Raises:
+        LongtailError: names the problem, and the row.
+    """
+    ids = batch[ITEM]
     for name in COLUMNS:
         if batch[name].null_count:
             raise _invalid(file, f"column {name} has {batch[name].null_count} nulls")
-    if not pc.all(pc.equal(batch["model_version"], version)).as_py():
+    if num_nulls := batch[EMBEDDING].flatten().null_count:
+        raise _invalid(file, f"column {EMBEDDING} has {num_nulls} nulls inside its vectors")
+    if not pc.all(pc.equal(batch[MODEL_VERSION], version)).as_py():
         raise _invalid(file, f"rows carry another model_version than {version}")
+    # Each item is compared with the one before it, which shows duplicates and disorder at once.
     before = pa.concat_arrays([pa.array([last], pa.string()), ids[:-1]]) if len(ids) else ids
     unordered = np.flatnonzero(pc.fill_null(pc.greater_equal(before, ids), False))
     if len(unordered):
         row = int(unordered[0])
-        what = "stands twice" if before[row] == ids[row] else "is out of order"
-        raise _invalid(file, f"row {start + row}: item {ids[row].as_py()!r} {what}")
-    vectors = _matrix(batch["embedding"])
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    # A norm that is not finite fails this comparison too.
+        problem = "stands twice" if before[row] == ids[row] else "is out of order"
+        raise _invalid(file, f"row {start + row}: item {ids[row].as_py()!r} {problem}")
+    norms = np.linalg.norm(embedding_matrix(batch).astype(np.float64), axis=1)
+    # A norm that is not finite fails this comparison, too.
     wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= NORM_TOLERANCE))
     if len(wrong):
         row = int(wrong[0])
-        what = f"norm {norms[row]:.4g}, not 1" if np.isfinite(norms[row]) else "a value not finite"
-        raise _invalid(file, f"row {start + row}: item {ids[row].as_py()!r} has {what}")
+        finite = np.isfinite(norms[row])
+        problem = f"norm {norms[row]:.4g}, not 1" if finite else "a value not finite"
+        raise _invalid(file, f"row {start + row}: item {ids[row].as_py()!r} has {problem}")
     return str(ids[-1].as_py()) if len(ids) else last
 
 
 def _content(batch: pa.RecordBatch) -> bytes:
-    """The rows as `Content` describes them."""
-    matrix = _matrix(batch["embedding"])
+    """Return the bytes of the rows that `Content.sha256` is the hash of."""
+    matrix = embedding_matrix(batch)
     vectors, size = matrix.astype("<f4", copy=False).tobytes(), 4 * matrix.shape[1]
-    items = map(str.encode, batch["item_id"].to_pylist())
+    items = map(str.encode, batch[ITEM].to_pylist())
     return b"".join(
         struct.pack("<I", len(item)) + item + vectors[row * size : (row + 1) * size]
         for row, item in enumerate(items)
@@ -160,6 +184,7 @@ def _content(batch: pa.RecordBatch) -> bytes:
 
 
 def _check_complete(file: Path, catalogue: Keys, batch_rows: int) -> None:
+    """Refuse items that are not exactly those of the catalogue."""
     own = Keys(file)
     missing = absent(catalogue.batches(batch_rows), own.batches(batch_rows))
     if missing.num_absent:
@@ -171,11 +196,6 @@ def _check_complete(file: Path, catalogue: Keys, batch_rows: int) -> None:
         raise _invalid(
             file, f"{foreign.num_absent} items are not in the catalogue, such as {foreign.first!r}"
         )
-
-
-def _matrix(column: pa.FixedSizeListArray) -> npt.NDArray[np.float32]:
-    flat: npt.NDArray[np.float32] = column.flatten().to_numpy()
-    return flat.reshape(len(column), column.type.list_size)
 
 
 def _invalid(file: Path, problem: str) -> LongtailError:

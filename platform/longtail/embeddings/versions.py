@@ -3,12 +3,9 @@
 import logging
 import shutil
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import pyarrow.parquet as pq
 
 from longtail.artifacts import (
     MANIFEST,
@@ -20,27 +17,27 @@ from longtail.artifacts import (
     write_json,
 )
 from longtail.config import Config
+from longtail.embeddings.embeddings_file import embeddings_size
 from longtail.embeddings.pointer import read_pointer
+from longtail.embeddings.results import IndexRecord, Manifest, VersionEntry, VersionState
 from longtail.errors import InputError, LongtailError
 from longtail.fingerprints import file_hash, fingerprint
 
 log = logging.getLogger("longtail.embeddings")
 
 UNFINISHED_SECONDS = 24 * 3600
-"""An incomplete version that nobody has written to for this long is abandoned."""
+"""An incomplete version counts as abandoned if none of its files changed for this long."""
 
 
-def commit_version(
-    config: Config, version: str, *, index: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Commit a finished version: hash its files and write the manifest, last.
+def commit_version(config: Config, version: str, *, index: IndexRecord | None = None) -> Manifest:
+    """Commit a finished version: hash its files, and write the manifest last.
 
     A version that is already committed is verified instead, and stays as it is.
 
     Args:
         config: the project.
         version: the version's name.
-        index: what the manifest says of the index: its kind, and its recall.
+        index: the manifest's entry about the index: its kind, settings and recall.
 
     Returns:
         The manifest.
@@ -51,23 +48,25 @@ def commit_version(
     paths = VersionPaths(config, version)
     if paths.committed:
         return verify_version(config, version)
+    # Everything that the manifest needs is read before it is written: a missing file leaves the
+    # version uncommitted.
     as_of = parse_version_day(version)
     training = read_json(paths.training)
     own_config = read_json(paths.config)
-    embeddings = _embeddings_schema(paths.embeddings)
+    embeddings = embeddings_size(paths.embeddings)
     catalogue = read_json(RunPaths(config, as_of).catalogue / STAMP)
-    manifest = {
+    manifest: Manifest = {
         "version": version,
         "as_of": as_of.isoformat(),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "embedding_dim": embeddings.schema_arrow.field("embedding").type.list_size,
-        "num_items": embeddings.metadata.num_rows,
+        "embedding_dim": embeddings.embedding_dim,
+        "num_items": embeddings.num_items,
         "num_queries": catalogue["num_queries"],
         "schema_fingerprint": fingerprint(read_json(paths.schema)),
         "split": own_config["dataset"],
         "seed": own_config["training"]["seed"],
         "parent": training.get("parent"),
-        "index": dict(index) if index is not None else None,
+        "index": index,
         "files": {name: file_hash(paths.folder / name) for name in _files(paths.folder)},
     }
     write_json(paths.manifest, manifest)
@@ -83,27 +82,27 @@ def commit_version(
 
 def verify_version(
     config: Config, version: str, *, files: Collection[str] | None = None
-) -> dict[str, Any]:
+) -> Manifest:
     """Compare a committed version's files with the hashes in its manifest.
 
     Args:
         config: the project.
         version: the version's name.
-        files: paths relative to the version's folder; default all that the manifest lists.
+        files: paths relative to the version's folder; None for all that the manifest lists.
 
     Returns:
         The manifest.
 
     Raises:
         InputError: there is no such version.
-        LongtailError: it is not committed, or a file is missing, unlisted or altered.
+        LongtailError: it is not committed, or a file is missing, altered, or not in the manifest.
     """
     manifest = read_manifest(config, version)
     folder = VersionPaths(config, version).folder
     for name in sorted(manifest["files"] if files is None else files):
         expected = manifest["files"].get(name)
         if expected is None:
-            raise LongtailError(f"version {version}: {name} does not stand in its manifest")
+            raise LongtailError(f"version {version}: {name} is not in its manifest")
         if not (folder / name).is_file():
             raise LongtailError(
                 f"version {version}: {folder / name} is missing: restore it, or remove the folder"
@@ -116,14 +115,15 @@ def verify_version(
     return manifest
 
 
-def read_manifest(config: Config, version: str) -> dict[str, Any]:
-    """The manifest of a committed version.
+def read_manifest(config: Config, version: str) -> Manifest:
+    """Read the manifest of a committed version.
 
     Raises:
         InputError: there is no such version.
         LongtailError: it has no manifest, or one of another version.
     """
     paths = VersionPaths(config, version)
+    # A name such as `../versions/x` would lead to a folder that is no version.
     if Path(version).name != version or not paths.folder.is_dir():
         known = ", ".join(entry["version"] for entry in list_versions(config)) or "none"
         raise InputError(f"there is no version {version!r}: versions on disk: {known}")
@@ -132,7 +132,7 @@ def read_manifest(config: Config, version: str) -> dict[str, Any]:
             f"version {version} is not committed ({paths.manifest} is missing): "
             "run `longtail export` to finish it"
         )
-    manifest: dict[str, Any] = read_json(paths.manifest)
+    manifest: Manifest = read_json(paths.manifest)
     if manifest.get("version") != version:
         raise LongtailError(
             f"{paths.manifest} belongs to version {manifest.get('version')!r}: restore the folder"
@@ -140,31 +140,34 @@ def read_manifest(config: Config, version: str) -> dict[str, Any]:
     return manifest
 
 
-def list_versions(config: Config) -> list[dict[str, Any]]:
-    """All versions on disk, newest first.
+def list_versions(config: Config) -> list[VersionEntry]:
+    """List all versions on disk, newest first.
 
     Returns:
-        `{"version", "as_of", "state", "created_at", "num_items"}` each, the state being `served`,
-        `previous`, `kept` or `incomplete`; the last two keys are None where it is incomplete.
+        `{"version", "as_of", "state", "created_at", "num_items"}` for each. The state is `served`,
+        `previous`, `kept` or `incomplete`; an incomplete version has None in the last two keys.
     """
     pointer = read_pointer(config)
     served = pointer.served.version if pointer else None
     previous = pointer.previous.version if pointer and pointer.previous else None
-    versions = []
+    versions: list[VersionEntry] = []
     for name in _version_names(config):
         paths = VersionPaths(config, name)
-        manifest = read_json(paths.manifest) if paths.committed else {}
+        manifest: Manifest | None = read_json(paths.manifest) if paths.committed else None
+        state: VersionState = "kept"
         if not manifest:
             state = "incomplete"
-        else:
-            state = {served: "served", previous: "previous"}.get(name, "kept")
+        elif name == previous:
+            state = "previous"
+        elif name == served:
+            state = "served"
         versions.append(
             {
                 "version": name,
                 "as_of": parse_version_day(name).isoformat(),
                 "state": state,
-                "created_at": manifest.get("created_at"),
-                "num_items": manifest.get("num_items"),
+                "created_at": manifest.get("created_at") if manifest else None,
+                "num_items": manifest.get("num_items") if manifest else None,
             }
         )
     versions.sort(key=lambda entry: (entry["as_of"], entry["created_at"] or ""), reverse=True)
@@ -172,10 +175,10 @@ def list_versions(config: Config) -> list[dict[str, Any]]:
 
 
 def retain_versions(config: Config) -> list[str]:
-    """Remove old versions: `publication.keep_versions` committed ones stay, the newest.
+    """Remove old versions: the newest `publication.keep_versions` committed ones stay.
 
-    The served and the previous version always stay. An incomplete version goes when it is older
-    than every version that stays and nobody has written to it for a day.
+    The served and the previous version always stay. An incomplete version is removed if it is older
+    than every one of those newest, and none of its files changed for a day.
 
     Returns:
         The names of the removed versions.
@@ -198,7 +201,7 @@ def retain_versions(config: Config) -> list[str]:
     ]
     for version in removed:
         paths = VersionPaths(config, version)
-        # Without its manifest it is no version any more, wherever the removal may be interrupted.
+        # Without its manifest it is no version any more, even if the removal is interrupted.
         paths.manifest.unlink(missing_ok=True)
         shutil.rmtree(paths.folder)
         log.info("version %s removed: %d newer ones are kept", version, len(kept))
@@ -206,6 +209,7 @@ def retain_versions(config: Config) -> list[str]:
 
 
 def _version_names(config: Config) -> list[str]:
+    """Return the names of the folders that hold a version; they begin with a day."""
     root = config.home / "versions"
     if not root.is_dir():
         return []
@@ -213,17 +217,12 @@ def _version_names(config: Config) -> list[str]:
 
 
 def _files(folder: Path) -> list[str]:
+    """Return the files that the manifest covers, by path relative to the folder."""
     return sorted(
         file.relative_to(folder).as_posix()
         for file in folder.rglob("*")
         if file.is_file() and file.name != MANIFEST and not file.name.endswith(".tmp")
     )
-
-
-def _embeddings_schema(file: Path) -> pq.ParquetFile:
-    if not file.is_file():
-        raise LongtailError(f"{file} does not exist: run `longtail export` first")
-    return pq.ParquetFile(file)
 
 
 def _seconds_since_written(folder: Path) -> float:

@@ -1,1 +1,6 @@
-"""A trained model, apart from training: its tensors' names, its file, and both towers to encode."""
+"""A trained model apart from training: the names of its tensors, and both towers to encode rows.
+
+- tensor_names.py: the names of a model's tensors in its state, checkpoints and encoder bundle.
+- torch_encoder.py: both towers as plain torch modules, to encode the whole catalogue.
+- numpy_towers.py: both towers in NumPy over a memory-mapped bundle, to serve single queries.
+"""

@@ -1,7 +1,7 @@
 """Both towers of a version in NumPy, over a memory-mapped bundle.
 
-Why not torch: importing it takes 150 MB more, and a second, and one query took several times as
-long through it (SERVING.md has the figures). The tables stay on disk: only rows that are asked for
+Not in torch, because importing it takes 150 MB more, and a second, and a single query took several
+times as long (SERVING.md has the figures). The tables stay on disk: only rows that are looked up
 come into memory, and the kernel takes them back when it needs the room.
 """
 
@@ -23,8 +23,8 @@ from longtail.features.schema import Schema, Side
 Float32Array = npt.NDArray[np.float32]
 Tensors = dict[str, Float32Array]
 
-_SMALLEST_NORM = 1e-12  # torch.nn.functional.normalize
-_MAX_HEADER = 100_000_000  # the format's own limit
+_SMALLEST_NORM = 1e-12  # as in torch.nn.functional.normalize
+_MAX_HEADER = 100_000_000  # bytes; the safetensors format's own limit
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class NumpyTower:
     """A multilayer perceptron over the concatenated feature embeddings of one side.
 
     Attributes:
-        default: `[sum(dims)]`, what stands in for features without a value.
+        default: `[sum(dims)]`, the embeddings of features without a value.
         layers: weight `[out, in]` and bias `[out]` of each layer.
     """
 
@@ -40,7 +40,7 @@ class NumpyTower:
     layers: tuple[tuple[Float32Array, Float32Array], ...]
 
     def forward(self, filled: Float32Array) -> Float32Array:
-        """`[B, sum(dims)]` feature embeddings to `[B, output_dim]` unit vectors."""
+        """Return the unit vectors `[B, output_dim]` of feature embeddings `[B, sum(dims)]`."""
         hidden = filled
         for number, (weight, bias) in enumerate(self.layers):
             hidden = (np.maximum(hidden, 0.0) if number else hidden) @ weight.T + bias
@@ -50,7 +50,7 @@ class NumpyTower:
 
 
 class NumpyTowers:
-    """Both towers and their tables.
+    """Both towers of a version, and their tables.
 
     Args:
         schema: the version's schema.
@@ -75,16 +75,16 @@ class NumpyTowers:
 
     @property
     def output_dim(self) -> int:
-        """Length of the vectors."""
+        """The length of the vectors."""
         return len(self._towers["query"].layers[-1][1])
 
     def encode(self, side: Side, rows: EncodedRows, *, batch_size: int = 4096) -> Float32Array:
         """Encode feature rows.
 
         Args:
-            side: which tower.
-            rows: R encoded rows of that side, by this version's vocabularies.
-            batch_size: rows at a time.
+            side: the tower to use.
+            rows: R rows of that side, encoded with this version's vocabularies.
+            batch_size: rows that go through the tower at once.
 
         Returns:
             `[R, output_dim]` float32 unit vectors.
@@ -96,7 +96,11 @@ class NumpyTowers:
         return vectors
 
     def _filled(self, side: Side, rows: EncodedRows, batch: npt.NDArray[np.int64]) -> Float32Array:
-        """The mean of each feature's rows, its projection, or its default: `[B, sum(dims)]`."""
+        """Return the embeddings of a batch of rows, feature by feature: `[B, sum(dims)]`.
+
+        An embedding is the mean of the looked-up table rows, the projection of a dense value, or
+        the default where the feature has no value.
+        """
         values, lengths = rows.columns(batch)
         feature_ends = offsets_of(lengths.sum(axis=1))
         filled = np.repeat(self._towers[side].default[None], len(batch), axis=0)
@@ -124,14 +128,14 @@ def load_numpy_towers(folder: Path) -> NumpyTowers:
         folder: the version's folder, with `encoder.safetensors` and `schema.json`.
 
     Raises:
-        LongtailError: the bundle is missing or damaged, or not of this release's form.
+        LongtailError: the bundle is missing or damaged, or has another form than this release's.
     """
     file = folder / "encoder.safetensors"
     schema = Schema.from_json(read_json(folder / "schema.json"))
     try:
         tensors = map_tensors(file)
         tables = {table: tensors.pop(table_tensor(table)) for table in schema.tables}
-        # Copied, as the layers are: every row reads all of them.
+        # Copied, as the layers are: every row needs all of a projection.
         projections = {
             table: tensors.pop(projection_tensor(table)).copy() for table in schema.projections
         }
@@ -150,11 +154,11 @@ def load_numpy_towers(folder: Path) -> NumpyTowers:
 
 
 def map_tensors(file: Path) -> Tensors:
-    """The float32 tensors of a safetensors file, mapped, not read.
+    """Map the float32 tensors of a safetensors file into memory, without reading them.
 
     Raises:
-        OSError: it cannot be opened.
-        ValueError: it is not such a file, or damaged.
+        OSError: the file cannot be opened.
+        ValueError: it is no safetensors file, or damaged, or has tensors of another type.
     """
     with file.open("rb") as handle:
         size = file.stat().st_size
@@ -167,6 +171,7 @@ def map_tensors(file: Path) -> Tensors:
     for name, entry in header.items():
         if name == "__metadata__":
             continue
+        # A damaged header should not pass for weights.
         start, end = (8 + header_size + offset for offset in entry["data_offsets"])
         count = int(np.prod(entry["shape"], dtype=np.int64))
         if entry["dtype"] != "F32" or end - start != 4 * count or not 8 <= start <= end <= size:
@@ -177,10 +182,11 @@ def map_tensors(file: Path) -> Tensors:
 
 
 def _tower(tensors: Tensors, prefix: str) -> NumpyTower:
+    """Take a tower's tensors out of those of the bundle."""
     names = ["input_layer"]
     while f"{prefix}layers.{len(names) - 1}.weight" in tensors:
         names.append(f"layers.{len(names) - 1}")
-    # Copied: a few layers that every call reads should not wait for a disk.
+    # Copied: every call reads all of these few layers, and should not wait for a disk.
     layers = tuple(
         (tensors.pop(f"{prefix}{name}.weight").copy(), tensors.pop(f"{prefix}{name}.bias").copy())
         for name in names
@@ -191,6 +197,11 @@ def _tower(tensors: Tensors, prefix: str) -> NumpyTower:
 def _check_shapes(
     schema: Schema, side: Side, tables: Tensors, projections: Tensors, tower: NumpyTower
 ) -> None:
+    """Check the shapes of a tower, its tables and projections.
+
+    Raises:
+        ValueError: they do not fit the schema.
+    """
     width = sum(feature.dim for feature in schema.side(side))
     shapes = [tower.default.shape == (width,)]
     for weight, bias in tower.layers:

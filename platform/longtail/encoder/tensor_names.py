@@ -1,6 +1,6 @@
 """The names of a trained model's tensors: in its state, its checkpoints and its encoder bundle.
 
-Light to import: serving reads the names without torch.
+It does not import torch, which serving does without.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ _SIDES: tuple[Side, ...] = get_args(Side)
 _TABLE_PREFIX, _TABLE_SUFFIX = "embedding_bags.embedding_bags.", ".weight"
 
 CHECKPOINT_PREFIX = "model."
-"""What a checkpoint puts before the names of the model; its optimizers have another prefix."""
+"""The prefix of the model's tensors in a checkpoint; the optimizers' have another one."""
 
 
 def table_tensor(table: str) -> str:
@@ -21,7 +21,7 @@ def table_tensor(table: str) -> str:
 
 
 def table_of_tensor(name: str) -> str | None:
-    """Return the table that a model's tensor holds the weights of; None for any other tensor."""
+    """Return the table that a tensor is the weights of; None for any other tensor."""
     if not name.startswith(_TABLE_PREFIX):
         return None
     return name.removeprefix(_TABLE_PREFIX).removesuffix(_TABLE_SUFFIX)
@@ -33,7 +33,7 @@ def projection_tensor(table: str) -> str:
 
 
 def tower_prefix(side: Side) -> str:
-    """Return what stands before a tower's own names: `default`, `input_layer.weight`, and so on."""
+    """Return the prefix of a tower's own names: `default`, `input_layer.weight`, and so on."""
     return f"{side}_tower."
 
 
@@ -48,10 +48,10 @@ def table_of_state(name: str, tables: Iterable[str]) -> str | None:
 
 
 def side_of_inputs(name: str) -> Side | None:
-    """Return the side whose features a checkpointed tensor holds number by number, or None.
+    """Return the side of a checkpointed tensor that has a column for each feature; None for others.
 
-    These are a tower's default embeddings and the weights of its first layer, and their optimizer
-    state: a column of them belongs to one number of one feature's embedding.
+    These tensors are a tower's default embeddings, the weights of its first layer, and their
+    optimizer state: each column belongs to one number of one feature's embedding.
     """
     for side in _SIDES:
         prefix = tower_prefix(side)

@@ -1,6 +1,6 @@
 """Both towers of a version as plain torch modules, over tables in memory.
 
-They need torch alone: no TorchRec, no FBGEMM, no process group.
+They need only torch: no TorchRec, no FBGEMM, no process group.
 """
 
 import json
@@ -52,9 +52,9 @@ class Encoder(nn.Module):
         """Encode feature rows.
 
         Args:
-            side: which tower.
-            rows: R encoded rows of that side, by this version's vocabularies.
-            batch_size: rows at a time.
+            side: the tower to use.
+            rows: R rows of that side, encoded with this version's vocabularies.
+            batch_size: rows that go through the tower at once.
 
         Returns:
             `[R, output_dim]` float32 unit vectors.
@@ -83,7 +83,15 @@ class Encoder(nn.Module):
         codes: npt.NDArray[np.int32],
         lengths: npt.NDArray[np.int64],
     ) -> torch.Tensor:
-        """`[B, dim]` embeddings of one feature, zero where it has no value."""
+        """Return the embeddings of one feature, zero where it has no value: `[B, dim]`.
+
+        Args:
+            side: the side of the feature.
+            position: the feature, by its position among those of the side.
+            rows: the rows that the batch was taken from.
+            codes: the feature's values in the batch, row by row.
+            lengths: `[B]` the number of values of each row.
+        """
         feature = self.schema.side(side)[position]
         if feature.is_dense:
             vectors = rows_of_vectors(rows.vectors[position], codes, lengths > 0)
@@ -101,7 +109,7 @@ def load_encoder(folder: Path) -> Encoder:
     """Load the encoder of a version.
 
     Args:
-        folder: the version's folder, with `encoder.safetensors`, `config.json`, `schema.json`.
+        folder: the version's folder, with `encoder.safetensors`, `config.json` and `schema.json`.
 
     Raises:
         LongtailError: the bundle is missing or damaged.

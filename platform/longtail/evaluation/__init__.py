@@ -1,1 +1,19 @@
-"""Exact retrieval metrics, popularity slices and the release gate."""
+"""Exact retrieval metrics by popularity slice, embedding health, and the release gate.
+
+In reading order:
+
+- `held_out`: the held-out pairs, the candidates, and the items that a query is not shown.
+- `metrics`: the exact rank of every held-out item, recall@k and MAP@k.
+- `slices`: the popularity slices overall, head, tail and cold.
+- `results`: the types of the dictionaries that the other files return.
+- `baselines`: the popularity ranking and the random ranking, measured in the same way.
+- `coverage`: how often each item is among the first 50 of a query.
+- `norms`: the lengths of item vectors before they are normalised.
+- `health`: uniformity, alignment, effective rank, and correlations with popularity.
+- `probes`: how well a linear map recovers a left-out feature from the vectors.
+- `served_comparison`: a new version and the served one on the items that both know.
+- `recall_plot`: recall by slice as a PNG image.
+- `evaluate`: the stage that runs all of these on a version, and writes `metrics.json`.
+- `gate`: approves a version for export and publication, or refuses it.
+- `encoder_ranks`, `validation`: the same metrics for a model that is still in training.
+"""

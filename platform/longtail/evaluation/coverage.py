@@ -1,4 +1,4 @@
-"""How often each item of the catalogue is retrieved at all: exact top-k lists, counted."""
+"""Counts how often each item of the catalogue is retrieved, from exact top-k lists."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,11 +6,11 @@ import numpy.typing as npt
 from longtail.evaluation.held_out import HeldOut
 from longtail.evaluation.metrics import CUTOFFS, Vectors, rank_pairs, score_batches
 
-# An item that stands outside the first RETRIEVED of a query is not retrieved for it.
+# An item is retrieved for a query if it is among the first RETRIEVED of its ranking.
 RETRIEVED = max(CUTOFFS)
 
-# Groups of candidates a place among the first k: more groups tighten the bound on the k-th score,
-# and cost more to look through.
+# Groups of candidates for each place among the first k: more groups tighten the bound on the k-th
+# score, and cost more to look through.
 _GROUPS_PER_PLACE = 5
 
 
@@ -21,7 +21,7 @@ def ranks_and_retrievals(
     *,
     query_batch_size: int = 512,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """`similarity_ranks`, and how often each item is retrieved, in one pass over the scores.
+    """Return `similarity_ranks` and how often each item is retrieved, in one pass over the scores.
 
     Args:
         query_vectors: `[Q, dim]` float32, finite.
@@ -30,7 +30,7 @@ def ranks_and_retrievals(
         query_batch_size: queries scored at a time.
 
     Returns:
-        `[P]` ranks, and `[C]` the number of queries that have the item among their first
+        `[P]` ranks, and `[C]` for each item the number of queries that have it among their first
         `RETRIEVED`.
     """
     ranks = np.empty(len(held_out.pair_query), np.int64)
@@ -42,17 +42,18 @@ def ranks_and_retrievals(
 
 
 def times_in_top(scores: Vectors, k: int) -> npt.NDArray[np.int64]:
-    """Count in how many rows each candidate is among the k of highest score.
+    """Count for each candidate the rows in which it has one of the k highest scores.
 
     Args:
-        scores: `[B, C]`; minus infinity is never among them, however few candidates there are.
-        k: places, of which the lower position takes the last where scores are equal.
+        scores: `[B, C]`; a score of minus infinity never counts, even with fewer than k others.
+        k: number of places. Among equal scores the lower position takes a place first.
 
     Returns:
         `[C]` counts.
     """
     times = np.zeros(scores.shape[1], np.int64)
     for row, bound in zip(scores, _reached_by_k(scores, k), strict=True):
+        # At least k candidates reach the bound, usually few more: only those are sorted.
         candidates = np.flatnonzero(row >= bound)
         candidates = candidates[row[candidates] > -np.inf]
         if len(candidates) > k:
@@ -62,10 +63,10 @@ def times_in_top(scores: Vectors, k: int) -> npt.NDArray[np.int64]:
 
 
 def _reached_by_k(scores: Vectors, k: int) -> Vectors:
-    """A score that at least k candidates of a row reach, `[B]`: the k-th best of group maxima.
+    """Return for each row, `[B]`, a score that at least k candidates reach.
 
-    A pass for the maxima and one for what reaches the bound are several times faster than
-    selecting the k best of all candidates.
+    It is the k-th best of the maxima of groups of candidates. A pass for the maxima and a pass for
+    the candidates that reach the bound are several times faster than selecting the k best of all.
     """
     num_rows, num_candidates = scores.shape
     num_groups = _GROUPS_PER_PLACE * k

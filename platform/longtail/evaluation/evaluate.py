@@ -1,8 +1,8 @@
-"""The stage that measures a version: exact retrieval on the test part of its day."""
+"""The stage that measures a version: exact retrieval on the test part of its day, and health."""
 
 import logging
 import time
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -16,7 +16,12 @@ from longtail.artifacts import (
 )
 from longtail.config import Config
 from longtail.errors import InputError, LongtailError
-from longtail.evaluation.served_comparison import compare_with_served, version_to_beat
+from longtail.evaluation.results import Evaluation, Health, StoredEvaluation
+from longtail.evaluation.served_comparison import (
+    compare_with_served,
+    compared_with,
+    version_to_beat,
+)
 from longtail.fingerprints import file_hash, fingerprint, required_stamp, source_hash
 
 log = logging.getLogger("longtail.evaluation")
@@ -24,12 +29,12 @@ log = logging.getLogger("longtail.evaluation")
 RECALL_PLOT = "recall.png"
 
 
-def evaluate_version(config: Config, version: str, *, baselines: bool = False) -> dict[str, Any]:
-    """Measure a version on the test part of its day, and against the version served now.
+def evaluate_version(config: Config, version: str, *, baselines: bool = False) -> Evaluation:
+    """Measure a version on the test part of its day, and compare it with the served version.
 
-    Writes `metrics.json` and `recall.png` into the version's folder, unless they stand there
-    already, made from the same. A committed version is never written to: where the served version
-    has changed since, the new figures are only returned.
+    Writes `metrics.json` and `recall.png` into the version's folder, unless they are up to date.
+    A committed version is never written to: if the served version has changed since, the new
+    figures are only returned.
 
     Args:
         config: the project; the sections `evaluation` and `training.seed` are read.
@@ -37,19 +42,18 @@ def evaluate_version(config: Config, version: str, *, baselines: bool = False) -
         baselines: return the two baselines too (the file always has them).
 
     Returns:
-        `{"version", "as_of", "metrics": {slice: {"recall@10", "recall@50", "map@10", "map@50",
-        "num_pairs"}}, "num_pairs_without_item", "health": see `embedding_health`, and "probes": see
-        `linear_probes`, "against_served": see `compare_with_served`, or None, "baselines":
-        {"popularity_ranking", "random_ranking"} of the form of `metrics`}`
+        The content of `metrics.json`, see `embedding_health`, `linear_probes` and
+        `compare_with_served`. `against_served` is None if there is no version to compare with.
 
     Raises:
         InputError: there is no such version.
-        LongtailError: it is not trained to the end, its day's training set is another one now, or
-            its vectors are not finite.
+        LongtailError: the version is not trained to the end, the training set of its day has
+            changed since, or its vectors are not finite.
     """
     paths = VersionPaths(config, version)
     run = RunPaths(config, parse_version_day(version))
     _check_trained(paths, run)
+    # All that the figures depend on, except the served version, which changes on its own.
     identity = fingerprint(
         required_stamp(run.training_set, made_by="dataset")["fingerprint"],
         file_hash(paths.encoder),
@@ -59,23 +63,24 @@ def evaluate_version(config: Config, version: str, *, baselines: bool = False) -
     )
     served = version_to_beat(config, version)
     if paths.metrics.is_file():
-        stored = read_json(paths.metrics)
-        if stored["fingerprint"] == identity and served in (None, _compared_with(stored)):
+        stored: StoredEvaluation = read_json(paths.metrics)
+        if stored["fingerprint"] == identity and served in (None, compared_with(stored)):
             log.info("metrics of %s are up to date", version)
-            return _document(stored, baselines)
-    document = {**_measure(config, version, served), "fingerprint": identity}
+            return _without_fingerprint(stored, baselines)
+    document: StoredEvaluation = {**_measure(config, version, served), "fingerprint": identity}
     if paths.committed:
         log.info("version %s is committed: its metrics.json stays as it is", version)
     else:
         _draw(paths, document)
         write_json(paths.metrics, document)
-    return _document(document, baselines)
+    return _without_fingerprint(document, baselines)
 
 
 def _check_trained(paths: VersionPaths, run: RunPaths) -> None:
+    """Refuse a version that does not exist, is not finished, or belongs to other data."""
     if not paths.folder.is_dir():
         raise InputError(
-            f"there is no version {paths.version!r}: `longtail versions` lists what there is"
+            f"there is no version {paths.version!r}: `longtail versions` lists all versions"
         )
     if not paths.encoder.is_file():
         raise LongtailError(
@@ -86,11 +91,13 @@ def _check_trained(paths: VersionPaths, run: RunPaths) -> None:
     if own != required_stamp(run.vocabularies, made_by="dataset")["fingerprint"]:
         raise LongtailError(
             f"the data of {run.folder.name} has changed since version {paths.version} was trained: "
-            "run `longtail train` for a version of the new data"
+            "run `longtail train` to train a version on the new data"
         )
 
 
-def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]:
+def _measure(config: Config, version: str, served: str | None) -> Evaluation:
+    """Encode queries and catalogue once, and compute every figure from those vectors."""
+    # Imported here because torch takes seconds, which an up-to-date version must not cost.
     from longtail.dataset.training_set import load_training_set
     from longtail.encoder.torch_encoder import load_encoder
     from longtail.evaluation.baselines import baseline_metrics
@@ -115,6 +122,7 @@ def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]
             f"version {version} gives vectors that are not finite: training went wrong; train "
             "again with lower learning rates"
         )
+    # Retrieval. Ranks and retrieval counts share one pass over the scores, the costliest part.
     train_count = training_set.train_count[held_out.candidate]
     slices = item_slices(train_count, config.evaluation.head_fraction)
     ranks, times_retrieved = ranks_and_retrievals(
@@ -131,8 +139,9 @@ def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]
         held_out.num_candidates,
         time.monotonic() - start,
     )
+    # Health. The gate does not read it, so its time is logged apart from that of retrieval.
     start = time.monotonic()
-    health = embedding_health(
+    vector_health = embedding_health(
         query_vectors,
         item_vectors,
         held_out,
@@ -142,12 +151,13 @@ def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]
         item_norms=item_norms,
         seed=config.training.seed,
     )
-    health["probes"] = linear_probes(
+    probes = linear_probes(
         item_rows,
         encoder.schema.item,
         lambda rows: encoder.encode("item", rows),
         seed=config.training.seed,
     )
+    health: Health = {**vector_health, "probes": probes}
     log.info(
         "%s: effective rank %.1f of %d; %d of %d items in no query's first %d; in %.1f s",
         version,
@@ -181,20 +191,15 @@ def _measure(config: Config, version: str, served: str | None) -> dict[str, Any]
     }
 
 
-def _compared_with(document: dict[str, Any]) -> str | None:
-    against = document["against_served"]
-    return str(against["version"]) if against else None
+def _without_fingerprint(document: StoredEvaluation, baselines: bool) -> Evaluation:
+    """Return the document for callers: without the fingerprint, and with baselines if asked for."""
+    left_out = {"fingerprint"} if baselines else {"fingerprint", "baselines"}
+    kept = {name: value for name, value in document.items() if name not in left_out}
+    return cast("Evaluation", kept)
 
 
-def _document(document: dict[str, Any], baselines: bool) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in document.items()
-        if name != "fingerprint" and (baselines or name != "baselines")
-    }
-
-
-def _draw(paths: VersionPaths, document: dict[str, Any]) -> None:
+def _draw(paths: VersionPaths, document: StoredEvaluation) -> None:
+    """Write the plot of recall by slice."""
     from longtail.evaluation.recall_plot import save_recall_plot
 
     popularity = document["baselines"]["popularity_ranking"]

@@ -1,20 +1,20 @@
-"""Embedding health: what a vector space looks like, beside how well it retrieves.
+"""Embedding health: the shape of the vector space, measured beside how well it retrieves.
 
-Recall can hold while the space decays: vectors on a narrow cone, few directions in use, popular
-items in the way of all others. None stands for a figure that is not defined.
+Recall can stay the same while the space decays: vectors on a narrow cone, few directions in use,
+popular items in the way of all others. None stands for a figure that is not defined.
 """
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from longtail.evaluation.held_out import HeldOut
+from longtail.evaluation.metrics import Vectors
+from longtail.evaluation.results import EmbeddingHealth, SliceHealth
+from longtail.evaluation.slices import Mask, Slices, each_slice
 
 # Uniformity is exact over the pairs of at most this many items, drawn at random.
 MAX_UNIFORMITY_ITEMS = 4096
 
-Vectors = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.integer | np.floating]
 
@@ -26,10 +26,10 @@ def embedding_health(
     *,
     train_count: Counts,
     times_retrieved: Counts,
-    slices: dict[str, npt.NDArray[np.bool_]],
+    slices: Slices,
     seed: int,
     item_norms: npt.NDArray[np.float32] | None = None,
-) -> dict[str, Any]:
+) -> EmbeddingHealth:
     """Measure a space of unit vectors.
 
     Args:
@@ -37,39 +37,36 @@ def embedding_health(
         item_vectors: `[C, dim]` unit vectors of the whole catalogue.
         held_out: the pairs.
         train_count: `[C]` training interactions of each item.
-        times_retrieved: `[C]` queries that have the item among their first 50
+        times_retrieved: `[C]` number of queries that have the item among their first 50
             (`coverage.ranks_and_retrievals`).
-        slices: `{name: [C] whether an item belongs to it}`.
-        seed: of the sample that uniformity is measured on.
+        slices: `[C]` for each slice, whether an item belongs to it.
+        seed: seed of the sample that uniformity is measured on.
         item_norms: `[C]` lengths of the item vectors before they were scaled to one
             (`norms.encode_with_norms`), where they are known.
 
     Returns:
-        `{"slices": {name: {"num_items", "uniformity", "alignment", "never_retrieved"}},
-        "effective_rank", "dim", "popularity_correlation": {"times_retrieved", "mean_similarity",
-        "norm"}}`. `never_retrieved` is the share of the slice's items that no held-out query has
-        among its first 50, training items of the query aside. `popularity_correlation` holds
-        Spearman correlations with `train_count`: of `times_retrieved` (does exposure follow
-        popularity), of the cosine with the mean item vector (do popular items, or unpopular ones,
-        crowd around one direction), and of `item_norms` (the published vectors' own is one).
+        `slices`, `effective_rank`, `dim` and `popularity_correlation`. The last one holds Spearman
+        correlations with `train_count`: of `times_retrieved` (does exposure follow popularity), of
+        the cosine with the mean item vector (do popular items, or unpopular ones, crowd around one
+        direction), and of `item_norms` (the published vectors all have length one).
     """
+
+    def measure(members: Mask) -> SliceHealth:
+        never_retrieved = None
+        if members.any() and held_out.num_queries:
+            never_retrieved = float((times_retrieved[members] == 0).mean())
+        chosen = members[held_out.pair_item]
+        return {
+            "num_items": int(members.sum()),
+            "uniformity": uniformity(item_vectors[_sample(members, seed)]),
+            "alignment": alignment(query_vectors, item_vectors, held_out, chosen),
+            "never_retrieved": never_retrieved,
+        }
+
+    # In float64: a sum of millions of float32 vectors would lose digits.
     mean_vector = item_vectors.mean(axis=0, dtype=np.float64)
     return {
-        "slices": {
-            name: {
-                "num_items": int(members.sum()),
-                "uniformity": uniformity(item_vectors[_sample(members, seed)]),
-                "alignment": alignment(
-                    query_vectors, item_vectors, held_out, members[held_out.pair_item]
-                ),
-                "never_retrieved": (
-                    float((times_retrieved[members] == 0).mean())
-                    if members.any() and held_out.num_queries
-                    else None
-                ),
-            }
-            for name, members in slices.items()
-        },
+        "slices": each_slice(slices, measure),
         "effective_rank": effective_rank(item_vectors, mean_vector),
         "dim": item_vectors.shape[1],
         "popularity_correlation": {
@@ -83,10 +80,11 @@ def embedding_health(
 
 
 def uniformity(vectors: Vectors) -> float | None:
-    """How evenly vectors fill the sphere: log of the mean of exp(-2 |x - y|^2) over pairs.
+    """Measure how evenly vectors fill the sphere: log of the mean of exp(-2 |x - y|^2) over pairs.
 
     Wang & Isola 2020 (arXiv 2005.10242), section 4.1, t = 2, over all pairs of two distinct rows.
-    0 where all vectors are one; lower is more even: independent directions reach -4 + 8 / dim.
+    It is 0 if all vectors are equal. Lower is more even: independent directions reach
+    -4 + 8 / dim.
 
     Args:
         vectors: `[n, dim]` unit vectors.
@@ -103,7 +101,7 @@ def uniformity(vectors: Vectors) -> float | None:
     for first in range(0, num_vectors, 512):
         rows = slice(first, first + 512)
         distances = squares[rows, None] + squares - 2.0 * points[rows] @ points.T
-        # A row is no pair with itself.
+        # A row does not form a pair with itself.
         distances[np.arange(len(distances)), np.arange(len(distances)) + first] = np.inf
         total += float(np.exp(-2.0 * np.maximum(distances, 0.0)).sum())
     return float(np.log(total / (num_vectors * (num_vectors - 1))))
@@ -113,18 +111,18 @@ def alignment(
     query_vectors: Vectors,
     item_vectors: Vectors,
     held_out: HeldOut,
-    chosen: npt.NDArray[np.bool_],
+    chosen: Mask,
 ) -> float | None:
-    """How close positives are: the mean of |q - x|^2 over held-out pairs.
+    """Measure how close positives are: the mean of |q - x|^2 over held-out pairs.
 
-    Wang & Isola 2020 (arXiv 2005.10242), section 4.1, alpha = 2. From 0, where each query stands
-    on its items, to 4; 2 is what unrelated directions reach.
+    Wang & Isola 2020 (arXiv 2005.10242), section 4.1, alpha = 2. It is 0 if each query equals its
+    items, 2 for unrelated directions, and 4 at most.
 
     Args:
         query_vectors: `[Q, dim]`.
         item_vectors: `[C, dim]`.
         held_out: the pairs.
-        chosen: `[P]` which of them are measured.
+        chosen: `[P]` whether a pair is measured.
 
     Returns:
         None without a pair.
@@ -142,25 +140,26 @@ def alignment(
 
 
 def effective_rank(vectors: Vectors, mean_vector: npt.NDArray[np.float64]) -> float:
-    """How many directions are in use: exp of the entropy of the normalised singular values.
+    """Count the directions in use: exp of the entropy of the normalised singular values.
 
     Roy & Vetterli 2007 ("The effective rank"), of the *centred* matrix: a direction that all items
-    share tells nothing about any. The singular values are the roots of the eigenvalues of the
+    share tells no two apart. The singular values are the roots of the eigenvalues of the
     `[dim, dim]` scatter matrix.
 
     Args:
         vectors: `[C, dim]`, C > 0.
-        mean_vector: `[dim]` their mean.
+        mean_vector: `[dim]` mean of the vectors.
 
     Returns:
-        From 1, one direction, to `min(C - 1, dim)`, all alike; 0 where all vectors are one.
+        From 1, a single direction, to `min(C - 1, dim)`, all directions alike; 0 if all vectors
+        are equal.
     """
     dim = vectors.shape[1]
     scatter = np.zeros((dim, dim))
     for rows in _batches(len(vectors)):
         centred = vectors[rows] - mean_vector
         scatter += centred.T @ centred
-    # What float32 cannot tell apart is one vector.
+    # Vectors that differ by no more than the rounding of float32 count as equal.
     rounding = np.finfo(np.float32).eps ** 2 * len(vectors) * (mean_vector @ mean_vector)
     if np.trace(scatter) <= rounding:
         return 0.0
@@ -172,13 +171,13 @@ def effective_rank(vectors: Vectors, mean_vector: npt.NDArray[np.float64]) -> fl
 
 
 def rank_correlation(first: Numbers, second: Numbers) -> float | None:
-    """Spearman's rank correlation, with the mean rank for equal values.
+    """Return Spearman's rank correlation, with the mean rank for equal values.
 
     Args:
         first, second: `[n]`, finite.
 
     Returns:
-        None where either is constant, or n < 2: there is no order to compare.
+        None if either is constant, or n < 2: there is no order to compare.
     """
     ranks = [_centred_ranks(values) for values in (first, second)]
     spread = np.sqrt(np.prod([rank @ rank for rank in ranks]))
@@ -186,20 +185,21 @@ def rank_correlation(first: Numbers, second: Numbers) -> float | None:
 
 
 def _centred_ranks(values: Numbers) -> npt.NDArray[np.float64]:
+    """Return the ranks of `[n]` values, equal ones with their mean rank, minus the mean of all."""
     _, position, count = np.unique(values, return_inverse=True, return_counts=True)
     ranks: npt.NDArray[np.float64] = (np.cumsum(count) - (count - 1) / 2.0)[position]
     return ranks - (len(values) + 1) / 2.0
 
 
 def _similarity(vectors: Vectors, mean_vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """`[C]` inner products with the mean vector, in the order of the cosines of unit vectors."""
+    """Return `[C]` inner products with the mean vector; unit vectors' cosines have this order."""
     similarity = np.concatenate([vectors[rows] @ mean_vector for rows in _batches(len(vectors))])
-    # What float32 cannot tell apart has one rank.
+    # Values that differ by the rounding of float32 alone must share a rank.
     return np.round(similarity, 9)
 
 
-def _sample(members: npt.NDArray[np.bool_], seed: int) -> Counts:
-    """Positions of at most `MAX_UNIFORMITY_ITEMS` members."""
+def _sample(members: Mask, seed: int) -> Counts:
+    """Return the positions of at most `MAX_UNIFORMITY_ITEMS` members, drawn at random."""
     items = np.flatnonzero(members)
     if len(items) <= MAX_UNIFORMITY_ITEMS:
         return items
@@ -207,5 +207,5 @@ def _sample(members: npt.NDArray[np.bool_], seed: int) -> Counts:
 
 
 def _batches(num_rows: int) -> list[slice]:
-    """Rows that are held in float64 at a time."""
+    """Return slices of rows, so that only one slice at a time is held in float64."""
     return [slice(first, first + 65_536) for first in range(0, num_rows, 65_536)]

@@ -1,4 +1,4 @@
-"""What a ranking is asked: held-out pairs, candidates, and what a query may not be shown."""
+"""The questions of an evaluation: held-out pairs, candidates, and items a query is not shown."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Literal
@@ -18,17 +18,17 @@ class HeldOut:
     """Held-out pairs of Q queries over C candidate items.
 
     Attributes:
-        query_row: `[Q]` row of `TrainingSet.query_rows` with each query's features as of the day;
-            where it has none, those of its held-out interaction.
+        query_row: `[Q]` row of `TrainingSet.query_rows` with each query's features as of the day,
+            or, if the day has none, those of its held-out interaction.
         query: `[Q]` position in `TrainingSet.query_ids`.
         candidate: `[C]` position in `TrainingSet.item_ids`, ascending.
         pair_query: `[P]` position among the Q, ascending.
         pair_item: `[P]` position among the C.
         excluded_offsets: `[Q + 1]` into `excluded_item`.
-        excluded_item: positions among the C that are no answer for a query: its training items,
-            and itself where queries and items share ids. Distinct for a query, ascending.
-        num_pairs_without_item: held-out pairs left out, because no ranking can be right on them:
-            their item is no candidate, or the query itself.
+        excluded_item: positions among the C that a query is not shown: its training items, and
+            itself where queries and items share ids. Distinct within a query, ascending.
+        num_pairs_without_item: held-out pairs left out because no ranking can be right on them:
+            the item is not a candidate, or it is the query itself.
     """
 
     query_row: Int64Array
@@ -42,12 +42,12 @@ class HeldOut:
 
     @property
     def num_queries(self) -> int:
-        """Q."""
+        """The number of queries, Q."""
         return len(self.query)
 
     @property
     def num_candidates(self) -> int:
-        """C."""
+        """The number of candidates, C."""
         return len(self.candidate)
 
 
@@ -57,12 +57,12 @@ def held_out_pairs(
     *,
     candidates: npt.NDArray[np.bool_] | None = None,
 ) -> HeldOut:
-    """Collect what is asked of a ranking of the catalogue.
+    """Collect the pairs of one part that a ranking of the catalogue is measured on.
 
     Args:
-        training_set: the day's.
-        part: which of its parts is asked; the training part is what is excluded.
-        candidates: `[num_items]` which items of the catalogue are ranked; default all of it.
+        training_set: the training set of the day.
+        part: the part with the pairs; each query's items of the training part are excluded.
+        candidates: `[num_items]` whether an item of the catalogue is ranked; default: all are.
     """
     s = training_set
     in_catalogue = s.catalogue_row >= 0
@@ -72,6 +72,7 @@ def held_out_pairs(
     candidate_of_item[candidate] = np.arange(len(candidate))
     itself = _candidate_that_is_the_query(s, candidate_of_item)
 
+    # The pairs, sorted by query and then by item, so that each query's pairs are one run.
     examples: Examples = getattr(s, part)
     query, item = _pairs(s, examples, candidate_of_item)
     usable = (item >= 0) & (item != itself[query])
@@ -80,13 +81,15 @@ def held_out_pairs(
     latest = np.asarray(s.latest_query_row[asked], np.int64)
     order = np.lexsort((item[usable], pair_query))
 
+    # The exclusions. A query may repeat a training item, so (query, item) is made one number, and
+    # `np.unique` both sorts the exclusions by query and removes repetitions.
     train_query, train_item = _pairs(s, s.train, candidate_of_item)
     position_of_query = np.full(len(s.query_ids), -1, np.int64)
     position_of_query[asked] = np.arange(len(asked))
-    shown_query = np.concatenate([position_of_query[train_query], np.arange(len(asked))])
-    shown_item = np.concatenate([train_item, itself[asked]])
-    shown = (shown_query >= 0) & (shown_item >= 0)
-    pairs = np.unique(shown_query[shown] * max(len(candidate), 1) + shown_item[shown])
+    hidden_query = np.concatenate([position_of_query[train_query], np.arange(len(asked))])
+    hidden_item = np.concatenate([train_item, itself[asked]])
+    hidden = (hidden_query >= 0) & (hidden_item >= 0)
+    pairs = np.unique(hidden_query[hidden] * max(len(candidate), 1) + hidden_item[hidden])
     excluded_query, excluded_item = np.divmod(pairs, max(len(candidate), 1))
     return HeldOut(
         query_row=np.where(latest >= 0, latest, row_of_example[first]),
@@ -101,7 +104,7 @@ def held_out_pairs(
 
 
 def fewer_queries(training_set: TrainingSet, limit: int) -> TrainingSet:
-    """Keep the validation examples of `limit` random queries, always the same ones."""
+    """Keep the validation examples of at most `limit` random queries, always the same ones."""
     query = training_set.query_of_row[training_set.validation.query_row]
     asked = np.unique(query)
     if len(asked) <= limit:
@@ -112,20 +115,20 @@ def fewer_queries(training_set: TrainingSet, limit: int) -> TrainingSet:
 
 
 def chosen_examples(examples: Examples, rows: Int64Array) -> Examples:
-    """Return some rows of a part's examples, in the order given."""
+    """Return the given rows of a part's examples, in the given order."""
     return Examples(**{f.name: getattr(examples, f.name)[rows] for f in fields(Examples)})
 
 
 def _pairs(
     s: TrainingSet, examples: Examples, candidate_of_item: Int64Array
 ) -> tuple[Int64Array, Int64Array]:
-    """Each example's query, and its candidate or -1."""
+    """Return the query of each example, and its candidate, or -1 if its item is not one."""
     query = np.asarray(s.query_of_row[examples.query_row], np.int64)
     return query, candidate_of_item[s.item_of_row[examples.item_row]]
 
 
 def _candidate_that_is_the_query(s: TrainingSet, candidate_of_item: Int64Array) -> Int64Array:
-    """For each query the candidate that is the query itself, or -1."""
+    """Return for each query the candidate that is the query itself, or -1."""
     if not s.schema.shared_ids:
         return np.full(len(s.query_ids), -1, np.int64)
     item = pc.fill_null(pc.index_in(s.query_ids, value_set=s.item_ids), -1).to_numpy()

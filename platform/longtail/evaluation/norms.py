@@ -1,4 +1,4 @@
-"""The length of item vectors before they are scaled to one."""
+"""The lengths of item vectors before they are normalised."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,22 +11,23 @@ from longtail.features.encoding import EncodedRows
 def encode_with_norms(
     encoder: Encoder, rows: EncodedRows
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Encode items, and listen to what the tower's last layer says before it is normalised.
+    """Encode items, and record the length of the tower's output before it is normalised.
 
     Args:
-        encoder: of a version.
+        encoder: the encoder of a version.
         rows: R encoded item rows.
 
     Returns:
-        `[R, output_dim]` unit vectors, as `encoder.encode` gives them, and their `[R]` lengths
-        before.
+        `[R, output_dim]` unit vectors, as `encoder.encode` returns them, and their `[R]` lengths
+        before they were normalised.
     """
     lengths: list[torch.Tensor] = []
 
-    def listen(_layer: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+    def record(_layer: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
         lengths.append(torch.linalg.vector_norm(output, dim=-1))
 
-    hook = encoder.item_tower.unscaled.register_forward_hook(listen)
+    # A hook, because `encode` returns only unit vectors, and must stay the one way to encode.
+    hook = encoder.item_tower.unscaled.register_forward_hook(record)
     try:
         vectors = encoder.encode("item", rows)
     finally:

@@ -1,29 +1,30 @@
 """Linear probes: how much of a feature the other features have written into the vectors.
 
-An item is encoded with one feature left out, and a linear map is asked for that feature. What it
-finds has come by way of the features that correlate with it, the item id included: the more of it,
-the better an item is placed whose own values are missing or new.
+Items are encoded with one feature left out, and a linear map predicts that feature from the
+vectors. What it finds came from the features that correlate with the left-out one, the item id
+included. The more it finds, the better the model places an item with missing or new values.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from longtail.evaluation.metrics import Vectors
+from longtail.evaluation.results import Probe
 from longtail.features.encoding import EncodedRows, ranges
 from longtail.features.schema import Feature
 
-# Items that a probe is fitted and measured on, drawn at random from those that have the feature.
+# A probe is fitted and measured on at most this many items, drawn at random from those that have
+# the feature.
 MAX_PROBE_ITEMS = 10_000
-# The most frequent values are told apart, if each has enough items to learn and to measure by.
+# The classes are the most frequent values that have enough items to fit and to measure on.
 MAX_CLASSES = 200
 MIN_CLASS_ITEMS = 10
 TEST_SHARE = 0.2
 # Ridge penalty, as a share of the mean variance of a direction times the number of items.
 _PENALTY = 0.001
 
-Vectors = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.bool_]
 
@@ -34,29 +35,28 @@ def linear_probes(
     encode: Callable[[EncodedRows], Vectors],
     *,
     seed: int,
-) -> dict[str, dict[str, Any]]:
-    """Probe every categorical item feature but the id.
+) -> dict[str, Probe]:
+    """Probe every categorical item feature except the id.
 
     The classes of a feature are its `MAX_CLASSES` most frequent values among at most
-    `MAX_PROBE_ITEMS` items that have it, each of at least `MIN_CLASS_ITEMS` items but not of all;
-    items without any of them are left out. `accuracy` is the share of held-out items whose best
-    predicted class is their value: with several values, one of them.
+    `MAX_PROBE_ITEMS` items that have the feature. A class has at least `MIN_CLASS_ITEMS` items, but
+    not all of them. Items without any class are left out. `accuracy` is the share of held-out
+    items for which the class with the highest prediction is one of the item's values.
 
     Args:
         rows: `[C]` encoded rows of the catalogue.
         features: the items' features, in the order of the rows.
-        encode: rows to `[R, dim]` vectors, with the learned default for an empty feature.
-        seed: of the sample, and of its split into 80% to fit and 20% to measure.
+        encode: turns rows into `[R, dim]` vectors, with the learned default for an empty feature.
+        seed: seed of the sample, and of its split into 80% to fit and 20% to measure.
 
     Returns:
-        `{feature: {"accuracy", "majority": the accuracy of always answering the class that is the
-        most frequent one in the part fitted on, "num_classes", "num_items": fitted and measured}}`,
-        without the features that have fewer than two classes.
+        One probe for each feature name, without the features that have fewer than two classes.
     """
-    results = {}
+    results: dict[str, Probe] = {}
     for position, feature in enumerate(features):
         if feature.is_id or feature.is_dense:
             continue
+        # A generator of its own, so that one feature's result does not depend on the others.
         generator = np.random.default_rng((seed, position))
         items, labels = frequent_classes(rows, position, generator)
         if labels.shape[1] < 2:
@@ -77,16 +77,16 @@ def linear_probes(
 def frequent_classes(
     rows: EncodedRows, feature: int, generator: np.random.Generator
 ) -> tuple[Positions, Labels]:
-    """Sample items that have a feature, and say which of its frequent values each has.
+    """Sample items that have a feature, and label them by its frequent values.
 
     Args:
         rows: encoded rows.
-        feature: its position.
-        generator: of the sample.
+        feature: the position of the feature.
+        generator: draws the sample.
 
     Returns:
-        `[n]` row numbers, ascending, and `[n, K]` labels, at least one true a row; K is 0 where no
-        value is frequent.
+        `[n]` row numbers, ascending, and `[n, K]` labels, at least one true in each row. K is 0 if
+        no value is frequent.
     """
     starts = rows.offsets[feature : -1 : rows.num_features]
     lengths = rows.offsets[feature + 1 :: rows.num_features] - starts
@@ -95,7 +95,7 @@ def frequent_classes(
         items = np.sort(generator.choice(items, MAX_PROBE_ITEMS, replace=False))
     values = rows.values[ranges(starts[items], lengths[items])].astype(np.int64)
     owner = np.repeat(np.arange(len(items)), lengths[items])
-    # A list may hold a value twice.
+    # A list may hold a value twice, and must count once.
     owner, values = np.unique(np.stack([owner, values]), axis=1)
     _, code, count = np.unique(values, return_inverse=True, return_counts=True)
     frequent = np.flatnonzero((count >= MIN_CLASS_ITEMS) & (count < len(items)))
@@ -112,24 +112,25 @@ def frequent_classes(
 def probe(
     vectors: Vectors, labels: Labels, fitted: Positions, measured: Positions
 ) -> tuple[float, float]:
-    """Fit one ridge regression a class on one part of the items, and measure it on another.
+    """Fit one ridge regression for each class on some of the items, and measure it on others.
 
     Args:
-        vectors: `[n, dim]`.
-        labels: `[n, K]`.
+        vectors: `[n, dim]` vectors of the items.
+        labels: `[n, K]` whether an item has a class.
         fitted: rows to fit on.
         measured: rows to measure on, at least one.
 
     Returns:
-        The share of measured rows whose class of highest prediction is one of theirs, and the same
-        of the class most frequent among the fitted rows.
+        The share of measured rows that have the class with the highest prediction, and the share
+        that have the class that is most frequent among the fitted rows.
     """
     points, targets = vectors[fitted].astype(np.float64), labels[fitted].astype(np.float64)
     mean, frequency = points.mean(axis=0), targets.mean(axis=0)
     points -= mean
     gram = points.T @ points
     gram[np.diag_indices_from(gram)] += _PENALTY * np.trace(gram) / len(gram)
-    # Least squares, since equal vectors leave nothing to solve: the answer is the frequency then.
+    # Least squares, because equal vectors make `gram` singular; the prediction is then the
+    # frequency of each class.
     weights = np.linalg.lstsq(gram, points.T @ (targets - frequency), rcond=None)[0]
     best = ((vectors[measured] - mean) @ weights + frequency).argmax(axis=1)
     right = labels[measured]

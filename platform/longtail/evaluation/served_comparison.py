@@ -1,10 +1,8 @@
-"""A new version against the served one, on the items that both know."""
+"""Compares a new version with the served one, on the items that both know."""
 
 import logging
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,22 +17,23 @@ from longtail.artifacts import (
 from longtail.config import Config
 from longtail.dataset.training_set import TrainingSet
 from longtail.evaluation.held_out import HeldOut, held_out_pairs
-from longtail.evaluation.metrics import metrics_by_slice, similarity_ranks
+from longtail.evaluation.metrics import Vectors, metrics_by_slice, similarity_ranks
+from longtail.evaluation.results import Comparison, Evaluation, MetricsBySlice, NoComparison
+from longtail.evaluation.slices import Slices, each_slice
 from longtail.features.encoding import EncodedRows, encode_table
 from longtail.features.schema import Schema, Side
 from longtail.features.vocabulary import load_vocabularies
 
 log = logging.getLogger("longtail.evaluation")
 
-Vectors = npt.NDArray[np.float32]
-
 
 def version_to_beat(config: Config, version: str) -> str | None:
-    """The served version that a new one is measured against.
+    """Return the served version that a new one is measured against.
 
-    None where nothing is served, where this version is served itself, and where the served one is
-    of a later day: an older day is never published, and a model that has seen the future is no
-    measure for one that has not.
+    Returns:
+        None if nothing is served, if this version is served itself, or if the served version is of
+        a later day: an older day is never published, and a model that has seen the future is not
+        comparable with one that has not.
     """
     file = published_pointer(config)
     if not file.is_file():
@@ -45,6 +44,12 @@ def version_to_beat(config: Config, version: str) -> str | None:
     return served
 
 
+def compared_with(document: Evaluation) -> str | None:
+    """Return the served version that an evaluation was compared with, or None."""
+    against = document["against_served"]
+    return against["version"] if against else None
+
+
 def compare_with_served(
     config: Config,
     version: str,
@@ -53,29 +58,29 @@ def compare_with_served(
     held_out: HeldOut,
     query_vectors: Vectors,
     item_vectors: Vectors,
-    slices: dict[str, npt.NDArray[np.bool_]],
-) -> dict[str, Any]:
-    """Ask both versions the same questions: rank the items that both know, features as of today.
+    slices: Slices,
+) -> Comparison | NoComparison:
+    """Measure both versions on the same pairs, candidates and features.
 
-    The served version encodes with its own vocabularies what the new version's day has in its
-    catalogue. Candidates are the catalogue items that stand in the served version's export;
-    pairs of other items are left out.
+    The features are those of the new version's day; the served version encodes them with its own
+    vocabularies. Candidates are the catalogue items that the served version has exported. Pairs
+    with other items are left out.
 
     Args:
         config: the project.
         version: the new version.
-        served: the served one.
-        training_set: of the new version's day.
-        held_out: its questions over the whole catalogue, Q queries and C candidates.
+        served: the served version.
+        training_set: the training set of the new version's day.
+        held_out: its pairs over the whole catalogue, Q queries and C candidates.
         query_vectors: `[Q, dim]`, the new version's.
         item_vectors: `[C, dim]`, the new version's.
-        slices: of the whole catalogue, `[C]` each.
+        slices: `[C]` for each slice, whether an item of the whole catalogue belongs to it.
 
     Returns:
-        `{"version", "num_common_items", "metrics": {slice: ...}, "served_metrics": {slice: ...}}`,
-        or `{"version", "not_comparable": reason}` where a feature that the served version reads is
-        gone, or of another type or length.
+        The metrics of both versions, or the reason why there are none: a feature that the served
+        version reads is gone, or has another type or length.
     """
+    # The served encoder needs every feature it was trained with, in the shape it was trained with.
     paths = VersionPaths(config, served)
     schema = Schema.from_json(read_json(paths.schema))
     run = RunPaths(config, parse_version_day(version))
@@ -84,22 +89,25 @@ def compare_with_served(
     if missing or changed:
         names = ", ".join(missing or changed)
         how = (
-            "which the catalogue has no more" if missing else "whose type or length is another now"
+            "which the catalogue does not have any more"
+            if missing
+            else "which now has another type or length"
         )
         reason = f"the served version reads {names}, {how}"
         log.warning("%s cannot be compared with %s: %s", version, served, reason)
         return {"version": served, "not_comparable": reason}
+    # The new version's vectors are at hand for the whole catalogue: pick those of common items.
     exported = pq.read_table(paths.embeddings, columns=["item_id"])["item_id"]
     known = pc.is_in(training_set.item_ids, value_set=exported.combine_chunks())
     common = held_out_pairs(training_set, "test", candidates=known.to_numpy(zero_copy_only=False))
     chosen_items = np.searchsorted(held_out.candidate, common.candidate)
     chosen_queries = np.searchsorted(held_out.query, common.query)
-    common_slices = {name: mask[chosen_items] for name, mask in slices.items()}
+    common_slices = each_slice(slices, lambda members: members[chosen_items])
 
-    def measured(queries: Vectors, items: Vectors) -> dict[str, Any]:
+    def measured(queries: Vectors, items: Vectors) -> MetricsBySlice:
         batch = config.evaluation.query_batch_size
         ranks = similarity_ranks(queries, items, common, query_batch_size=batch)
-        return dict(metrics_by_slice(ranks, common, common_slices))
+        return metrics_by_slice(ranks, common, common_slices)
 
     from longtail.encoder.torch_encoder import load_encoder
 
@@ -124,6 +132,7 @@ def compare_with_served(
 
 
 def _missing_columns(run: RunPaths, schema: Schema) -> list[str]:
+    """Return the features of a schema that the day's catalogue does not have."""
     return [
         feature.key
         for side in ("query", "item")
@@ -133,7 +142,7 @@ def _missing_columns(run: RunPaths, schema: Schema) -> list[str]:
 
 
 def _changed_features(schema: Schema, served: Schema) -> list[str]:
-    """Features whose values the served version could not take any more."""
+    """Return the features with a kind, type or length that the served version cannot read."""
     now = {feature.key: feature for feature in schema.features}
     return [
         old.key
@@ -147,7 +156,7 @@ def _changed_features(schema: Schema, served: Schema) -> list[str]:
 
 
 def _features(run: RunPaths, schema: Schema, side: Side, ids: pa.Array) -> pa.Table:
-    """Features as of the day of the given keys, in their order; null where the day has none."""
+    """Return the day's features of the given keys, in their order; null if the day has none."""
     names = [feature.name for feature in schema.side(side)]
     key = names[0]
     latest = pq.read_table(run.catalogue_files.latest(side), columns=names)

@@ -1,12 +1,21 @@
-"""Which part of the catalogue a figure is about."""
+"""The slices of the catalogue by popularity: overall, head, tail and cold."""
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from longtail.evaluation.results import BySlice
 
-def item_slices(
-    train_count: npt.NDArray[np.int64], head_fraction: float
-) -> dict[str, npt.NDArray[np.bool_]]:
+T = TypeVar("T")
+
+Mask = npt.NDArray[np.bool_]
+# `[C]` for each slice: whether an item of the catalogue belongs to it.
+Slices = BySlice[Mask]
+
+
+def item_slices(train_count: npt.NDArray[np.int64], head_fraction: float) -> Slices:
     """Cut the catalogue by popularity.
 
     Args:
@@ -25,3 +34,13 @@ def item_slices(
     cold = train_count == 0
     head &= ~cold
     return {"overall": np.ones(num_items, np.bool_), "head": head, "tail": ~head, "cold": cold}
+
+
+def each_slice(slices: Slices, measure: Callable[[Mask], T]) -> BySlice[T]:
+    """Apply a function to the mask of every slice."""
+    return {
+        "overall": measure(slices["overall"]),
+        "head": measure(slices["head"]),
+        "tail": measure(slices["tail"]),
+        "cold": measure(slices["cold"]),
+    }

@@ -1,8 +1,8 @@
 """Dense features: numbers and vectors that were computed elsewhere, checked and normalised.
 
 A vector is scaled to unit length, a number by the catalogue's mean and deviation, so that one
-learning rate fits both. What is not known is missing, as a category is: a null, an empty list, and
-a vector of zeros, which has no direction.
+learning rate fits both. A null, an empty list, and a vector of zeros (it has no direction) count
+as missing, as an unknown category does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,49 +23,60 @@ Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 
 MOST_DEVIATIONS = 10.0
-"""A number further from the mean counts as this far: one outlier must not drown the rest."""
+"""Numbers further from the mean are clipped to this: one outlier must not drown the rest."""
 
 ONE_CHUNK = 1 << 24
-"""Numbers that are hashed at a time: the copies that hashing makes of them stay small."""
+"""Numbers that are hashed at a time, so that the copies that hashing makes stay small."""
 
 
 def dense_findings(
     rows: pa.Table, columns: Sequence[str], key: str, table: TableName, source: str
 ) -> list[Finding]:
-    """Values that are not finite, and vectors of another length than most or with a null inside.
+    """Find values that are not finite, and vectors of a wrong length or with a null inside.
+
+    The length that most vectors of a column have is the right one.
 
     Args:
         rows: the table's rows, in its order.
-        columns: those of numbers, or of lists of numbers.
+        columns: the columns to check: numbers, or lists of numbers.
         key: the column that names a row.
-        table: which of the three it is.
-        source: its name in messages.
+        table: the table that the rows are from.
+        source: the table's name in messages.
+
+    Returns:
+        one finding per column and problem.
     """
     findings = []
     for column in columns:
-        for bad, what, cure in _bad_values(rows[column]):
+        for bad, problem, cure in _bad_values(rows[column]):
             places = np.flatnonzero(bad)
             if not len(places):
                 continue
             first = int(places[0])
             value = rows[column][first].as_py()
+            # A vector may have thousands of numbers, too many for a message.
             shown = f"a list of {len(value)} numbers" if isinstance(value, list) else str(value)
             examples = [
                 {"row": int(row), key: rows[key][int(row)].as_py()} for row in places[:MAX_EXAMPLES]
             ]
             findings.append(
                 Finding(
-                    f"column `{column}` of {source} {what} in {len(places)} of {len(bad)} rows, "
+                    f"column `{column}` of {source} {problem} in {len(places)} of {len(bad)} rows, "
                     f"first in row {first} (counted from 0; `{key}` = {examples[0][key]!r}), which "
                     f"has {shown}",
-                    *(cure, source, table, column, len(places), tuple(examples)),
+                    cure,
+                    source=source,
+                    table=table,
+                    column=column,
+                    num_rows=len(places),
+                    examples=tuple(examples),
                 )
             )
     return findings
 
 
 def _bad_values(values: pa.ChunkedArray) -> Iterator[tuple[npt.NDArray[np.bool_], str, str]]:
-    """Which rows are wrong, how, and the cure."""
+    """Yield the wrong rows (a mask, `[num_rows]`), what is wrong with them, and the cure."""
     unknown = "write null where a value is not known"
     if not pa.types.is_list(values.type):
         yield _not_finite(values), "is not finite", unknown
@@ -76,12 +87,13 @@ def _bad_values(values: pa.ChunkedArray) -> Iterator[tuple[npt.NDArray[np.bool_]
     flat = pc.list_flatten(values)
     bad[owner[_not_finite(flat) | _is_null(flat)]] = True
     yield bad, "has a number that is null or not finite", unknown
+    # One model makes vectors of one length, so the few that differ are the wrong ones.
     present = lengths[lengths > 0]
     expected = int(np.bincount(present).argmax()) if len(present) else 0
     yield (
         (lengths > 0) & (lengths != expected),
-        f"has not the {expected} numbers that most rows have",
-        "compute all vectors of a column by one model, and write null where there is none",
+        f"has vectors of another length than most ({expected} numbers)",
+        "compute all vectors of a column with one model, and write null where there is none",
     )
 
 
@@ -97,30 +109,31 @@ def _is_null(values: Values) -> npt.NDArray[np.bool_]:
 def measure_scale(
     features: Sequence[Feature], columns: Sequence[pa.ChunkedArray], catalogue: pa.ChunkedArray
 ) -> Scale:
-    """The scale of the dense features of one projection.
+    """Measure the scale of the dense features of one projection.
 
     Args:
-        features: those that share it.
-        columns: all values that each of them ever had, already checked by `dense_findings`.
-        catalogue: the values that are true on the day, each item (query) once; of a number the
-            mean and the deviation are theirs.
+        features: the features that share the projection.
+        columns: all values that each feature ever had, already checked by `dense_findings`.
+        catalogue: the values that hold on the day, each item (or query) once. The mean and the
+            deviation of a number are measured on these.
 
     Raises:
-        InputError: no vector is known, or vectors that share a projection differ in length.
+        InputError: a feature has no vector in any row, or features that share a projection have
+            vectors of different lengths.
     """
     if features[0].dtype == "number":
         known = catalogue.drop_null().to_numpy().astype(np.float64)
         largest = float(np.abs(known).max(initial=0.0))
         if largest == 0.0:
             return Scale(1)
-        shrunk = known / largest  # whose squares have a float
+        shrunk = known / largest  # the square of a large number would overflow
         deviation = float(shrunk.std()) * largest
         return Scale(1, float(shrunk.mean()) * largest, deviation or 1.0)
     lengths = [pc.max(pc.list_value_length(column)).as_py() or 0 for column in columns]
     for feature, length in zip(features, lengths, strict=True):
         if not length:
             raise InputError(
-                f"{feature.side} feature `{feature.name}` has no vector in any row, so that its "
+                f"{feature.side} feature `{feature.name}` has no vector in any row, so its "
                 "length is unknown: fill the column, or leave it out of the service"
             )
     if len(set(lengths)) > 1:
@@ -133,15 +146,15 @@ def measure_scale(
 
 
 def encode_dense(column: Values, feature: Feature) -> tuple[Int32Array, Float32Array]:
-    """Normalise the values of a dense feature, each distinct one once.
+    """Normalise the values of a dense feature, and keep each distinct value once.
 
     Args:
-        column: `[n]` numbers, or lists of them.
-        feature: its scale is known.
+        column: `[n]` numbers, or lists of numbers.
+        feature: the feature; its scale must be known.
 
     Returns:
-        `[n]` int32, which of the distinct values each is, -1 where it is missing; and these,
-        `[m, length]` float32.
+        `[n]` int32, the position of each value among the distinct ones, -1 where it is missing;
+        and the distinct values, `[m, length]` float32.
 
     Raises:
         InputError: a value is not finite, or a vector has another length.
@@ -167,7 +180,7 @@ def encode_dense(column: Values, feature: Feature) -> tuple[Int32Array, Float32A
 def _numbers(
     column: Values, feature: Feature
 ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_]]:
-    """The values that are there, `[k, length]`, and in which of the rows they are, `[n]`."""
+    """Return the values that are there, `[k, length]`, and a mask of their rows, `[n]`."""
     if feature.dtype == "number":
         known = column.drop_null().to_numpy(zero_copy_only=False)
         return known.astype(np.float64)[:, None], ~_is_null(column)
@@ -177,53 +190,60 @@ def _numbers(
     if len(wrong):
         raise InputError(
             f"feature {feature.name} has {lengths[wrong[0]]} numbers in row {wrong[0]} (counted "
-            f"from 0): its vectors have {feature.length}"
+            f"from 0): give vectors of {feature.length} numbers, the feature's length"
         )
-    # Not combined first: the offsets of one list array end at 2^31 numbers.
+    # Flattened chunk by chunk: the offsets of one combined list array end at 2^31 numbers.
     flat = pc.list_flatten(column).to_numpy(zero_copy_only=False)
     return flat.astype(np.float32).reshape(-1, feature.length), present
 
 
 def _standardised(values: npt.NDArray[np.floating], scale: Scale | None) -> Float32Array:
-    """Numbers in deviations from the mean."""
+    """Return the numbers as deviations from the mean."""
     assert scale is not None
     with np.errstate(over="ignore"):
         deviations = (values - scale.mean) / scale.deviation
     scaled = deviations.clip(-MOST_DEVIATIONS, MOST_DEVIATIONS).astype(np.float32)
-    scaled += np.float32(0.0)  # a negative zero is no other number
+    scaled += np.float32(0.0)  # turns -0.0 into 0.0: equal values must have equal bits
     return scaled
 
 
 def _unit_vectors(values: Float32Array) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
-    """Finite vectors, changed in place, at unit length; and which had a direction: others go."""
-    # The largest number first: squares of float32 numbers may be too large, or too small, for one.
+    """Scale finite vectors to unit length, and drop those without a direction.
+
+    The given array may be changed in place.
+
+    Returns:
+        the vectors that are left, and a mask of them among the given ones.
+    """
+    # Divided by the largest number first: squares of float32 numbers may overflow, or vanish.
     largest = np.maximum(values.max(axis=1, initial=0.0), -values.min(axis=1, initial=0.0))
     directed = largest > 0.0
     if not directed.all():
         values, largest = values[directed], largest[directed]
     values /= largest[:, None]
     values /= np.sqrt(np.einsum("rn,rn->r", values, values))[:, None]
-    values += np.float32(0.0)  # a negative zero is no other number
+    values += np.float32(0.0)  # turns -0.0 into 0.0: equal values must have equal bits
     return values, directed
 
 
 def distinct_vectors(vectors: Float32Array) -> tuple[Int64Array, Int64Array]:
-    """Find equal vectors, bit by bit.
+    """Find equal vectors, compared bit by bit.
 
     Args:
         vectors: `[n, length]`, contiguous.
 
     Returns:
-        `[m]` positions of the vectors to keep, in order, and `[n]` position of each vector's equal
-        among the kept ones.
+        `[m]` positions of the vectors to keep, in order; and for each of the `[n]` vectors, the
+        position of its equal among the kept ones.
     """
     if not len(vectors):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     bits = np.ascontiguousarray(vectors).view(np.uint32)
     _, first, inverse = np.unique(_hashes(bits), return_index=True, return_inverse=True)
-    if not _equal(bits, first[inverse]):  # a collision, once in some billion tables
+    if not _equal(bits, first[inverse]):  # two vectors share a hash: once in some billion tables
         whole = bits.view([("", bits.dtype)] * bits.shape[1]).ravel()
         _, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
+    # Numbered by where they occur first, not by their hashes.
     order = np.argsort(first)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
@@ -231,7 +251,7 @@ def distinct_vectors(vectors: Float32Array) -> tuple[Int64Array, Int64Array]:
 
 
 def _hashes(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
-    """`[n]` sums of the `[n, length]` words times fixed random odd numbers, modulo 2^64."""
+    """Hash each row of `[n, length]` words: their sum times fixed random odd numbers, mod 2^64."""
     generator = np.random.default_rng(0)
     factors = generator.integers(0, 2**64, bits.shape[1], np.uint64) | np.uint64(1)
     rows = max(1, ONE_CHUNK // bits.shape[1])
@@ -240,7 +260,7 @@ def _hashes(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
 
 
 def _equal(bits: npt.NDArray[np.uint32], other: Int64Array) -> bool:
-    """Whether each row equals the one that `other` names."""
+    """Return whether each row equals the row that `other` gives for it."""
     differ = np.flatnonzero(other != np.arange(len(other)))
     rows = max(1, ONE_CHUNK // bits.shape[1])
     return all(
@@ -250,12 +270,12 @@ def _equal(bits: npt.NDArray[np.uint32], other: Int64Array) -> bool:
 
 
 def rows_of_vectors(vectors: Float32Array, codes: Int32Array, present: Any) -> Float32Array:
-    """A vector a row, zero where there is none.
+    """Return one vector per row, zeros where a row has none.
 
     Args:
-        vectors: `[m, length]` distinct ones.
-        codes: `[k]` the vectors of the rows that have one, in order.
-        present: `[n]` which rows have one.
+        vectors: `[m, length]` distinct vectors.
+        codes: `[k]` positions in `vectors`, for the rows that have a vector, in order.
+        present: `[n]` mask of the rows that have a vector.
 
     Returns:
         `[n, length]` float32.

@@ -1,4 +1,4 @@
-"""Encoding: Arrow tables of raw features become rows of embedding-table positions."""
+"""Encodes Arrow tables of raw features as rows of embedding-table positions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,8 @@ Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
-# Rows that are copied together: the positions of their values are held twice, as 64-bit numbers.
+# Rows that are copied together. The positions of their values are held twice, as 64-bit numbers,
+# so all rows at once would need several times the memory of the values.
 TAKE_BLOCK = 1 << 16
 
 
@@ -24,17 +25,17 @@ TAKE_BLOCK = 1 << 16
 class EncodedRows:
     """Feature rows as one jagged array, row by row and feature by feature.
 
-    Values of feature f in row r are `values[offsets[r * F + f] : offsets[r * F + f + 1]]`.
+    The values of feature f in row r are `values[offsets[r * F + f] : offsets[r * F + f + 1]]`.
     Nulls and values outside the vocabulary are left out: an empty feature is the learned default.
-    The value of a dense feature is the position of its vector among its distinct ones, so that
-    whatever drops, moves or compares values does the same to all features.
+    The value of a dense feature is the position of its vector among the distinct ones. So code
+    that drops, moves or compares values treats all features alike.
 
     Attributes:
         num_features: F.
         offsets: `[R * F + 1]` int64, starting at 0.
-        values: `[nnz]` int32 table rows; of a dense feature, rows of its `vectors`.
-        vectors: `[m, length]` float32, normalised and distinct, by the position of each dense
-            feature among the F.
+        values: `[nnz]` int32: embedding-table rows, or rows of `vectors` for a dense feature.
+        vectors: `[m, length]` float32, normalised and distinct, for each dense feature; the key
+            is the feature's position among the F.
     """
 
     num_features: int
@@ -44,14 +45,15 @@ class EncodedRows:
 
     @property
     def num_rows(self) -> int:
-        """R."""
+        """Number of rows, R."""
         return (len(self.offsets) - 1) // self.num_features
 
     def take(self, rows: npt.NDArray[np.integer]) -> "EncodedRows":
-        """The given rows, in the given order."""
+        """Return the given rows, in the given order."""
         rows = np.asarray(rows, np.int64)
         starts = self.offsets[rows * self.num_features]
         sizes = self.offsets[(rows + 1) * self.num_features] - starts
+        # The values of a row are contiguous, so each row is copied whole, features and all.
         ends = offsets_of(sizes)
         lengths = np.empty((len(rows), self.num_features), np.int64)
         values = np.empty(ends[-1], self.values.dtype)
@@ -64,10 +66,10 @@ class EncodedRows:
         return EncodedRows(self.num_features, offsets_of(lengths.ravel()), values, self.vectors)
 
     def without(self, feature: int) -> "EncodedRows":
-        """All rows with one feature left empty, as if nobody knew its values.
+        """Return all rows with one feature left empty, as if its values were unknown.
 
         Args:
-            feature: its position among the F.
+            feature: the position of the feature among the F.
         """
         lengths = np.diff(self.offsets).reshape(-1, self.num_features)
         kept = np.ones_like(lengths, np.bool_)
@@ -80,10 +82,10 @@ class EncodedRows:
         )
 
     def columns(self, rows: npt.NDArray[np.integer]) -> tuple[Int32Array, Int64Array]:
-        """The given rows feature by feature, as a KeyedJaggedTensor holds them.
+        """Return the given rows feature by feature, as a KeyedJaggedTensor holds them.
 
         Returns:
-            values `[nnz]`, and lengths `[F, n]`.
+            values `[nnz]` int32, and lengths `[F, n]` int64.
         """
         cells = np.asarray(rows, np.int64) * self.num_features
         cells = cells + np.arange(self.num_features)[:, None]
@@ -92,7 +94,10 @@ class EncodedRows:
         return self.values[ranges(starts.ravel(), lengths.ravel())], lengths
 
     def to_arrow(self) -> pa.Table:
-        """One column `values` of `R * F` lists, without the vectors; see `from_arrow`."""
+        """Return a table with one column, `values`, of `R * F` lists, without the vectors.
+
+        `from_arrow` reads it.
+        """
         return pa.table(
             {"values": pa.LargeListArray.from_arrays(self.offsets, self.values)}
         ).replace_schema_metadata({"num_features": str(self.num_features)})
@@ -101,14 +106,14 @@ class EncodedRows:
     def from_arrow(
         cls, table: pa.Table, vectors: Mapping[int, Float32Array] | None = None
     ) -> "EncodedRows":
-        """Read what `to_arrow` made, without a copy; the vectors stand elsewhere."""
+        """Read what `to_arrow` made, without a copy. The vectors are stored elsewhere."""
         lists = table["values"].combine_chunks()
         num_features = int(table.schema.metadata[b"num_features"])
         return cls(num_features, lists.offsets.to_numpy(), lists.values.to_numpy(), vectors or {})
 
 
 def offsets_of(lengths: npt.NDArray[np.integer]) -> Int64Array:
-    """Exclusive running sum: `[n]` lengths to `[n + 1]` offsets."""
+    """Return the `[n + 1]` offsets of `[n]` lengths: their exclusive running sum."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
@@ -126,10 +131,10 @@ def encode_table(
     """Encode the feature columns of a table.
 
     Args:
-        table: `[R]` rows with one column a feature.
+        table: `[R]` rows, with one column per feature.
         features: the features of one side, in the order of the schema; the scales of dense ones
-            are known.
-        vocabularies: by table name.
+            must be known.
+        vocabularies: the vocabularies by table name.
 
     Raises:
         InputError: a dense feature has a value that is not finite or of another length.
@@ -146,6 +151,8 @@ def encode_table(
             codes, sizes = _encode_column(table[feature.name], feature, vocabularies[feature.table])
         columns.append(_known(codes, sizes))
         lengths[:, position] = columns[-1][1]
+    # Columns are encoded one by one, but values are stored row by row: each column is scattered to
+    # its places, which follow from the lengths of all columns.
     offsets = offsets_of(lengths.ravel())
     values = np.empty(offsets[-1], np.int32)
     for position, (codes, sizes) in enumerate(columns):
@@ -156,10 +163,10 @@ def encode_table(
 
 
 def concatenated(parts: Sequence[EncodedRows]) -> EncodedRows:
-    """Rows of several tables one after another; a vector that several of them have stands once.
+    """Return the rows of several tables one after another; equal vectors are kept once.
 
     Args:
-        parts: at least one, of the same features.
+        parts: at least one table; all have the same features.
     """
     first = parts[0]
     starts = offsets_of(np.array([len(part.values) for part in parts]))
@@ -171,6 +178,8 @@ def concatenated(parts: Sequence[EncodedRows]) -> EncodedRows:
         feature = np.arange(len(offsets) - 1) % first.num_features
         feature = np.repeat(feature, np.diff(offsets))
         owner = np.repeat(np.arange(len(parts)), [len(part.values) for part in parts])
+    # A dense value counts within the vectors of its own part: move it behind the vectors of the
+    # parts before, then to the kept one among equals.
     for position in first.vectors:
         ends = offsets_of(np.array([len(part.vectors[position]) for part in parts]))
         together = np.concatenate([part.vectors[position] for part in parts])
@@ -184,7 +193,7 @@ def concatenated(parts: Sequence[EncodedRows]) -> EncodedRows:
 def _encode_column(
     column: pa.ChunkedArray, feature: Feature, vocabulary: Vocabulary
 ) -> tuple[Int32Array, Int32Array]:
-    """Table row of every value of a column, and how many values each of its rows has."""
+    """Return the table row of every value of a column, and the number of values in each row."""
     array = column.combine_chunks()
     value_type = pa.string() if feature.dtype == "string" else pa.int64()
     codes = vocabulary.encode(pc.cast(flat_values(array), value_type))
@@ -195,7 +204,7 @@ def _encode_column(
 
 
 def _known(codes: Int32Array, sizes: Int32Array) -> tuple[Int32Array, Int32Array]:
-    """The codes that are not negative, and how many of these each row has."""
+    """Return the codes that are not negative, and the number of these in each row."""
     known = codes >= 0
     if known.all():
         return codes, sizes

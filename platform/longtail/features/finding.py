@@ -1,4 +1,4 @@
-"""What a check found: what is wrong, where, examples, and what to do about it."""
+"""A problem that a check found: what is wrong, where, examples, and what to do about it."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,7 +7,7 @@ TableName = Literal["items", "queries", "interactions"]
 TABLES: tuple[TableName, ...] = ("items", "queries", "interactions")
 
 MAX_EXAMPLES = 3
-"""Examples that stand in a finding."""
+"""Examples in one finding, at most."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Finding:
     Attributes:
         what: what is wrong, and where; no full stop.
         cure: what to do about it; no full stop.
-        table: whose rows it is about, or None where it is about the project or the machine.
-        source: the file, or the data source in Feast, or what else is to be changed.
-        column: the column, where there is one.
-        num_rows: how many rows are concerned.
-        examples: at most `MAX_EXAMPLES` rows or values, of JSON's types.
+        source: the thing to change: a file, a data source in Feast, or another.
+        table: the table concerned; None for a problem of the project or the machine.
+        column: the column concerned, if there is one.
+        num_rows: number of rows concerned.
+        examples: at most `MAX_EXAMPLES` rows or values, in JSON's types.
     """
 
     what: str
@@ -34,11 +34,11 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """The whole as one line."""
+        """The problem and its cure in one line."""
         return f"{self.what}: {self.cure}"
 
     @classmethod
     def of(cls, message: str, source: str) -> "Finding":
-        """The finding of an error's message, which says what is wrong, a colon, and the cure."""
+        """Make a finding from an error's message, which reads `what is wrong: the cure`."""
         what, _, cure = message.partition(": ")
         return cls(what, cure or "correct it", source)

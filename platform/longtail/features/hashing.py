@@ -1,4 +1,4 @@
-"""A hash of values that is the same on every machine, in every process and release."""
+"""A hash of values that is the same on every machine, in every process and in every release."""
 
 import duckdb
 import numpy as np
@@ -11,7 +11,7 @@ def stable_hash(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     """Hash values to 64 bits: the first eight bytes, big-endian, of the MD5 of their text.
 
     Args:
-        values: strings or integers, `[n]`, without nulls.
+        values: `[n]` strings or integers, without nulls.
 
     Returns:
         `[n]` uint64, evenly distributed.

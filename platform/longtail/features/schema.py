@@ -12,15 +12,14 @@ SIDES: tuple[Side, Side] = ("query", "item")
 
 @dataclass(frozen=True)
 class Scale:
-    """How the values of a dense feature are normalised, measured together with the vocabularies.
+    """The measures that normalise a dense feature's values, taken with the vocabularies.
 
-    A vector is scaled to unit length, so that only a number has another mean than 0 and another
-    deviation than 1.
+    A vector is scaled to unit length, and needs no mean and no deviation: they stay 0 and 1.
 
     Attributes:
-        length: numbers a value; 1 for a number.
-        mean: of the number, over the catalogue.
-        deviation: its standard deviation, likewise; positive.
+        length: numbers in one value; 1 for a number.
+        mean: mean of the number over the catalogue.
+        deviation: standard deviation of the number over the catalogue; positive.
     """
 
     length: int
@@ -34,17 +33,17 @@ class Feature:
 
     Attributes:
         name: the column's name in Feast; the join key itself is the feature `is_id`.
-        side: whose feature it is.
+        side: the side that the feature belongs to.
         kind: `single` (one category), `multi` (a list of categories) or `dense`.
-        dtype: the type of its values; of a dense feature, `number` or `vector`.
-        table: features of one table share its embeddings; those that are dense share a projection.
-            Default `<side>_<name>`.
+        dtype: type of the values; `number` or `vector` for a dense feature.
+        table: name of the embedding table; features with one name share it. Dense features share
+            a projection in the same way. Default `<side>_<name>`.
         dim: embedding size, equal for all features of a table.
-        vocabulary: `exact` (one table row a value) or `hash` (a fixed number of `buckets`).
+        vocabulary: `exact` (one table row per value) or `hash` (a fixed number of `buckets`).
         buckets: table rows of a hashed vocabulary, else None.
-        is_id: whether it is the entity's join key.
-        min_count: rows of the data that a value of an exact vocabulary must stand in.
-        scale: of a dense feature; None until the vocabularies are built.
+        is_id: whether the feature is the entity's join key.
+        min_count: a value of an exact vocabulary must occur at least this often in the data.
+        scale: scale of a dense feature; None until the vocabularies are built.
     """
 
     name: str
@@ -61,33 +60,33 @@ class Feature:
 
     @property
     def is_dense(self) -> bool:
-        """Whether its values are numbers to project, and not categories to look up."""
+        """Whether the values are numbers to project, not categories to look up."""
         return self.kind == "dense"
 
     @property
     def length(self) -> int:
-        """Numbers of a value of a dense feature, whose scale must be known."""
+        """Numbers in one value of a dense feature; the scale must be known."""
         assert self.scale is not None, f"the scale of {self.key} is not measured yet"
         return self.scale.length
 
     @property
     def key(self) -> str:
-        """Its name in a KeyedJaggedTensor, unique over both sides."""
+        """Name of the feature in a KeyedJaggedTensor, unique over both sides."""
         return f"{self.side}.{self.name}"
 
 
 @dataclass(frozen=True)
 class Schema:
-    """All features, queries' and items', each in the order in which the registry lists them.
+    """The features of queries and of items, in the order of the registry.
 
-    The join key comes first on either side. Both lists are non-empty.
+    The join key comes first on either side, so neither is empty.
     """
 
     query: tuple[Feature, ...]
     item: tuple[Feature, ...]
 
     def side(self, side: Side) -> tuple[Feature, ...]:
-        """The features of one side."""
+        """Return the features of one side."""
         return self.query if side == "query" else self.item
 
     @property
@@ -117,11 +116,15 @@ class Schema:
 
     @property
     def shared_ids(self) -> bool:
-        """Whether a query and an item of one id are the same thing: their keys share a table."""
+        """Whether a query and an item with one id are the same thing: their keys share a table."""
         return self.query[0].table == self.item[0].table
 
     def scaled(self, scales: Mapping[str, Scale]) -> "Schema":
-        """The same features, those of the named projections with their scale."""
+        """Return the schema with the scales of its dense features.
+
+        Args:
+            scales: the scale of every projection, by name.
+        """
 
         def measured(feature: Feature) -> Feature:
             return replace(feature, scale=scales[feature.table]) if feature.is_dense else feature
@@ -129,7 +132,7 @@ class Schema:
         return Schema(tuple(map(measured, self.query)), tuple(map(measured, self.item)))
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON document that `from_json` reads back."""
+        """Return a JSON document that `from_json` reads back."""
         return {
             "query": [_document(feature) for feature in self.query],
             "item": [_document(feature) for feature in self.item],
@@ -137,15 +140,16 @@ class Schema:
 
     @classmethod
     def from_json(cls, document: dict[str, Sequence[dict[str, Any]]]) -> "Schema":
-        """The schema that `to_json` wrote."""
+        """Read the schema that `to_json` wrote."""
         return cls(
             query=tuple(map(_feature, document["query"])),
             item=tuple(map(_feature, document["item"])),
         )
 
 
-# Left out where they say nothing: a schema without them is the one of before there were such, and
-# what was measured on it, published studies among it, stays valid.
+# Fields that were added later, and are left out of the document where they have these values. Such
+# a schema reads as it did before, so that everything measured on it, published studies included,
+# stays valid.
 _LATER: dict[str, Any] = {"min_count": 1, "scale": None}
 
 
@@ -170,7 +174,7 @@ def _by_table(features: Iterable[Feature]) -> dict[str, list[Feature]]:
 
 
 def arrow_type(feature: Feature) -> pa.DataType:
-    """The Arrow type of a feature's column."""
+    """Return the Arrow type of a feature's column."""
     types = {
         "string": pa.string(),
         "integer": pa.int64(),

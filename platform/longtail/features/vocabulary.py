@@ -1,4 +1,4 @@
-"""Vocabularies: which row of an embedding table a value owns."""
+"""Vocabularies: they give every value its row of an embedding table."""
 
 import logging
 import os
@@ -39,10 +39,11 @@ class Vocabulary:
 
     Attributes:
         table: the table's name.
-        values: `[num_rows]` string or int64, distinct; null where a row is free. At first the most
-            frequent comes first (ties by value), later each keeps its row (see `succession`).
-        counts: `[num_rows]` int64, in how many rows of the data each stands.
-        buckets: table rows of a hashed vocabulary, whose values are not listed; else None.
+        values: `[num_rows]` string or int64, distinct; null where a row is free. A first
+            vocabulary has the most frequent value first (ties by value); later every value keeps
+            its row (see `vocabulary_succession`).
+        counts: `[num_rows]` int64, the number of times that each value occurs in the data.
+        buckets: table rows of a hashed vocabulary, which lists no values; else None.
     """
 
     table: str
@@ -56,15 +57,19 @@ class Vocabulary:
         return self.buckets if self.buckets is not None else max(1, len(self.values))
 
     def in_order(self, order: pa.Array) -> "Vocabulary":
-        """The same values, each in the row that names its position; a null makes a free row."""
+        """Return the same values in other rows.
+
+        Args:
+            order: `[num_rows]` the position of each row's value; a null makes a free row.
+        """
         counts = pc.fill_null(self.counts.take(order), 0)
         return Vocabulary(self.table, self.values.take(order), counts)
 
     def encode(self, values: pa.Array) -> npt.NDArray[np.int32]:
-        """The table row of each value.
+        """Return the table row of each value.
 
         Args:
-            values: `[n]` of the vocabulary's type; nulls allowed.
+            values: `[n]` values of the vocabulary's type; nulls are allowed.
 
         Returns:
             `[n]` int32; -1 for a null and for a value outside the vocabulary.
@@ -79,7 +84,10 @@ class Vocabulary:
 
 
 def flat_values(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """All values of a single- or multi-valued column in row order, without its null rows."""
+    """Return all values of a single- or multi-valued column in row order.
+
+    A null list has no values; the nulls of a single-valued column stay.
+    """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         return array.flatten()
@@ -89,7 +97,7 @@ def flat_values(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 def count_values(
     columns: Sequence[pa.ChunkedArray], *, table: str, value_type: pa.DataType, min_count: int
 ) -> Vocabulary:
-    """Count values over columns and keep those that stand at least `min_count` times."""
+    """Count the values of some columns, and keep those that occur at least `min_count` times."""
     counted = pa.chunked_array(
         [pc.cast(flat_values(column), value_type) for column in columns], type=value_type
     ).value_counts()
@@ -102,17 +110,18 @@ def count_values(
 
 
 def build_vocabularies(config: Config, as_of: date) -> dict[str, Any]:
-    """Build one vocabulary a table from all query and item rows up to `as_of`.
+    """Build one vocabulary per table from all query and item rows up to `as_of`.
 
     Values keep the rows that they have in the vocabularies of an earlier day. The schema that is
-    written beside them has the scales of dense features.
+    written beside the vocabularies has the scales of dense features.
 
     Returns:
-        As in the folder's stamp: `{"num_rows": {table: rows}, "turnover": {table: see `Turnover`},
+        the folder's stamp: `{"num_rows": {table: rows}, "turnover": {table: see `Turnover`},
         "previous": {"as_of", "fingerprint"} of the vocabularies before, or None, "fingerprint"}`.
 
     Raises:
-        InputError: no vector of a dense feature is known, or their lengths differ.
+        InputError: a dense feature has no vector in any row, or vectors that share a projection
+            differ in length.
     """
     paths = RunPaths(config, as_of)
     catalogue = required_stamp(paths.catalogue, made_by="dataset")
@@ -129,6 +138,7 @@ def build_vocabularies(config: Config, as_of: date) -> dict[str, Any]:
     num_rows: dict[str, int] = {}
     turnover: dict[str, Turnover] = {}
     with replaced_folder(paths.vocabularies) as folder:
+        # Counting takes most of the time, and runs outside Python's lock: a thread per table.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             counting = {
                 table: pool.submit(_counted, paths, table, features)
@@ -139,6 +149,7 @@ def build_vocabularies(config: Config, as_of: date) -> dict[str, Any]:
             if table not in counting:
                 num_rows[table] = features[0].buckets or config.features.hash_buckets
                 continue
+            # Counted values come most frequent first; the rows of the day before take precedence.
             counted, before = counting[table].result(), old.get(table)
             order, turnover[table] = succeed(counted.values, before.values if before else None)
             vocabulary = counted.in_order(order)
@@ -176,9 +187,11 @@ def _log_turnover(previous: Previous, turnover: dict[str, Turnover]) -> None:
     for table, change in turnover.items():
         if change.compacted:
             log.warning(
-                "most rows of table %s were free: it is packed anew into %d rows, and each of its "
-                "%d values has another one",
-                *(table, change.rows, change.new + change.kept),
+                "most rows of table %s were free: it is packed anew into %d rows, and its %d "
+                "values have new rows",
+                table,
+                change.rows,
+                change.new + change.kept,
             )
 
 
@@ -202,7 +215,7 @@ def _history(paths: RunPaths, feature: Feature) -> pa.ChunkedArray:
 
 
 def load_vocabularies(folder: Path) -> dict[str, Vocabulary]:
-    """Read what `build_vocabularies` wrote, by table name."""
+    """Read the vocabularies that `build_vocabularies` wrote, by table name."""
     schema = Schema.from_json(read_json(folder / SCHEMA_FILE))
     num_rows = required_stamp(folder, made_by="dataset")["num_rows"]
     vocabularies = {}

@@ -1,8 +1,8 @@
 """Vocabularies over time: a value keeps its table row from day to day while it lives.
 
-A refresh can then start from the tables of an earlier version as they are, and whoever looks at a
-row sees one value. The rows of values that are gone are free: new values take them first, and only
-then do tables grow.
+A refresh can then start from the tables of an earlier version as they are, and a row means one
+value from day to day. The rows of values that are gone become free. New values take free rows
+first, and a table grows only when it has none left.
 """
 
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from longtail.config import Config
 from longtail.fingerprints import read_stamp
 
 MOST_FREE = 0.5
-"""A table of which more rows are free is packed anew: every value gets another row."""
+"""A table with a larger share of free rows is packed anew: every value gets a new row."""
 
 
 @dataclass(frozen=True)
 class Previous:
-    """The vocabularies that a day's are the successors of.
+    """The vocabularies that come before a day's own.
 
     Attributes:
         as_of: their day.
-        fingerprint: what they were made from.
-        folder: where they stand.
+        fingerprint: the identity of what they were made from.
+        folder: their folder.
     """
 
     as_of: date
@@ -37,21 +37,21 @@ class Previous:
     folder: Path
 
     def to_json(self) -> dict[str, str]:
-        """For the stamp of the successor."""
+        """Return the entry for the successor's stamp."""
         return {"as_of": self.as_of.isoformat(), "fingerprint": self.fingerprint}
 
 
 @dataclass(frozen=True)
 class Turnover:
-    """How the values of a table have changed since the day before.
+    """The change of a table's values since the vocabularies before.
 
     Attributes:
         rows: rows of the table.
-        new: values that were not there.
-        kept: values that were.
+        new: values that were not there before.
+        kept: values that were there before.
         freed: values that are gone, or too rare by now.
         free: rows without a value.
-        compacted: whether so many rows were free that all values have another row now.
+        compacted: whether too many rows were free (`MOST_FREE`), and all values got new rows.
     """
 
     rows: int
@@ -63,11 +63,11 @@ class Turnover:
 
 
 def previous_vocabularies(config: Config, as_of: date) -> Previous | None:
-    """The vocabularies to succeed: those that the day has succeeded already, else the newest
-    finished ones of an earlier day.
+    """Find the vocabularies that a day's are to succeed.
 
-    So a day that is done stays as it is when an earlier one is filled in later, and no day ever
-    reads a later one.
+    They are those that the day has succeeded already, or else the newest finished ones of an
+    earlier day. So a finished day stays as it is when an earlier one is filled in later, and no
+    day ever reads a later one.
     """
     stamp = read_stamp(RunPaths(config, as_of).vocabularies) or {}
     recorded = stamp.get("previous")
@@ -101,20 +101,22 @@ def succeed(values: pa.Array, old: pa.Array | None) -> tuple[pa.Array, Turnover]
     """Give every value its row.
 
     Args:
-        values: `[n]` of the day, distinct, most frequent first.
-        old: `[num_old_rows]` of the table before, null where a row was free; None where there was
-            no such table.
+        values: `[n]` values of the day, distinct, most frequent first.
+        old: `[num_old_rows]` values of the table before, null where a row was free; None if there
+            was no such table.
 
     Returns:
-        `[num_rows]` position in `values` of each row's value, null where the row is free. Those
-        of `old` stand where they stood; new ones fill its free rows in order and then stand behind
-        them; free rows at the end are cut off. Where more than `MOST_FREE` of the rows were free,
-        the values stand as they are given.
+        `[num_rows]` the position in `values` of each row's value, null where the row is free; and
+        the turnover. Values of `old` keep their rows. New values fill its free rows in order, then
+        new rows behind them; free rows at the end are cut off. If more than `MOST_FREE` of the
+        rows are then free, the values take the rows 0 to n - 1 in the given order.
     """
+    # A table of another type has no value in common with this one.
     if old is None or old.type != values.type:
         old = values[:0]
     found = pc.index_in(values, value_set=old, skip_nulls=True)
     row = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    # There are always enough rows: those of the old table, and one more for each new value.
     new = np.flatnonzero(row < 0)
     taken = np.zeros(len(old) + len(new), np.bool_)
     taken[row[row >= 0]] = True

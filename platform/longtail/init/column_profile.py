@@ -1,4 +1,4 @@
-"""How many values a column has, in how many rows, and how often each."""
+"""Counts the values of a column: how many there are, how many differ, how many rows have one."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,20 @@ import duckdb
 from longtail.init.tables.column_readings import Reading
 from longtail.init.tables.sql import one_row, quoted
 
-# Distinct values of longer tables are estimated (HyperLogLog, about 2 % off).
-_EXACT_UP_TO_ROWS = 2_000_000
+# With more values, the number of different ones is estimated (HyperLogLog, about 2 % off).
+_EXACT_UP_TO_VALUES = 2_000_000
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Figures of one column.
+    """The counts of one column.
 
     Attributes:
-        coverage: share of the rows that have a value, in [0, 1]; an empty list is none.
-        num_values: values that stand in the column, all elements of lists counted.
-        num_distinct: different ones among them.
-        length: elements a list that has any, on average; of a vector, always; 1 for plain values.
+        coverage: share of the rows that have a value, in [0, 1]; an empty list is no value.
+        num_values: number of values, counting every element of a list; a vector counts as one.
+        num_distinct: number of different values; for vectors the same as `num_values`.
+        length: mean number of elements in the lists that are not empty, or the length of the
+            vectors; 1 for plain values.
     """
 
     coverage: float
@@ -31,10 +32,11 @@ class Profile:
 def profile_column(
     connection: duckdb.DuckDBPyConnection, view: str, reading: Reading, num_rows: int
 ) -> Profile:
-    """Measure one readable column of a view of readings.
+    """Return the counts of one readable column.
 
     Args:
-        view: a view whose columns are the readings' expressions, under their names.
+        view: a view that has the column under its own name, as the reading's expression.
+        num_rows: number of rows of the view, at least 1.
     """
     column = quoted(reading.name)
     if reading.form in ("strings", "integers"):
@@ -60,6 +62,6 @@ def profile_column(
 
 
 def _count_distinct(expression: str, num_values: int) -> str:
-    if num_values <= _EXACT_UP_TO_ROWS:
+    if num_values <= _EXACT_UP_TO_VALUES:
         return f"count(DISTINCT {expression})"
     return f"approx_count_distinct({expression})"

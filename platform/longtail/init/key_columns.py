@@ -1,4 +1,4 @@
-"""Which columns identify items and queries, in their tables and in the interactions."""
+"""Finds the columns that identify items and queries, in their tables and in the interactions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,15 @@ from itertools import product
 import duckdb
 
 from longtail.errors import InputError
+from longtail.init.opened_table import OpenedTable, id_text
 from longtail.init.tables.column_readings import Reading
 from longtail.init.tables.raw_tables import RawTable, Role
-from longtail.init.tables.sql import one_row, quoted
-from longtail.init.time_columns import Moment, snake_case
+from longtail.init.tables.sql import one_row
+from longtail.init.time_columns import snake_case
 
-# Of the different ids in the interactions, the share that the table must know.
+# Smallest share of the different ids in the interactions that must have a row in the table.
 MIN_KNOWN = 0.5
-# Parts of a name that speak for a side; the names of the tables speak, too.
+# Words in a column's name that point to items or to queries. The name of the file counts as well.
 _WORDS: Mapping[Role, frozenset[str]] = {
     "items": frozenset(
         ("item", "items", "product", "article", "movie", "track", "song", "book", "paper")
@@ -24,18 +25,21 @@ _WORDS: Mapping[Role, frozenset[str]] = {
     ),
     "interactions": frozenset(),
 }
+# Points of a pair of columns: the table's column is unique, both have the same name, the name has a
+# word of its own side, the name has a word of the other side, the name looks like that of an id.
 _UNIQUE, _SAME_NAME, _OWN_WORD, _OTHER_WORD, _ID_LIKE = 8.0, 4.0, 2.0, -4.0, 0.5
 
 
 @dataclass(frozen=True)
 class Key:
-    """One side's key.
+    """The key of the items or of the queries.
 
     Attributes:
-        column: in the side's own table; None where the table is derived from the interactions.
-        interactions_column: in the interactions.
-        known: share of the different ids in the interactions that the table has.
-        is_text: ids were strings, and not numbers.
+        column: the column in their own table; None if they have no table and their ids come from
+            the interactions.
+        interactions_column: the column in the interactions.
+        known: share of the different ids in the interactions that have a row in the table.
+        is_text: the ids are strings in both tables, not numbers.
     """
 
     column: str | None
@@ -44,130 +48,120 @@ class Key:
     is_text: bool
 
 
-@dataclass(frozen=True)
-class Side:
-    """A table whose key is looked for.
-
-    Attributes:
-        view: the view of its readings.
-        wanted: columns that the user named: in the table, and in the interactions. Of the
-            interactions themselves, the second one names the queries that have no table.
-    """
-
-    table: RawTable
-    view: str
-    readings: Sequence[Reading]
-    moment: Moment
-    wanted: tuple[str | None, str | None] = (None, None)
-
-
 def find_keys(
-    connection: duckdb.DuckDBPyConnection, items: Side, queries: Side | None, interactions: Side
+    connection: duckdb.DuckDBPyConnection,
+    items: OpenedTable,
+    queries: OpenedTable | None,
+    interactions: OpenedTable,
 ) -> tuple[Key, Key]:
-    """The keys of items and of queries.
+    """Return the key of the items and the key of the queries.
 
-    Pairs of a column of the table and one of the interactions are compared by what they say: the
-    table's is unique, the interactions' values stand in it, their names are alike. Where all that
-    leaves a choice, the query is the first column and the item the second.
+    Each pair of a column of the table and a column of the interactions gets a score: it is higher
+    if the table's column is unique, if it has more of the ids in the interactions, and if the names
+    are alike. The best two pairs win that use different columns of the interactions. If nothing
+    else decides, the query's column is the first and the item's the second.
 
     Raises:
-        InputError: no columns fit each other, or the wanted ones do not.
+        InputError: no columns fit each other, or the columns that the user named do not.
     """
-    in_items = _pairs(connection, items, interactions)
+    item_pairs = _score_pairs(connection, items, interactions)
     if queries is not None:
-        in_queries = _pairs(connection, queries, interactions)
+        query_pairs = _score_pairs(connection, queries, interactions)
     else:
-        in_queries = _columns_alone(interactions)
+        query_pairs = _score_columns_alone(interactions)
+    names = interactions.raw.names
     best: tuple[float, Key, Key] | None = None
-    for (query_score, query), (item_score, item) in product(in_queries, in_items):
+    for (query_score, query), (item_score, item) in product(query_pairs, item_pairs):
         if query.interactions_column == item.interactions_column:
             continue
-        position = _position(interactions, query) < _position(interactions, item)
-        total = query_score + item_score + 0.1 * position
+        query_is_first = names.index(query.interactions_column) < names.index(
+            item.interactions_column
+        )
+        # So little that the position decides only between pairs that are otherwise about equal.
+        total = query_score + item_score + 0.1 * query_is_first
         if best is None or total > best[0]:
             best = (total, item, query)
     if best is None:
-        raise InputError(_no_pair(in_items, in_queries, items, queries, interactions))
+        raise InputError(_explain_no_keys(item_pairs, query_pairs, items, queries, interactions))
     return best[1], best[2]
 
 
-def key_text(reading: Reading) -> str:
-    """SQL for the ids of a column as text: 7, 7.0 and '7' are the same id."""
-    if reading.form == "number":
-        return f"CAST(CAST({quoted(reading.name)} AS BIGINT) AS VARCHAR)"
-    return f"CAST({quoted(reading.name)} AS VARCHAR)"
-
-
-def may_be_id(reading: Reading) -> bool:
-    """Whether a column's form is one that ids have."""
-    return reading.form == "string" or reading.is_whole
-
-
-def _pairs(
-    connection: duckdb.DuckDBPyConnection, side: Side, interactions: Side
+def _score_pairs(
+    connection: duckdb.DuckDBPyConnection, table: OpenedTable, interactions: OpenedTable
 ) -> list[tuple[float, Key]]:
-    own, other = side.wanted
-    columns = [r for r in side.readings if r.name != side.moment.column and may_be_id(r)]
-    columns = [r for r in columns if own is None or r.name == own]
-    if own is not None and not columns:
-        raise InputError(
-            f"{side.table.path} has no column `{own}` of strings or whole numbers that could be "
-            f"its key: its columns are {', '.join(side.table.names)}"
-        )
+    """Return the pairs of a table's column and an interactions' column that may be a key."""
+    wanted, wanted_there = table.wanted_key
+    option = _key_option(table.raw.role)
     pairs = []
-    for column in columns:
-        complete, unique = _key_likeness(connection, side, column)
-        if not complete and own is None:
+    for column in _id_columns(table, wanted, option):
+        is_complete, is_unique = _completeness(connection, table, column)
+        # A key has no gaps. A column that repeats may still be the key if its name looks like an
+        # id: `table_checks.py` then names the rows. A column that the user named is always tried.
+        may_be_key = is_complete and (is_unique or _looks_like_id(column.name))
+        if wanted is None and not may_be_key:
             continue
-        if own is None and not unique and not _sounds_like_id(column.name):
-            continue
-        for candidate in _id_columns(interactions, other):
-            known = _share_known(connection, side.view, column, interactions.view, candidate)
+        for candidate in _interactions_id_columns(interactions, wanted_there, option):
+            known = _share_known(connection, table.view, column, interactions.view, candidate)
             if known < MIN_KNOWN:
                 continue
-            score = known + _UNIQUE * unique + _likeness(side.table, column.name, candidate.name)
+            score = known + _UNIQUE * is_unique
+            score += _score_names(table.raw, column.name, candidate.name)
             is_text = column.form == "string" and candidate.form == "string"
             pairs.append((score, Key(column.name, candidate.name, known, is_text)))
     return pairs
 
 
-def _columns_alone(interactions: Side) -> list[tuple[float, Key]]:
-    """What may name the queries where they have no table."""
+def _score_columns_alone(interactions: OpenedTable) -> list[tuple[float, Key]]:
+    """Return the columns of the interactions that may identify queries without a table."""
+    wanted = interactions.wanted_key[1]
     return [
         (
-            _words(reading.name, "queries", None) + _ID_LIKE * _sounds_like_id(reading.name),
+            _score_words(reading.name, "queries", None) + _ID_LIKE * _looks_like_id(reading.name),
             Key(None, reading.name, 1.0, reading.form == "string"),
         )
-        for reading in _id_columns(interactions, interactions.wanted[1])
+        for reading in _interactions_id_columns(interactions, wanted, "--query-key")
     ]
 
 
-def _id_columns(interactions: Side, wanted: str | None) -> list[Reading]:
+def _id_columns(table: OpenedTable, wanted: str | None, option: str) -> list[Reading]:
+    """Return the columns that may hold ids, or only the wanted one.
+
+    Raises:
+        InputError: the wanted one is not among them.
+    """
     columns = [
         reading
-        for reading in interactions.readings
-        if reading.name != interactions.moment.column and may_be_id(reading)
+        for reading in table.readings
+        if reading.name != table.moment.column and (reading.form == "string" or reading.is_whole)
     ]
     if wanted is None:
-        return [reading for reading in columns if snake_case(reading.name) != "weight"]
+        return columns
     columns = [reading for reading in columns if reading.name == wanted]
     if not columns:
         raise InputError(
-            f"{interactions.table.path} has no column `{wanted}` of strings or whole numbers that "
-            f"could be a key: its columns are {', '.join(interactions.table.names)}"
+            f"{table.raw.path} has no column `{wanted}` of strings or whole numbers that could be "
+            f"a key: its columns are {', '.join(table.raw.names)}; correct {option}"
         )
     return columns
 
 
-def _key_likeness(
-    connection: duckdb.DuckDBPyConnection, side: Side, column: Reading
+def _interactions_id_columns(
+    interactions: OpenedTable, wanted: str | None, option: str
+) -> list[Reading]:
+    columns = _id_columns(interactions, wanted, option)
+    # Whole numbers called `weight` are weights, unless the user says that they are the key.
+    return [r for r in columns if wanted is not None or snake_case(r.name) != "weight"]
+
+
+def _completeness(
+    connection: duckdb.DuckDBPyConnection, table: OpenedTable, column: Reading
 ) -> tuple[bool, bool]:
-    """Whether no row misses the column, and whether it (with the timestamp) names one row."""
-    text, moment = key_text(column), side.moment.expression
+    """Return whether every row has a value, and whether value and timestamp identify the row."""
+    text, moment = id_text(column), table.moment.expression
     known, distinct, rows = one_row(
         connection,
         f"SELECT count({text}), (SELECT count(*) FROM (SELECT DISTINCT {text}, {moment} "
-        f"FROM {side.view})), count(*) FROM {side.view}",
+        f"FROM {table.view})), count(*) FROM {table.view}",
     )
     return known == rows, distinct == rows
 
@@ -175,22 +169,23 @@ def _key_likeness(
 def _share_known(
     connection: duckdb.DuckDBPyConnection, table: str, column: Reading, asked: str, asking: Reading
 ) -> float:
+    """Return the share of the different ids in `asked` that `table` has, in [0, 1]."""
     known, total = one_row(
         connection,
-        f"WITH ids AS (SELECT DISTINCT {key_text(column)} AS id FROM {table}), "
-        f"asked AS (SELECT DISTINCT {key_text(asking)} AS id FROM {asked}) "
+        f"WITH ids AS (SELECT DISTINCT {id_text(column)} AS id FROM {table}), "
+        f"asked AS (SELECT DISTINCT {id_text(asking)} AS id FROM {asked}) "
         "SELECT count(ids.id), count(asked.id) FROM asked LEFT JOIN ids USING (id)",
     )
     return float(known / total) if total else 0.0
 
 
-def _likeness(table: RawTable, own: str, other: str) -> float:
-    """How much two names speak for each other."""
-    score = _words(other, table.role, table.stem) + _ID_LIKE * _sounds_like_id(other)
+def _score_names(table: RawTable, own: str, other: str) -> float:
+    """Return the points of the name in the table and the name in the interactions."""
+    score = _score_words(other, table.role, table.stem) + _ID_LIKE * _looks_like_id(other)
     return score + (_SAME_NAME if snake_case(own) == snake_case(other) else 0.0)
 
 
-def _words(name: str, role: Role, stem: str | None) -> float:
+def _score_words(name: str, role: Role, stem: str | None) -> float:
     words = set(snake_case(name).split("_"))
     own, other = _WORDS[role], _WORDS["queries" if role == "items" else "items"]
     if stem is not None:
@@ -198,44 +193,44 @@ def _words(name: str, role: Role, stem: str | None) -> float:
     return _OWN_WORD * bool(words & own) + _OTHER_WORD * bool(words & (other - own))
 
 
-def _sounds_like_id(name: str) -> bool:
+def _looks_like_id(name: str) -> bool:
     words = snake_case(name).split("_")
     return words[-1] in ("id", "key", "code", "uuid", "uid", "asin", "sku") or name.endswith("id")
 
 
-def _position(interactions: Side, key: Key) -> int:
-    return interactions.table.names.index(key.interactions_column)
+def _key_option(role: Role) -> str:
+    return "--item-key" if role == "items" else "--query-key"
 
 
-def _no_pair(
-    in_items: Sequence[object],
-    in_queries: Sequence[object],
-    items: Side,
-    queries: Side | None,
-    interactions: Side,
+def _explain_no_keys(
+    item_pairs: Sequence[object],
+    query_pairs: Sequence[object],
+    items: OpenedTable,
+    queries: OpenedTable | None,
+    interactions: OpenedTable,
 ) -> str:
-    for found, side, option in (
-        (in_items, items, "--item-key"),
-        (in_queries, queries, "--query-key"),
-    ):
-        if found or side is None:
+    """Return the message for tables that have no keys in common."""
+    path, columns = interactions.raw.path, ", ".join(interactions.raw.names)
+    for pairs, table in ((item_pairs, items), (query_pairs, queries)):
+        if pairs or table is None:
             continue
-        own, other = side.wanted
-        if own is not None:
+        option = _key_option(table.raw.role)
+        wanted, wanted_there = table.wanted_key
+        if wanted is not None:
             return (
-                f"`{own}` of {side.table.path} has fewer than half of the ids in "
-                f"{'`' + other + '`' if other else 'any column'} of {interactions.table.path}: the "
-                f"keys do not match; name both columns as in {option} {own}=COLUMN, or write the "
-                "ids alike in both tables"
+                f"`{wanted}` of {table.raw.path} has fewer than half of the ids in "
+                f"{'`' + wanted_there + '`' if wanted_there else 'any column'} of {path}: the keys "
+                f"do not match; name both columns, as in {option} {wanted}=COLUMN, or write the "
+                "ids the same way in both tables"
             )
         return (
-            f"{side.table.path} and {interactions.table.path} have no key in common: no complete "
-            f"column of the one ({', '.join(side.table.names)}) has at least half of the ids in a "
-            f"column of the other ({', '.join(interactions.table.names)}); name the columns with "
-            f"{option} COLUMN=INTERACTIONS_COLUMN, or write the ids alike"
+            f"{table.raw.path} and {path} have no key in common: no complete column of the first "
+            f"({', '.join(table.raw.names)}) has at least half of the ids in a column of the "
+            f"second ({columns}); name the columns with {option} COLUMN=INTERACTIONS_COLUMN, or "
+            "write the ids the same way in both tables"
         )
+    # Both sides have pairs, but all of them use the same column of the interactions.
     return (
-        f"{interactions.table.path} needs two columns of ids, one of queries and one of items, and "
-        f"only one was found among {', '.join(interactions.table.names)}: name them with "
-        "--item-key and --query-key"
+        f"{path} needs two columns of ids, one of queries and one of items, and only one was found "
+        f"among {columns}: name them with --item-key and --query-key"
     )

@@ -1,10 +1,10 @@
-"""Names that Feast, DuckDB and Python can all take."""
+"""Makes names that Feast, DuckDB and Python all accept."""
 
 import re
 import unicodedata
 from collections.abc import Sequence
 
-# What Feast's join and longtail's own tables call their columns.
+# Column names that Feast's join and longtail's own tables use.
 _RESERVED = frozenset(
     (
         *("item_id", "query_id", "event_timestamp", "created_timestamp", "active", "weight"),
@@ -12,17 +12,19 @@ _RESERVED = frozenset(
         *("item", "query", "model_version"),
     )
 )
+# The feature of a side that has no other: Feast requires one in every view.
 PLACEHOLDER = "present"
 
 
 def feature_names(columns: Sequence[str]) -> dict[str, str]:
-    """A name for each column's feature: ASCII letters, digits and underscores, none twice.
+    """Return a name for each column's feature: unique, of ASCII letters, digits and underscores.
 
-    Names that are good already stay; none ends in `_y`, which Feast's DuckDB join would lose.
+    A name that is valid already stays. No name ends in `_y`, since Feast's DuckDB join would drop
+    such a column.
     """
     names: dict[str, str] = {}
     taken: set[str] = {PLACEHOLDER}
-    # Those that may stay choose first.
+    # Valid names come first, so that no changed name can take theirs.
     for column in sorted(columns, key=lambda column: _plain(column) != column):
         name = unique = _plain(column)
         number = 2
@@ -35,7 +37,7 @@ def feature_names(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _plain(column: str) -> str:
-    """The name without what is forbidden, not yet unique."""
+    """Return a valid name for a column, which another column may have too."""
     ascii_only = unicodedata.normalize("NFKD", column).encode("ascii", "ignore").decode()
     name = re.sub(r"[^0-9A-Za-z]+", "_", ascii_only).strip("_") or "feature"
     if name[0].isdigit():
@@ -46,5 +48,5 @@ def _plain(column: str) -> str:
 
 
 def project_name(folder: str) -> str:
-    """A name of a Feast project, from a folder's."""
+    """Return a valid name of a Feast project, made from the name of a folder."""
     return re.sub(r"[^0-9A-Za-z]+", "_", folder).strip("_").lower() or "longtail"

@@ -1,4 +1,7 @@
-"""Making a project: all of it beside its place, and then moved there."""
+"""Makes a project: writes all of it in a temporary folder, then moves it to its place.
+
+A failure at any step leaves nothing behind.
+"""
 
 import shutil
 import uuid
@@ -18,7 +21,7 @@ from longtail.init.summary import summarise
 REPOSITORY, CONFIGURATION, IGNORED = "feature_repo", "longtail.yaml", ".gitignore"
 _MEMORY = "4GB"
 _GITIGNORE = """\
-# what a run produces
+# files that runs produce
 .longtail/
 # the tables: data, not source
 feature_repo/data/
@@ -29,27 +32,29 @@ __pycache__/
 def init_project(folder: Path, request: Request, *, force: bool = False) -> dict[str, Any]:
     """Make `folder/feature_repo`, `folder/longtail.yaml` and `folder/.gitignore`.
 
-    The tables that are given are only read. What a run produced below `folder` stays.
+    The user's tables are only read. Files that runs produced in `folder` stay.
 
     Args:
-        folder: a new folder, or one without these files.
+        folder: a new folder, or one without a repository and a configuration.
         force: replace the repository and the configuration.
 
     Returns:
         the document of `summary.summarise`.
 
     Raises:
-        InputError: something would be overwritten, or the tables cannot be used; nothing is
-            written then.
+        InputError: files would be overwritten, or the tables cannot be used. Nothing is written.
     """
     folder = folder.resolve()
     _check_target(folder, request, force=force)
+    # The nearest existing folder is on the file system of `folder`, so the move is a rename.
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     staging = existing / f".longtail-init-{uuid.uuid4().hex[:8]}"
     try:
         staging.mkdir()
     except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error}") from error
+        raise InputError(
+            f"{folder} cannot be written: {error}; name another folder, or correct its permissions"
+        ) from error
     try:
         document = _write(staging, folder, request)
         _move(staging / "project", folder, staging)
@@ -65,11 +70,13 @@ def _check_target(folder: Path, request: Request, *, force: bool) -> None:
     if taken and not force:
         raise InputError(
             f"{folder} has a {' and a '.join(taken)} already: name another folder, or replace them "
-            "with --force (what a run produced stays)"
+            "with --force (files that runs produced stay)"
         )
     for path in (request.items, request.queries, request.interactions):
         if path is not None and path.resolve().is_relative_to(folder / REPOSITORY):
-            raise InputError(f"{path} lies in what would be replaced: move it out of {folder}")
+            raise InputError(
+                f"{path} is in a folder that --force replaces: move it out of {folder / REPOSITORY}"
+            )
 
 
 def _write(staging: Path, folder: Path, request: Request) -> dict[str, Any]:
@@ -77,11 +84,12 @@ def _write(staging: Path, folder: Path, request: Request) -> dict[str, Any]:
     scratch.mkdir()
     (repository / "data").mkdir(parents=True)
     with duckdb.connect() as connection:
+        # Large tables spill to disk, and times do not depend on the zone of this machine.
         connection.execute(f"SET memory_limit = '{_MEMORY}'")
         connection.execute(f"SET temp_directory = '{scratch / 'spilled'}'")
         connection.execute("SET TimeZone = 'UTC'")
-        plan, readings = infer_project(connection, request, folder.name, scratch)
-        write_tables(connection, plan, readings, repository / "data")
+        plan, tables = infer_project(connection, request, folder.name, scratch)
+        write_tables(connection, plan, tables, repository / "data")
     write_repository(plan, repository, folder / ".longtail" / "feast")
     (staging / "project" / CONFIGURATION).write_text(render_configuration(plan), encoding="utf-8")
     (staging / "project" / IGNORED).write_text(_GITIGNORE, encoding="utf-8")
@@ -89,11 +97,15 @@ def _write(staging: Path, folder: Path, request: Request) -> dict[str, Any]:
 
 
 def _move(project: Path, folder: Path, staging: Path) -> None:
-    """Move the finished project to its place; the configuration last, for it makes it one."""
+    """Move the finished project to its place.
+
+    The configuration comes last, because `longtail` takes a folder with one for a project.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.exists():
         project.rename(folder)
         return
+    # The old files go to the staging folder, which is deleted in the end.
     outgoing = staging / "outgoing"
     outgoing.mkdir()
     if not (folder / IGNORED).exists():

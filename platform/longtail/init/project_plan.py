@@ -1,6 +1,6 @@
-"""The whole of what is inferred: what the three tables are, and what each column becomes."""
+"""The plan of a project: everything that is inferred from the three tables, before any writing."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,16 +12,16 @@ from longtail.init.time_columns import Moment
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for: her tables, and the columns that she names herself.
+    """The user's request: the tables, and the columns that the user names. None infers a column.
 
     Attributes:
-        queries: None where the queries are the ids in the interactions.
-        item_key: `COLUMN`, or `COLUMN=INTERACTIONS_COLUMN` where the interactions call it
-            otherwise; None infers it.
-        query_key: likewise.
-        timestamp: of every table that has this column.
-        weight: of the interactions.
-        shared_ids: whether an item and a query of one id are the same thing.
+        items: a Parquet or CSV file, or a folder of either, like the other two tables.
+        queries: None if the queries are the ids in the interactions.
+        item_key: `COLUMN`, or `COLUMN=INTERACTIONS_COLUMN` if its name differs in the interactions.
+        query_key: the same for the queries.
+        timestamp: the column of timestamps, in every table that has a column of this name.
+        weight: the column of weights in the interactions.
+        shared_ids: whether an item and a query with the same id are the same thing; None infers it.
     """
 
     items: Path
@@ -36,17 +36,17 @@ class Request:
 
 @dataclass(frozen=True)
 class SidePlan:
-    """Items or queries.
+    """The plan of the items or of the queries.
 
     Attributes:
-        path: of the table that was given; None where the rows come from the interactions.
-        num_rows: of the table.
-        num_keys: different items or queries.
-        columns: all but key, timestamp and tombstone, in the order of the table.
-        table: the embedding table that the key shares, else None.
-        buckets: rows of the key's hashed vocabulary; None where it is exact.
-        active: SQL for the tombstone over the view of readings; None where there is none.
-        repeats: rows are given more than once, and written once.
+        path: the user's table; None if the rows come from the interactions.
+        num_rows: number of rows of the user's table.
+        num_keys: number of different items or queries.
+        columns: all columns but key, timestamp and tombstone, in the order of the table.
+        table: the embedding table that the key shares with a feature or the other key, else None.
+        buckets: rows of the key's hashed vocabulary; None if it is exact.
+        active: SQL for the tombstone over the view of readings; None if there is none.
+        repeats: some rows are given more than once; each is written once.
     """
 
     side: Literal["item", "query"]
@@ -63,39 +63,43 @@ class SidePlan:
 
     @property
     def view(self) -> Literal["items", "queries"]:
-        """The name of its Feast view, and of its file."""
+        """The name of the side's Feast view, and of its file."""
         return "items" if self.side == "item" else "queries"
 
     @property
     def features(self) -> list[Column]:
-        """What the model gets."""
+        """The columns that the model uses."""
         return [column for column in self.columns if not column.left_out]
 
     @property
     def declared(self) -> list[Column]:
-        """What the project's table and view have: the features, and what may become one."""
+        """The columns that the project's table and view have: features, and those left out."""
         return [column for column in self.columns if column.kind != "none"]
 
     @property
     def has_placeholder(self) -> bool:
-        """Whether nothing is known but the id: a Feast view must have a feature all the same."""
+        """Whether the view needs a placeholder, because no feature but the id is known.
+
+        Feast requires a feature in every view.
+        """
         return not self.features
 
     @property
     def feature_names(self) -> list[str]:
-        """The names of the features that the model gets besides the id."""
+        """The names of the features that the model uses besides the id."""
         return [column.name for column in self.features] or [PLACEHOLDER]
 
 
 @dataclass(frozen=True)
 class InteractionsPlan:
-    """The interactions.
+    """The plan of the interactions.
 
     Attributes:
-        weight: their column of weights; None where all count the same.
-        unused: columns that nothing reads.
-        num_pairs: different pairs of query and item.
-        unknown_items: share of the interactions whose item has no row in the items' table.
+        num_pairs: number of different pairs of query and item.
+        weight: the column of weights; None if all interactions count the same.
+        unused: the columns that nothing reads.
+        unknown_items: share of the interactions that name an item without a row, in [0, 1].
+        unknown_queries: the same for the queries.
     """
 
     path: Path
@@ -110,15 +114,14 @@ class InteractionsPlan:
 
 @dataclass(frozen=True)
 class ProjectPlan:
-    """A project before anything of it is written."""
+    """The plan of a whole project."""
 
     name: str
     items: SidePlan
     queries: SidePlan
     interactions: InteractionsPlan
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def shared_ids(self) -> bool:
-        """Whether queries and items share ids."""
+        """Whether items and queries have the same ids, and so share their embedding table."""
         return self.items.table is not None and self.items.table == self.queries.table

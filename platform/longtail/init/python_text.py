@@ -1,4 +1,4 @@
-"""Python source that reads as if `ruff format` had written it."""
+"""Writes Python source as `ruff format` would."""
 
 import json
 from collections.abc import Mapping
@@ -7,16 +7,16 @@ LINE_LENGTH = 100
 
 
 def text(value: str) -> str:
-    """A string literal."""
+    """Return a string literal."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def call(name: str, arguments: Mapping[str, str], indent: int) -> str:
-    """A call with keyword arguments and a comma behind it, on one line where it fits.
+    """Return a call with keyword arguments and a comma after it, on one line if it fits.
 
     Args:
-        arguments: source of each value, by keyword.
-        indent: spaces before it.
+        arguments: the source of each value, by keyword.
+        indent: number of spaces before the call.
     """
     given = [f"{keyword}={value}" for keyword, value in arguments.items()]
     line = f"{' ' * indent}{name}({', '.join(given)}),"
@@ -33,12 +33,12 @@ def call(name: str, arguments: Mapping[str, str], indent: int) -> str:
 
 
 def dictionary(entries: Mapping[str, str]) -> str:
-    """A literal of strings by strings, on one line."""
+    """Return a dictionary literal of strings, on one line."""
     return "{" + ", ".join(f"{text(key)}: {text(value)}" for key, value in entries.items()) + "}"
 
 
 def comment(words: str, indent: int = 0) -> str:
-    """A comment, wrapped."""
+    """Return a comment, wrapped to the line length."""
     lines, line = [], ""
     width = LINE_LENGTH - indent - len("# ")
     for word in words.split():

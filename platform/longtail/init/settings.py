@@ -1,23 +1,28 @@
-"""The configuration of a new project: sizes that fit its data, by rules that stand beside them."""
+"""Writes the configuration of a new project, with sizes that fit its data.
+
+The comments in the configuration state the rule behind each size.
+"""
 
 import math
 from dataclasses import dataclass
 
 from longtail.init.project_plan import ProjectPlan
 
+# Rough share of the pairs that training sees; the rest is held out.
 _TRAINING_SHARE = 0.8
 _MIN_BATCH, _MAX_BATCH = 64, 4096
-_STEPS_AN_EPOCH = 100
-_STEPS_IN_ALL = 800
+# Fewest steps of an epoch, and steps of the whole training.
+_EPOCH_STEPS, _ALL_STEPS = 100, 800
 _MIN_EPOCHS, _MAX_EPOCHS = 3, 20
+# Number of pairs from which the wider model is worth it.
 _FEW_PAIRS = 20_000
-# From so many items on a graph search is worth it.
+# Number of items from which a graph search is worth its cost.
 _MANY_ITEMS = 100_000
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What depends on how much there is to learn from."""
+    """The settings that depend on the amount of data, under their names in the configuration."""
 
     batch_size: int
     num_epochs: int
@@ -29,12 +34,18 @@ class Sizes:
 
 
 def choose_sizes(num_pairs: int, num_items: int) -> Sizes:
-    """Sizes for so many different pairs of query and item, and so many items."""
+    """Return the sizes for a data set.
+
+    Args:
+        num_pairs: number of different pairs of query and item.
+        num_items: number of different items.
+    """
+    # A small data set gets small batches and more epochs, so that it is trained for enough steps.
     training = max(1, int(num_pairs * _TRAINING_SHARE))
-    fitting = 2 ** int(math.log2(max(1.0, training / _STEPS_AN_EPOCH)))
+    fitting = 2 ** int(math.log2(max(1.0, training / _EPOCH_STEPS)))
     batch_size = min(max(fitting, _MIN_BATCH), _MAX_BATCH)
     steps = math.ceil(training / batch_size)
-    epochs = min(max(math.ceil(_STEPS_IN_ALL / steps), _MIN_EPOCHS), _MAX_EPOCHS)
+    epochs = min(max(math.ceil(_ALL_STEPS / steps), _MIN_EPOCHS), _MAX_EPOCHS)
     small = num_pairs < _FEW_PAIRS
     return Sizes(
         batch_size=batch_size,
@@ -48,7 +59,7 @@ def choose_sizes(num_pairs: int, num_items: int) -> Sizes:
 
 
 def render_configuration(plan: ProjectPlan) -> str:
-    """The text of `longtail.yaml`."""
+    """Return the text of `longtail.yaml`."""
     pairs, items = plan.interactions.num_pairs, plan.items.num_keys
     sizes = choose_sizes(pairs, items)
     sections = [_project(plan), _model(sizes), _training(sizes, pairs), _index(sizes)]
@@ -59,7 +70,7 @@ def render_configuration(plan: ProjectPlan) -> str:
 
 _NO_SELF_SUPERVISION = """\
 self_supervision:
-  # It hides features of an item, and these have none besides their id.
+  # Augmentations hide features of an item, and these items have none besides their id.
   augmentation: none
 """
 
@@ -68,8 +79,8 @@ def _project(plan: ProjectPlan) -> str:
     return f"""\
 # {plan.name}, written by `longtail init` for {plan.queries.num_keys:,} queries,
 # {plan.items.num_keys:,} items and {plan.interactions.num_pairs:,} different pairs of them.
-# Every key that is left out has its default; platform/longtail/config.py documents all of them.
-# Which features the model sees is not said here: see feature_repo/services.py.
+# A key that is not listed has its default; platform/longtail/config/ documents all keys.
+# The features that the model uses are not listed here, but in feature_repo/services.py.
 feature_repo: feature_repo
 home: .longtail
 """
@@ -77,12 +88,12 @@ home: .longtail
 
 def _model(sizes: Sizes) -> str:
     return f"""\
-# Widths: the smaller ones below {_FEW_PAIRS:,} pairs, from which wide ones would learn by heart.
+# Each width is the smaller one below {_FEW_PAIRS:,} pairs, which a wide model would memorise.
 features:
-  default_dim: {sizes.default_dim} # 32 or 64 numbers in an embedding; a field's tag `dim` wins
+  default_dim: {sizes.default_dim} # 32 or 64, per embedding; a field's tag `dim` overrides it
 model:
   hidden: [{sizes.hidden}] # 256 or 512
-  output_dim: {sizes.output_dim} # 64 or 128: the length of what is published
+  output_dim: {sizes.output_dim} # 64 or 128: the length of the published embeddings
 """
 
 
@@ -90,11 +101,11 @@ def _training(sizes: Sizes, pairs: int) -> str:
     steps = math.ceil(pairs * _TRAINING_SHARE / sizes.batch_size)
     return f"""\
 training:
-  # The power of two with at least {_STEPS_AN_EPOCH} steps an epoch, {_MIN_BATCH} to {_MAX_BATCH}.
+  # Largest power of two with at least {_EPOCH_STEPS} steps per epoch, {_MIN_BATCH} to {_MAX_BATCH}.
   batch_size: {sizes.batch_size}
-  # {_MIN_EPOCHS} to {_MAX_EPOCHS}, for about {_STEPS_IN_ALL:,} steps; an epoch has {steps}.
+  # {_MIN_EPOCHS} to {_MAX_EPOCHS}, for about {_ALL_STEPS:,} steps in all; one epoch has {steps}.
   num_epochs: {sizes.num_epochs}
-  # Of a refresh, which starts from the version before.
+  # Epochs of a refresh, which starts from the previous version.
   warm_start_epochs: {sizes.warm_start_epochs}
 """
 
@@ -102,6 +113,6 @@ training:
 def _index(sizes: Sizes) -> str:
     return f"""\
 index:
-  # flat compares with every item; hnsw walks a graph, from {_MANY_ITEMS:,} items on.
+  # flat compares a query with every item; hnsw searches a graph, from {_MANY_ITEMS:,} items on.
   kind: {sizes.index}
 """

@@ -1,4 +1,4 @@
-"""What was found, for people and for programs: one document."""
+"""Describes the plan of a project in one JSON document, which the command line also prints from."""
 
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,12 @@ from longtail.init.project_plan import ProjectPlan, SidePlan
 
 
 def summarise(plan: ProjectPlan, folder: Path) -> dict[str, Any]:
-    """The JSON document of `longtail init`.
+    """Return the JSON document of `longtail init`.
 
     Returns:
         `{"folder", "configuration", "project", "shared_ids", "items", "queries", "interactions",
-        "warnings"}`; of items and queries `{"path", "num_rows", "num_keys", "key",
-        "interactions_key", "known", "timestamp", "tombstone", "features": [...]}`.
+        "warnings"}`. Items and queries are `{"path", "num_rows", "num_keys", "key",
+        "interactions_key", "known", "table", "timestamp", "tombstone", "features": [...]}`.
     """
     interactions = plan.interactions
     return {
@@ -71,40 +71,45 @@ def _feature(column: Column) -> dict[str, Any]:
 
 
 def _warnings(plan: ProjectPlan) -> list[str]:
+    """Return what the user should know about the data before training on it."""
+    interactions, sides = plan.interactions, (plan.items, plan.queries)
     found = []
-    for share, side in (
-        (plan.interactions.unknown_items, plan.items),
-        (plan.interactions.unknown_queries, plan.queries),
+    for side, share in zip(
+        sides, (interactions.unknown_items, interactions.unknown_queries), strict=True
     ):
         if share:
+            article = "an" if side.side == "item" else "a"
             found.append(
-                f"{share:.1%} of the interactions name a {side.side} without a row in {side.path}: "
-                "they train on its id alone"
+                f"{share:.1%} of the interactions name {article} {side.side} without a row in "
+                f"{side.path}: they train on its id alone"
             )
-    timeless = [
-        side.view for side in (plan.items, plan.queries) if side.moment.column is None and side.path
-    ]
+    # Queries without a table have no features, so their times do not matter.
+    timeless = [side.view for side in sides if side.moment.column is None and side.path]
     if timeless:
         found.append(
-            f"{' and '.join(timeless)} have no times: their features count as true since "
-            "1970-01-01, so every interaction sees today's values, those that came after it too"
+            f"{' and '.join(timeless)} have no timestamps: their features count as true since "
+            "1970-01-01, so training uses today's values for every interaction, even values that "
+            "are newer than it"
         )
-    if plan.interactions.moment.column is None:
+    if interactions.moment.column is None:
         found.append(
-            "the interactions have no times: training cannot be held to what was known before, "
-            "`dataset.split: time` means nothing, and every run counts as of the last complete day"
+            "the interactions have no timestamps: training cannot be limited to what was known "
+            "before each of them, `dataset.split: time` has no meaning, and every run counts as of "
+            "the last complete day"
         )
-    for side in (plan.items, plan.queries):
+    for side in sides:
         if side.repeats:
-            found.append(f"{side.path} has rows that are there twice: each is written once")
+            found.append(f"{side.path} has repeated rows: each is written once")
+    # An item without interactions is known to the model by its features only.
     if plan.items.has_placeholder:
         found.append(
-            "the items have no feature but their id: nothing can be learned of those that nobody "
-            "chose"
+            "the items have no feature but their id: the model learns nothing about items without "
+            "interactions"
         )
-    if plan.interactions.unused:
+    if interactions.unused:
         found.append(
-            f"unused columns of the interactions: {', '.join(plan.interactions.unused)}; all rows "
-            "count as positive, so leave out what nobody wanted, or name a --weight"
+            f"unused columns of the interactions: {', '.join(interactions.unused)}; all rows count "
+            "as positive, so leave out the rows that are not, or name a column of weights with "
+            "--weight"
         )
     return found

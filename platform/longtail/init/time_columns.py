@@ -1,4 +1,4 @@
-"""Which column says when a row became true, and how it becomes a timestamp in UTC."""
+"""Finds the column that says when a row became true, and converts it to timestamps in UTC."""
 
 import re
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from longtail.init.tables.raw_tables import RawTable
 from longtail.init.tables.sql import one_row, quoted
 
 EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
-# Best first. A column with another name may be a date that says something about the item.
+# Best first. Under any other name, a date may be a property of the item, such as its release.
 _KNOWN_NAMES = (
     *("event_timestamp", "timestamp", "event_time", "datetime", "time", "ts", "date", "day"),
     *("valid_from", "updated_at", "modified_at", "created_at", "occurred_at", "last_updated"),
     *("event_date", "unix_time", "unixtime", "epoch", "created", "updated", "at"),
 )
-# Seconds since 1970 of 1990-01-01 and 2100-01-01: what an integer must lie between.
+# Seconds from 1970 to 1990-01-01 and to 2100-01-01. An integer between them may be a timestamp.
 _EARLIEST, _LATEST = 631_152_000, 4_102_444_800
 _UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 
@@ -28,9 +28,9 @@ class Moment:
     """The timestamp of a table's rows.
 
     Attributes:
-        column: where it stands, or None where the table has none.
-        expression: SQL for TIMESTAMPTZ, over the view of readings.
-        note: what is done about it.
+        column: the column that holds it; None if a constant is used instead.
+        expression: SQL for a TIMESTAMPTZ, over the view of the table's readings.
+        note: how the column was converted, or why a constant is used; in words for the user.
     """
 
     column: str | None
@@ -39,7 +39,7 @@ class Moment:
 
 
 def snake_case(name: str) -> str:
-    """`createdAt` -> `created_at`."""
+    """Return a name in snake case: `createdAt` -> `created_at`."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
     return re.sub(r"[\s\-.]+", "_", spaced).lower()
 
@@ -51,15 +51,18 @@ def find_moment(
     readings: Sequence[Reading],
     wanted: str | None,
 ) -> Moment:
-    """The timestamp column of a table: the wanted one, or the one whose name and values say so.
+    """Return the timestamp of a table's rows.
 
-    Interactions may call it anything, if it is their only column of moments.
+    It comes from the column that the user named, else from the first column that has both a known
+    name and values that can be timestamps. In the interactions, the only column of type timestamp
+    or date is taken whatever its name is.
 
     Args:
-        wanted: a name that the user gave; tables without it have no timestamp.
+        view: the view of the table's readings.
+        wanted: the column that the user named; a table without this column has no timestamp.
 
     Raises:
-        InputError: the wanted column holds no moments, or a moment is missing.
+        InputError: the values of the wanted column cannot be timestamps, or some are missing.
     """
     by_name = {reading.name: reading for reading in readings}
     if wanted is not None:
@@ -68,12 +71,14 @@ def find_moment(
         moment = _as_moment(connection, view, by_name[wanted])
         if moment is None:
             raise InputError(
-                f"column `{wanted}` of {table.path} holds no timestamps: give --timestamp a column "
-                "of timestamps, dates, ISO texts or integer seconds since 1970"
+                f"column `{wanted}` of {table.path} holds no timestamps: name a column of "
+                "timestamps, dates, ISO texts or integer seconds since 1970 with --timestamp"
             )
         return _complete(connection, table, view, moment)
+    # Reversed, so that the first of two columns with one name in snake case wins.
     named = {snake_case(reading.name): reading for reading in reversed(readings)}
     candidates = [named[name] for name in _KNOWN_NAMES if name in named]
+    # An interaction happens at a moment and has no other dates, so its name needs no check.
     moments = [reading for reading in readings if reading.form == "moment"]
     if table.role == "interactions" and len(moments) == 1:
         candidates = [*moments, *candidates]
@@ -85,7 +90,7 @@ def find_moment(
 
 
 def _absent() -> Moment:
-    return Moment(None, EPOCH, "no timestamps: 1970-01-01 is put in")
+    return Moment(None, EPOCH, "no timestamps: 1970-01-01 is used for all rows")
 
 
 def _as_moment(connection: duckdb.DuckDBPyConnection, view: str, reading: Reading) -> Moment | None:
@@ -96,10 +101,13 @@ def _as_moment(connection: duckdb.DuckDBPyConnection, view: str, reading: Readin
         cast = f"TRY_CAST({column} AS TIMESTAMPTZ)"
         known, cast_well = one_row(connection, f"SELECT count({column}), count({cast}) FROM {view}")
         if known and known == cast_well:
-            note = "ISO dates in text, taken as UTC where they name no zone"
+            note = "ISO dates in text, read as UTC unless they name a zone"
             return Moment(reading.name, cast, note)
+    # The ranges of the units do not overlap, so at most one unit fits.
     if reading.is_whole:
         lowest, highest = one_row(connection, f"SELECT min({column}), max({column}) FROM {view}")
+        if lowest is None:  # every row is null
+            return None
         for unit, scale in _UNITS.items():
             if lowest >= _EARLIEST * scale and highest <= _LATEST * scale:
                 micros = f"CAST({column} AS BIGINT)"

@@ -1,22 +1,23 @@
-"""Projections: what makes an embedding of a dense feature."""
+"""The projections: learned linear maps from dense features to embeddings."""
 
 import torch
 from torch import nn
 
 from longtail.features.schema import Schema
 
-# Of the numbers of an embedding at first: looked-up ones of tables of some thousand rows are alike.
+# The initial standard deviation of an embedding's numbers. Embeddings that are looked up in tables
+# of some thousand rows start at about the same size.
 _DEVIATION = 0.02
 
 
 def projections(schema: Schema) -> nn.ParameterDict:
-    """The learned linear maps `[dim, length]` of dense features to embeddings, by table name.
+    """Return the projections `[dim, length]` of dense features, by table name.
 
-    They have no bias, which the first layer of a tower has. Values are normalised, so that an
-    embedding has numbers of about the same size at first, whatever the length of its vector.
+    They have no bias: the first layer of a tower has one. Dense values are normalised, so that an
+    embedding starts with numbers of about the same size, whatever the length of its vector.
 
     Args:
-        schema: with the scales of its dense features.
+        schema: the features, with the scales of the dense ones.
     """
     return nn.ParameterDict(
         {

@@ -1,28 +1,28 @@
-"""The towers: from pooled feature embeddings to unit vectors."""
+"""The towers: from the embeddings of features to unit vectors."""
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from longtail.augmentation.masks import Mask
+from longtail.model.kernels.repeated_cells import cell_of_row, sum_of_cells
 
 Features = Sequence[torch.Tensor]
 
 
 class Repeated(NamedTuple):
-    """A feature of B rows that share U cells: each goes through the first layer once.
+    """A feature of B rows that share U cells: each cell goes through the first layer once.
 
     Attributes:
         values: `[U, dim]`, zero for a cell without a value.
-        missing: `[U]`, 1 where the cell has none, else 0.
+        missing: `[U]`, 1 where the cell has no value, else 0.
         of_row: `[B]` int64, the cell of each row.
         rows: int64, the rows that count, ordered by cell; the gradients of the others are zero.
-        starts: `[U]` int64, where those of each cell start among them.
+        starts: `[U]` int64, where the rows of each cell start in `rows`.
     """
 
     values: torch.Tensor
@@ -40,9 +40,9 @@ class Tower(nn.Module):
     """A multilayer perceptron over the feature embeddings of one side.
 
     A feature without a value (missing, never seen, or masked) is replaced by its learned default.
-    The first layer is linear in the features, so that it is the sum of what each adds to it: the
-    part of a repeated cell is computed once, not for each row that has it, and masked views are
-    sums of the same parts.
+    The first layer is linear, so its output is a sum over features. That saves work twice: the part
+    of a repeated cell is computed once, not for each row that has it, and masked views are sums of
+    the same parts.
 
     Args:
         dims: embedding size of each of the F features.
@@ -59,21 +59,21 @@ class Tower(nn.Module):
         self.layers = nn.ModuleList(
             nn.Linear(before, after) for before, after in itertools.pairwise(widths[1:])
         )
-        # Does nothing: whoever wants the vectors before they are scaled to one hooks in here.
+        # Does nothing. A hook on it sees the vectors before they are scaled to length one.
         self.unscaled = nn.Identity()
 
     def columns(self, feature: int) -> slice:
-        """Where the embedding of a feature, by its position, stands in the concatenation."""
+        """Return the columns of a feature, given by position, among all embeddings side by side."""
         first = sum(self.dims[:feature])
         return slice(first, first + self.dims[feature])
 
     def forward(self, pooled: Inputs, missing: torch.Tensor) -> torch.Tensor:
-        """Unit vectors of feature rows.
+        """Return the unit vectors of feature rows.
 
         Args:
             pooled: F features of B rows.
-            missing: `[B, F]`, 1 where a feature has no value, else 0; not read where its cells are
-                repeated.
+            missing: `[B, F]`, 1 where a feature has no value, else 0. The column of a feature with
+                repeated cells is not read: the cells know it.
 
         Returns:
             `[B, output_dim]`.
@@ -83,7 +83,7 @@ class Tower(nn.Module):
     def first(
         self, pooled: Inputs, missing: torch.Tensor, *, hidden: Sequence[bool] | None = None
     ) -> torch.Tensor:
-        """The first layer's output before its nonlinearity, `[B, width]`.
+        """Return the first layer's output before its nonlinearity, `[B, width]`.
 
         Args:
             pooled, missing: see `forward`.
@@ -102,25 +102,27 @@ class Tower(nn.Module):
         masked: slice,
         unmasked: slice,
     ) -> list[torch.Tensor]:
-        """The first layer of three views for the price of one (DESIGN.md, section 3).
+        """Return the first layer of three views for the price of one (METHOD.md).
 
-        What the features add to it is summed in three parts: of those that the first, the second,
-        and neither view hides. A view that hides a part has the defaults' in its place.
+        The sum over features is computed in three parts: of those that the first view hides, that
+        the second view hides, and that neither hides. A view that hides a part has the sum of the
+        defaults in its place, which is the same for all rows.
 
         Args:
             pooled, missing: see `forward`.
-            mask: what the two views hide; no feature is hidden in both.
-            masked: the M rows whose masked views are wanted.
-            unmasked: the U rows whose unmasked view is wanted.
+            mask: the features that each view hides; no feature is hidden in both.
+            masked: the M rows to return the masked views of.
+            unmasked: the U rows to return the unmasked view of.
 
         Returns:
-            The first and the second masked view `[M, width]`, and the unmasked one `[U, width]`,
-            each as `first` returns it.
+            The first and the second masked view, each `[M, width]`, and the unmasked view
+            `[U, width]`, each as `first` returns it.
         """
-        # Each view's constant is added with its part; the unmasked one then has both too many.
+        # The first view shows what the second one hides, and the other way round.
         constants = self._constant(mask.first), self._constant(mask.second)
         in_first = self._part(pooled, missing, mask.second, constants[0])
         in_second = self._part(pooled, missing, mask.first, constants[1])
+        # The unmasked view is the sum of both, which has both constants where the bias should be.
         surplus = constants[0] + constants[1] - self.input_layer.bias
         both = in_first[unmasked] + in_second[unmasked] - surplus
         first, second = in_first[masked], in_second[masked]
@@ -132,7 +134,7 @@ class Tower(nn.Module):
         return [first, second, both]
 
     def rest(self, first: torch.Tensor) -> torch.Tensor:
-        """From the first layer's output to unit vectors `[B, output_dim]`."""
+        """Return the unit vectors `[B, output_dim]` of the first layer's output `[B, width]`."""
         hidden = first
         for layer in self.layers:
             hidden = layer(functional.relu(hidden))
@@ -146,7 +148,7 @@ class Tower(nn.Module):
         flags: Sequence[bool],
         constant: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """What the flagged features and a constant add to the first layer, `[B, width]`."""
+        """Return what the flagged features and a constant add to the first layer, `[B, width]`."""
         flagged = [position for position, flag in enumerate(flags) if flag]
         rows = {p: f for p in flagged if not isinstance(f := pooled[p], Repeated)}
         cells = {p: f for p in flagged if isinstance(f := pooled[p], Repeated)}
@@ -159,7 +161,7 @@ class Tower(nn.Module):
         missing: torch.Tensor,
         constant: torch.Tensor | None,
     ) -> torch.Tensor:
-        """What features of which each row has its own cell, and a constant, add to it."""
+        """Return what features without repeated cells, and a constant, add to the first layer."""
         if not chosen:
             nothing = missing.new_zeros(len(missing), self.input_layer.out_features)
             return nothing if constant is None else nothing + constant
@@ -171,33 +173,34 @@ class Tower(nn.Module):
             absent = torch.stack([missing[:, position] for position in chosen], dim=1)
             defaults = tuple(defaults[position] for position in chosen)
         values = torch.cat([*chosen.values()], dim=1)
+        # A missing value is zero, so adding the default is filling it in.
         filled = torch.addmm(values, absent, torch.block_diag(*defaults).to(values.dtype))
         return functional.linear(filled, weight, constant)
 
     def _part_of_cells(self, chosen: Mapping[int, Repeated]) -> torch.Tensor:
-        """What features with repeated cells add to it: a product a cell, and a sum a row."""
+        """Return what features with repeated cells add to the first layer, `[B, width]`."""
         defaults = self.default.split(self.dims)
         filled = [
             torch.addr(cells.values, cells.missing, defaults[position].to(cells.values.dtype))
             for position, cells in chosen.items()
         ]
+        # The kernel numbers the cells of all features one after another, and so their rows.
         features = [*chosen.values()]
         first_cells = itertools.accumulate((len(f.starts) for f in features), initial=0)
         first_rows = itertools.accumulate((len(f.rows) for f in features), initial=0)
         of_row = [f.of_row + first for f, first in zip(features, first_cells, strict=False)]
         starts = [f.starts + first for f, first in zip(features, first_rows, strict=False)]
-        part: torch.Tensor = _SumOfCells.apply(  # type: ignore[no-untyped-call]
+        return sum_of_cells(
             self.input_layer.weight,
             [self.columns(position) for position in chosen],
             torch.stack(of_row, dim=1),
             torch.cat([f.rows for f in features]),
             torch.cat(starts),
-            *filled,
+            filled,
         )
-        return part
 
     def _constant(self, hidden: Sequence[bool]) -> torch.Tensor:
-        """What all rows have in common, `[width]`: the bias, and the hidden features' defaults."""
+        """Return what all rows have in common, `[width]`: the bias and the hidden defaults."""
         if not any(hidden):
             return self.input_layer.bias
         defaults = [
@@ -209,79 +212,21 @@ class Tower(nn.Module):
 
 
 def by_row(pooled: Inputs, missing: torch.Tensor) -> tuple[Features, torch.Tensor]:
-    """The same with every feature as `[B, dim]`, and `[B, F]`; see `Tower.forward`."""
+    """Return the same inputs of a tower without repeated cells.
+
+    Args:
+        pooled, missing: see `Tower.forward`.
+
+    Returns:
+        F features `[B, dim]`, and `[B, F]`, 1 where a feature has no value.
+    """
     features, absent = [], list(missing.unbind(dim=1))
     for position, feature in enumerate(pooled):
         if isinstance(feature, Repeated):
-            values = _CellOfRow.apply(  # type: ignore[no-untyped-call]
-                feature.values, feature.of_row, feature.rows, feature.starts
+            features.append(
+                cell_of_row(feature.values, feature.of_row, feature.rows, feature.starts)
             )
-            features.append(values)
             absent[position] = feature.missing[feature.of_row]
         else:
             features.append(feature)
     return features, torch.stack(absent, dim=1)
-
-
-class _CellOfRow(torch.autograd.Function):
-    """Of each row its cell. An index's own gradient adds up in bfloat16, and loses most of it."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        cells: torch.Tensor,
-        of_row: torch.Tensor,
-        rows: torch.Tensor,
-        starts: torch.Tensor,
-    ) -> torch.Tensor:
-        ctx.save_for_backward(rows, starts)
-        return cells[of_row]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return _sum_by_cell(gradient, *ctx.saved_tensors), None, None, None
-
-
-class _SumOfCells(torch.autograd.Function):
-    """Of each row the sum of what its cells add to the first layer.
-
-    Written out because with the rows ordered by cell the gradient is such a sum as well, eight
-    times as fast as the one of `embedding_bag`, which sorts first; and for the many small tensors.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        weight: torch.Tensor,
-        columns: Sequence[slice],
-        of_row: torch.Tensor,
-        rows: torch.Tensor,
-        starts: torch.Tensor,
-        *cells: torch.Tensor,
-    ) -> torch.Tensor:
-        """`[B, width]`, of each feature's cells `[U, dim]` and columns of the weight."""
-        ctx.columns, ctx.dtype, weight = columns, weight.dtype, weight.to(cells[0].dtype)
-        ctx.save_for_backward(weight, rows, starts, *cells)
-        sizes = [len(values) for values in cells]
-        parts = weight.new_empty(sum(sizes), len(weight))
-        for part, values, its in zip(parts.split(sizes), cells, columns, strict=True):
-            torch.mm(values, weight[:, its].T, out=part)
-        return functional.embedding_bag(of_row, parts, mode="sum")
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        weight, rows, starts, *cells = ctx.saved_tensors
-        of_parts = _sum_by_cell(gradient, rows, starts)
-        of_weight, of_cells = torch.zeros_like(weight), []
-        parts = of_parts.split([len(values) for values in cells])
-        for part, values, its in zip(parts, cells, ctx.columns, strict=True):
-            of_weight[:, its] = part.T @ values
-            of_cells.append(part @ weight[:, its])
-        return of_weight.to(ctx.dtype), *[None] * 4, *of_cells
-
-
-def _sum_by_cell(gradient: torch.Tensor, rows: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
-    """The gradient of each cell, from those of its rows."""
-    return functional.embedding_bag(rows, gradient.contiguous(), starts, mode="sum")

@@ -1,11 +1,14 @@
-"""The two-tower model: one lookup of all features, two towers, and the loss of a batch."""
+"""The two-tower model: one lookup of all features, two towers, and the loss of a batch.
+
+Main loss and self-supervised loss are those of Yao et al. 2021 (arXiv 2007.12865). METHOD.md has
+the formulas.
+"""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torchrec.modules.embedding_configs import EmbeddingBagConfig, PoolingType
 from torchrec.sparse.jagged_tensor import KeyedTensor
@@ -13,11 +16,12 @@ from torchrec.sparse.jagged_tensor import KeyedTensor
 from longtail.augmentation.masks import Masks
 from longtail.config import Config
 from longtail.dataset.batch import Batch
-from longtail.dataset.candidates import padded
 from longtail.features.schema import Schema, Side
 from longtail.model.losses import batch_softmax, view_contrast
+from longtail.model.masked_views import encode_items
 from longtail.model.projections import projections
-from longtail.model.towers import Inputs, Repeated, Tower, by_row
+from longtail.model.tower_inputs import TowerInputs
+from longtail.model.towers import Tower
 
 
 class LossTerms(NamedTuple):
@@ -33,10 +37,10 @@ class LossTerms(NamedTuple):
 
 
 def embedding_tables(schema: Schema, num_rows: dict[str, int]) -> list[EmbeddingBagConfig]:
-    """TorchRec's description of the tables; features that share a table share its weights.
+    """Return TorchRec's description of the tables; features that share a table share its weights.
 
-    They sum a feature's embeddings; the model makes means of the sums. FBGEMM's own means cost a
-    wait a bag on an Intel CPU, by which a lookup takes twice as long (training/SPEED.md).
+    The tables sum a feature's embeddings, and the model makes means of the sums: with FBGEMM's own
+    means an Intel CPU waits at every bag, and a lookup takes twice as long (training/SPEED.md).
 
     Args:
         schema: the features of both sides.
@@ -59,12 +63,13 @@ class TwoTower(nn.Module):
 
     Args:
         schema: the features of both sides.
-        config: model, loss and self-supervision sections are read.
+        config: the sections `model`, `loss` and `self_supervision` are read.
         embedding_bags: maps a KeyedJaggedTensor to a KeyedTensor; TorchRec shards it.
-        masks: make the mask of a step, for the self-supervised task.
-        product_dtype: what the towers' matrix products are computed in; None is the weights' own.
-        of_all_ranks: from a rank's candidates, `[padded(its number), output_dim]`, and how many all
-            ranks have together, to those of all ranks. None where each rank has its own alone.
+        masks: makes the mask of each step, for the self-supervised task.
+        product_dtype: the dtype of the towers' matrix products; None is that of the weights.
+        of_all_ranks: gathers the candidates of all ranks. It takes this rank's candidates,
+            `[padded(its number), output_dim]`, and how many all ranks have together, and returns
+            all of them. None: each rank uses only its own.
     """
 
     def __init__(
@@ -81,11 +86,9 @@ class TwoTower(nn.Module):
         self.query_tower = _tower(schema, "query", config)
         self.item_tower = _tower(schema, "item", config)
         self.projections = projections(schema)
-        self._projected = {f.key: f.table for f in schema.features if f.is_dense}
         if config.model.start_alike:
             _start_alike(schema, self.query_tower, self.item_tower)
-        self._keys = {side: [f.key for f in schema.side(side)] for side in ("query", "item")}
-        self._multi_valued = {f.key for f in schema.features if f.kind == "multi"}
+        self._inputs = TowerInputs(schema, self.projections, product_dtype)
         self._loss = config.loss
         self._ssl = config.self_supervision
         self._augmentation = config.self_supervision.augmenter
@@ -94,119 +97,53 @@ class TwoTower(nn.Module):
         self._of_all_ranks = of_all_ranks
 
     def forward(self, batch: Batch) -> LossTerms:
-        """The loss of a batch."""
-        pooled: KeyedTensor = self.embedding_bags(batch.features)
-        queries, items = self._inputs(pooled, batch)
-        with torch.autocast(
-            queries[1].device.type,
-            dtype=self._product_dtype or torch.bfloat16,
-            enabled=self._product_dtype is not None,
-        ):
-            query_vectors = self.query_tower(*queries)
-            # One pass of the later layers for all that the batch knows of items.
-            first_layers = self._first_layers(*items, batch)
-            vectors = self.item_tower.rest(torch.cat(first_layers))
+        """Return the loss of a batch: L = L_main + alpha * L_self."""
+        embeddings: KeyedTensor = self.embedding_bags(batch.features)
+        query_input, item_input = self._inputs(embeddings, batch)
+        mask = self._masks.mask(batch.mask_draw) if self._makes_views else None
+        with self._low_precision_products(query_input.missing.device):
+            queries = self.query_tower(*query_input)
+            # The mask is applied in masked_views.py; the unmasked items are the candidates.
+            views, candidates = encode_items(self.item_tower, item_input, batch, mask)
 
-        *num_views, num_rows = map(len, first_layers)
-        views, candidates = vectors.split([sum(num_views), num_rows])
-        main_loss = self._main_loss(batch, query_vectors, candidates)
+        main_loss = self._main_loss(batch, queries, candidates)
         if not self._augmentation.contrasts:
             return LossTerms(main_loss, main_loss, torch.zeros_like(main_loss))
-        if not len(views):  # spreading out contrasts the items with themselves
-            views = candidates[batch.num_items :][: batch.num_sampled].repeat(2, 1)
-        self_loss = view_contrast(
-            views[: batch.num_sampled],
-            views[batch.num_sampled :],
-            temperature=self._ssl.temperature,
-            product_dtype=self._product_dtype,
+        if not self._makes_views:
+            # Spreading out: the sampled items themselves are both of their views.
+            views = candidates[batch.view_rows[0]].repeat(2, 1)
+        self_loss = self._self_supervised_loss(batch, views)
+        alpha = self._ssl.weight * self._warmth(batch.step)
+        return LossTerms(main_loss + alpha * self_loss, main_loss, self_loss)
+
+    @property
+    def _makes_views(self) -> bool:
+        """Return whether the sampled items get two views of their own."""
+        return self._augmentation.contrasts and self._augmentation.makes_views
+
+    def _low_precision_products(self, device: torch.device) -> torch.autocast:
+        """Return the context in which matrix products have the product dtype, if one is set."""
+        return torch.autocast(
+            device.type,
+            dtype=self._product_dtype or torch.bfloat16,
+            enabled=self._product_dtype is not None,
         )
-        weight = self._ssl.weight * self._warmth(batch.step)
-        return LossTerms(main_loss + weight * self_loss, main_loss, self_loss)
-
-    def _first_layers(
-        self, pooled: Inputs, missing: torch.Tensor, batch: Batch
-    ) -> list[torch.Tensor]:
-        """The first layer of the sampled items' views, and of all items.
-
-        Args:
-            pooled, missing: F features of R rows, as a tower has them: of the I items, of one or
-                two copies of the M sampled ones, which differ in the values dropped, and of none.
-            batch: its mask is drawn.
-
-        Returns:
-            Where there are two views, of each `[M, width]`; then of the rows that are looked at
-            unmasked, `[padded(num_candidates), width]` or more.
-        """
-        tower = self.item_tower
-        if not self._augmentation.contrasts or not self._augmentation.makes_views:
-            return [tower.first(pooled, missing)]
-        mask = self._masks.mask(batch.mask_draw)
-        ends = [batch.num_items + copy * batch.num_sampled for copy in range(3)]
-        first, second = slice(*ends[:2]), slice(*ends[batch.num_copies - 1 :][:2])
-        unmasked = slice(padded(batch.num_candidates))
-        if batch.num_copies == 1 and mask.is_complementary:
-            return tower.first_of_views(pooled, missing, mask, masked=first, unmasked=unmasked)
-        features, absent = by_row(pooled, missing)
-        return [
-            tower.first([values[rows] for values in features], absent[rows], hidden=hidden)
-            for rows, hidden in ((first, mask.first), (second, mask.second), (unmasked, None))
-        ]
-
-    def _warmth(self, step: int) -> float:
-        """The share of alpha that a step applies."""
-        return min(1.0, (step + 1) / self._ssl.warmup_steps) if self._ssl.warmup_steps else 1.0
-
-    def _inputs(self, pooled: KeyedTensor, batch: Batch) -> list[tuple[Inputs, torch.Tensor]]:
-        """Of queries and of items: each feature's embeddings, and which features are missing.
-
-        Features are taken by name: the order of the keys follows the sharding plan. Dense ones,
-        once projected, are features like others.
-
-        Returns:
-            For each side F features of its rows, and `[rows, F]`, 1 where there is no value.
-        """
-        num_rows = {
-            "query": padded(batch.num_queries),
-            "item": padded(batch.num_items + batch.num_sampled * batch.num_copies),
-        }
-        keys = pooled.keys()
-        dtype = self._product_dtype or pooled.values().dtype
-        num_cells = {key: len(cells.starts) for key, cells in batch.repeated.items()}
-        lengths = batch.features.lengths().view(-1, batch.features.stride())
-        shares = dict(zip(batch.features.keys(), lengths.clamp_min(1).reciprocal(), strict=True))
-        parts = _Split.apply(  # type: ignore[no-untyped-call]
-            pooled.values(),
-            pooled.length_per_key(),
-            [num_cells.get(key, num_rows[key.split(".", 1)[0]]) for key in keys],
-            [shares[key] if key in self._multi_valued else None for key in keys],
-            dtype,
-        )
-        by_key: dict[str, torch.Tensor | Repeated] = dict(zip(keys, parts, strict=True))
-        missing = (lengths == 0).to(dtype).unbind()
-        absent = dict(zip(batch.features.keys(), missing, strict=True))
-        for key, cells in batch.repeated.items():
-            values = by_key[key]
-            assert isinstance(values, torch.Tensor)
-            by_key[key] = Repeated(values, absent[key][: len(values)], *cells)
-        for key, column in batch.dense.items():
-            weight = self.projections[self._projected[key]]
-            by_key[key] = functional.linear(column.values.to(dtype), weight.to(dtype))
-            absent[key] = column.missing.to(dtype)
-        return [
-            (
-                [by_key[key] for key in keys],
-                torch.stack([absent[key][: num_rows[side]] for key in keys], dim=1),
-            )
-            for side, keys in self._keys.items()
-        ]
 
     def _main_loss(
         self, batch: Batch, query_vectors: torch.Tensor, candidates: torch.Tensor
     ) -> torch.Tensor:
+        """Return L_main, the batch softmax of each example's query over the candidates.
+
+        Args:
+            batch: the batch.
+            query_vectors: `[padded(Q), output_dim]`.
+            candidates: `[rows, output_dim]`, this rank's candidates, then rows that are none.
+        """
+        num_candidates = len(batch.candidate_repeats)
         if self._of_all_ranks is not None:
-            candidates = self._of_all_ranks(candidates, len(batch.candidate_repeats))
-        # What is no candidate (padding, a second copy) counts for nothing.
-        surplus = (0, len(candidates) - len(batch.candidate_repeats))
+            candidates = self._of_all_ranks(candidates, num_candidates)
+        # Rows after the candidates (padding, a second copy) are repeated zero times.
+        surplus = (0, len(candidates) - num_candidates)
         unborn = None
         if len(batch.late):
             unborn = batch.late, batch.candidate_birth[batch.late] > batch.timestamp[:, None]
@@ -230,54 +167,23 @@ class TwoTower(nn.Module):
             product_dtype=self._product_dtype,
         )
 
+    def _self_supervised_loss(self, batch: Batch, views: torch.Tensor) -> torch.Tensor:
+        """Return L_self, the contrast of the two views of the sampled items.
 
-class _Split(torch.autograd.Function):
-    """Pooled embeddings by key, each key with the rows that it has, the sums of some made means.
-
-    Written out because a backward pass through slices fills and adds a gradient of the whole for
-    every one of them.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        values: torch.Tensor,
-        dims: list[int],
-        num_rows: list[int],
-        shares: list[torch.Tensor | None],
-        dtype: torch.dtype,
-    ) -> tuple[torch.Tensor, ...]:
-        """Of `[rows, sum(dims)]` each key's `[its rows, its dim]`.
-
-        A key's share `[rows]` is what each row is multiplied by, one by its number of values.
+        Args:
+            batch: the batch.
+            views: `[2 * M, output_dim]`, all first views, then all second ones.
         """
-        shares = [
-            None if share is None else share[:rows, None]
-            for share, rows in zip(shares, num_rows, strict=True)
-        ]
-        ctx.dims, ctx.num_rows, ctx.shares = dims, num_rows, shares
-        ctx.shape, ctx.dtype = values.shape, values.dtype
-        whole = values.split(dims, dim=1)
-        parts = [part[:rows] for part, rows in zip(whole, num_rows, strict=True)]
-        return tuple(
-            (part if share is None else part * share).to(dtype)
-            for part, share in zip(parts, shares, strict=True)
+        return view_contrast(
+            views[: batch.num_sampled],
+            views[batch.num_sampled :],
+            temperature=self._ssl.temperature,
+            product_dtype=self._product_dtype,
         )
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        whole = gradients[0].new_empty(ctx.shape, dtype=ctx.dtype)
-        parts = whole.split(ctx.dims, dim=1)
-        for part, gradient, rows, share in zip(
-            parts, gradients, ctx.num_rows, ctx.shares, strict=True
-        ):
-            if share is None:
-                part[:rows] = gradient
-            else:
-                torch.mul(gradient, share, out=part[:rows])
-            part[rows:] = 0.0
-        return whole, *[None] * 4
+    def _warmth(self, step: int) -> float:
+        """Return the share of alpha that a step applies."""
+        return min(1.0, (step + 1) / self._ssl.warmup_steps) if self._ssl.warmup_steps else 1.0
 
 
 def _tower(schema: Schema, side: Side, config: Config) -> Tower:
@@ -290,7 +196,7 @@ def _start_alike(schema: Schema, query_tower: Tower, item_tower: Tower) -> None:
     """Give the item tower the query tower's initial weights, as far as their features correspond.
 
     Features that share a table or a projection correspond in order. A query is then near the items
-    that it has values in common with before anything is learned, which is what cold items live on.
+    that it shares values with before anything is learned, and cold items live on that.
     """
     for before, after in zip(query_tower.layers, item_tower.layers, strict=True):
         after.load_state_dict(before.state_dict())

@@ -1,4 +1,4 @@
-"""The index of one version: search with filters, exact wherever a filter leaves little."""
+"""The index of one version, and its search with filters, exact if a filter leaves few items."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from longtail.artifacts import VersionPaths
 from longtail.config import Config
-from longtail.embeddings.embedding_matrix import read_columns
+from longtail.embeddings.arrow_columns import read_columns
+from longtail.embeddings.embeddings_file import ITEM
+from longtail.embeddings.results import ScoredItem
 from longtail.embeddings.versions import verify_version
 from longtail.errors import InputError, LongtailError
 from longtail.serving.served_version import Shared
@@ -21,28 +23,28 @@ from longtail.serving.vocabulary_rows import SortedValues
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 
-# FAISS adds keywords and classes that its own type information does not know.
+# FAISS adds keywords and classes at import that its own type information does not know.
 _parameters: Any = faiss
 
 FEW_HIDDEN = 200
-"""Up to here as many more are searched for, and the hidden ones dropped."""
+"""Up to this many excluded items are found along with the others, and then dropped."""
 
 FEW_ALLOWED = 20_000
-"""Up to here each allowed item is scored, whatever the kind of index."""
+"""If a filter leaves at most this many items, each is scored, whatever the kind of index."""
 
 MAX_WIDENING = 16
-"""A graph is searched this many times wider at most, for a filter; beyond it, all is scanned."""
+"""A filter widens the search of a graph this many times at most; beyond it, a scan takes over."""
 
 
 @dataclass(frozen=True)
 class CatalogueIndex:
-    """The index of one version; row i of the index is item i.
+    """The index of one version: row i of the index is item i.
 
     Attributes:
         version: the version's name.
         items: `[num_items]` item ids.
         index: an inner product index over `[num_items, dim]` unit vectors, flat or HNSW.
-        flat: its vectors, as an exact index.
+        flat: the vectors of `index` as an exact index; the same object if `index` is flat.
         rows: finds the row of an item.
     """
 
@@ -53,7 +55,7 @@ class CatalogueIndex:
     rows: SortedValues
 
     def vectors_of(self, items: Sequence[str]) -> Float32Array:
-        """The `[n, dim]` vectors of items.
+        """Return the `[n, dim]` vectors of items.
 
         Raises:
             LongtailError: the version does not have one of them.
@@ -73,20 +75,20 @@ class CatalogueIndex:
         *,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
-    ) -> list[list[dict[str, Any]]]:
-        """The k items with the largest inner product with each vector, best first.
+    ) -> list[list[ScoredItem]]:
+        """Return the k items with the largest inner product with each vector.
 
-        A flat index is exact under any filter. A graph is exact where a filter leaves few items,
-        and searched wider where it leaves more; as many come back as were asked for.
+        A flat index is exact under any filter. A graph is exact if a filter leaves few items, and
+        is searched wider if it leaves more. As many items come back as were asked for.
 
         Args:
             vectors: `[n, dim]`, of this version's query or item tower.
-            k: how many; fewer come back where fewer items are left.
-            exclude: item ids that must not come back; unknown ones do no harm.
-            allowed: only these item ids may come back; None: all. Unknown ones are left out.
+            k: how many items; fewer come back if the filters leave fewer.
+            exclude: item ids that must not come back; unknown ids are ignored.
+            allowed: only these item ids may come back; None for all. Unknown ids are ignored.
 
         Returns:
-            n lists of `{"item": str, "score": float}`.
+            n lists of `{"item": str, "score": float}`, best first.
 
         Raises:
             InputError: `k` is not positive, or a filter is not a collection of strings.
@@ -96,11 +98,14 @@ class CatalogueIndex:
             raise InputError(f"asked for {k} results: ask for at least one")
         queries = self._checked(vectors)
         hidden = self._rows_of(exclude, "exclude")
+        # A few hidden items are cheapest to find along with the others and to drop afterwards.
         if allowed is None and len(hidden) <= FEW_HIDDEN:
             wanted = min(k + len(hidden), len(self.items))
             scores, rows = self._whole(queries, wanted)
             scores = np.where(np.isin(rows, hidden), -np.inf, scores)
         else:
+            # Any other filter becomes one mask over the catalogue; how many items it leaves decides
+            # whether they are scored one by one or searched for.
             shown = np.ones(len(self.items), np.bool_)
             if allowed is not None:
                 shown[:] = False
@@ -117,6 +122,7 @@ class CatalogueIndex:
         return [self._results(*pair, k) for pair in zip(scores, rows, strict=True)]
 
     def _whole(self, queries: Float32Array, wanted: int) -> tuple[Float32Array, Int64Array]:
+        """Search all items: `[n, wanted]` scores and rows, best first."""
         if self.index is self.flat:
             return _search(self.flat, queries, wanted, None)
         width = max(self.index.hnsw.efSearch, wanted)
@@ -128,9 +134,11 @@ class CatalogueIndex:
     def _filtered(
         self, queries: Float32Array, wanted: int, shown: npt.NDArray[np.bool_], num_shown: int
     ) -> tuple[Float32Array, Int64Array]:
+        """Search the items that `shown` marks: `[n, wanted]` scores and rows, best first."""
         bits = np.packbits(shown, bitorder="little")
         selector = _parameters.IDSelectorBitmap(bits)
         scan = _parameters.SearchParameters(sel=selector)
+        # A graph walks past hidden items, too: it must keep more candidates to find enough others.
         widening = len(self.items) / num_shown
         if self.index is self.flat or widening > MAX_WIDENING:
             return _search(self.flat, queries, wanted, scan)
@@ -141,7 +149,7 @@ class CatalogueIndex:
     def _completed(
         self, found: tuple[Float32Array, Int64Array], queries: Float32Array, wanted: int, scan: Any
     ) -> tuple[Float32Array, Int64Array]:
-        """A walk that ended early, in a part of the graph, is done again by a scan."""
+        """Scan again for the queries of which the walk ended early, in a part of the graph."""
         scores, rows = found
         short = np.flatnonzero((rows < 0).any(axis=1))
         if len(short):
@@ -151,8 +159,9 @@ class CatalogueIndex:
     def _among(
         self, queries: Float32Array, wanted: int, candidates: Int64Array
     ) -> tuple[Float32Array, Int64Array]:
-        """Score every candidate."""
+        """Score every candidate row: `[n, wanted]` scores and rows, best first."""
         scores = queries @ self._vectors[candidates].T
+        # Sorting only the best is quicker than sorting all.
         best = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
         kept = np.take_along_axis(scores, best, axis=1)
         order = np.argsort(-kept, axis=1, kind="stable")
@@ -161,12 +170,13 @@ class CatalogueIndex:
 
     @property
     def _vectors(self) -> Float32Array:
-        """`[num_items, dim]`, the index's own memory."""
+        """The `[num_items, dim]` vectors, a view of the index's own memory."""
         size = self.flat.ntotal * self.flat.d
         view: Float32Array = faiss.rev_swig_ptr(self.flat.get_xb(), size)
         return view.reshape(self.flat.ntotal, self.flat.d)
 
     def _checked(self, vectors: Float32Array) -> Float32Array:
+        """Return vectors that can be searched for, contiguous and float32; refuse others."""
         queries = np.ascontiguousarray(vectors, np.float32)
         if queries.ndim != 2 or queries.shape[1] != self.flat.d:
             raise LongtailError(
@@ -177,13 +187,15 @@ class CatalogueIndex:
             raise LongtailError("the vector has a value that is not finite: encode it again")
         return queries
 
-    def _rows_of(self, items: Collection[str], what: str) -> Int64Array:
+    def _rows_of(self, items: Collection[str], argument: str) -> Int64Array:
+        """Return the rows of the items that the version has; refuse what is no collection."""
         if isinstance(items, str) or not all(isinstance(item, str) for item in items):
-            raise InputError(f"`{what}` must be a collection of item ids, which are strings")
+            raise InputError(f"`{argument}` must be a collection of item ids, which are strings")
         found = np.array([self.rows.find(item) for item in items], np.int64)
         return np.unique(found[found >= 0])
 
-    def _results(self, scores: Float32Array, rows: Int64Array, k: int) -> list[dict[str, Any]]:
+    def _results(self, scores: Float32Array, rows: Int64Array, k: int) -> list[ScoredItem]:
+        """Return the best k of one query; rows without an item and hidden items are left out."""
         kept = (rows >= 0) & np.isfinite(scores)
         pairs = zip(rows[kept][:k].tolist(), scores[kept][:k].tolist(), strict=True)
         return [{"item": self.items[row].as_py(), "score": score} for row, score in pairs]
@@ -192,7 +204,7 @@ class CatalogueIndex:
 def _search(
     index: Any, queries: Float32Array, wanted: int, parameters: Any
 ) -> tuple[Float32Array, Int64Array]:
-    """FAISS does not change an index, nor hold Python's lock, while it searches."""
+    """Search an index. FAISS neither changes the index nor holds Python's lock meanwhile."""
     scores, rows = index.search(queries, wanted, params=parameters)
     return scores, rows
 
@@ -201,13 +213,14 @@ def _load(config: Config, version: str) -> CatalogueIndex:
     paths = VersionPaths(config, version)
     manifest = verify_version(config, version, files=[paths.embeddings.name, paths.index.name])
     index = _read_index(paths.index)
-    items = read_columns(paths.embeddings, ["item_id"])["item_id"].combine_chunks()
+    items = read_columns(paths.embeddings, [ITEM])[ITEM].combine_chunks()
     shape, expected = (index.ntotal, index.d), (len(items), manifest["embedding_dim"])
     if shape != expected:
         raise LongtailError(
             f"{paths.index} holds {shape[0]} x {shape[1]} values, the version has {expected[0]} x "
             f"{expected[1]}: export the version again"
         )
+    # A graph keeps its vectors in a flat index, which is what exact searches scan.
     flat = faiss.downcast_index(index.storage) if isinstance(index, faiss.IndexHNSW) else index
     if not isinstance(flat, faiss.IndexFlat) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise LongtailError(
@@ -225,7 +238,7 @@ def _read_index(file: Path) -> Any:
 
 
 load_index = Shared(_load)
-"""The index of a committed version, after comparing its files with the manifest.
+"""Load the index of a committed version, after comparing its files with the manifest.
 
 Raises:
     LongtailError: a file is missing or damaged, or index and items do not fit together.

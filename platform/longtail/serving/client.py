@@ -1,28 +1,29 @@
-"""Lookup of item embeddings, by everybody who serves them."""
+"""The client that looks up item embeddings in the online store."""
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from longtail.config import Config
 from longtail.embeddings.publish import repair
 from longtail.errors import LongtailError
 from longtail.features.feast.online_store import OnlineStore
 from longtail.serving.item_keys import check_keys
+from longtail.serving.results import LookupResult
 from longtail.serving.served_version import PointerFile
 
 SETTLE_SECONDS = 10.0
 """How long a lookup waits for a publisher that is between its commit and the service."""
 
 MAX_REPAIRS = 2
-"""Nothing is wrong with the store after the first one, if another publication came in between."""
+"""Repairs in one lookup: a second one helps if another publication came after the first."""
 
 
 class EmbeddingClient:
-    """Embeddings of the served version, through Feast.
+    """The client that looks up embeddings of the served version, through Feast.
 
-    It follows every publication without a restart. What one call returns is of one version: every
-    row carries its version, and is compared with the published one. Safe to use from many threads.
+    It follows every publication without a restart. All embeddings that one call returns are of one
+    version: each row carries its version, which is compared with the published one. Safe to use
+    from many threads.
     """
 
     def __init__(self, config: Config) -> None:
@@ -30,20 +31,20 @@ class EmbeddingClient:
         self._online = OnlineStore(config)
         self._pointer = PointerFile(config)
 
-    def lookup(self, items: Sequence[str]) -> dict[str, Any]:
-        """The embeddings of items.
+    def lookup(self, items: Sequence[str]) -> LookupResult:
+        """Look up the embeddings of items.
 
         Args:
             items: item ids; any number, at least one.
 
         Returns:
             `{"version": str, "embeddings": {item: list of dim floats, or None if unknown},
-            "missing": [item]}`, in the order asked for. Missing are the items that the version
-            does not have: those whose embedding is None.
+            "missing": [item]}`, in the order asked for. The missing items are those that the
+            version does not have; their embedding is None.
 
         Raises:
             InputError: no item is named, or one is not a string.
-            LongtailError: nothing is published, or the store does not hold what is published.
+            LongtailError: nothing is published, or the store does not hold the published version.
         """
         check_keys(items, "item")
         deadline = time.monotonic() + SETTLE_SECONDS
@@ -59,18 +60,24 @@ class EmbeddingClient:
                     f"the online store does not hold the published version {version}: {problem}; "
                     "run `longtail publish` again"
                 )
-            # Our registry is older than the pointer; or a publication was interrupted between its
-            # commit and the service; or one is there right now, and will be done in a moment.
+            # There are three causes. Our registry is older than the pointer: the refresh below
+            # helps. A publication was interrupted between its commit and the service: the repair
+            # helps. Or one is there at this moment, and will be done soon: waiting helps.
             if refreshed and repair(self._config, self._online):
                 num_repairs += 1
             elif refreshed:
                 time.sleep(0.05)
-            # After the repair: what another process did just before it is not in our registry yet.
+            # After the repair, because our registry does not know yet what another process did
+            # just before it.
             self._online.refresh()
             refreshed = True
 
     def _read(self, items: Sequence[str]) -> tuple[str, str | None, list[list[float] | None]]:
-        """One read: the published version, what is wrong with the read, and the vectors."""
+        """Read items once.
+
+        Returns:
+            The published version; the problem with the read, or None; and the vectors.
+        """
         served = self._pointer.served()
         slot, rows = self._online.lookup(items)
         problem = None

@@ -1,4 +1,4 @@
-"""Encoding what was never trained: new queries and new items, into the served version's space."""
+"""Encoders of queries and items, known or new, into the vector space of the served version."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from longtail.serving.vocabulary_rows import ServedVocabulary, load_served_vocab
 
 @dataclass(frozen=True)
 class EncodedVectors:
-    """Vectors, and the version that they can be compared within.
+    """Vectors, and the version that made them; only vectors of one version can be compared.
 
     Attributes:
         version: the version that made them.
@@ -30,12 +30,12 @@ class EncodedVectors:
 
 @dataclass(frozen=True)
 class VersionEncoder:
-    """What one version needs to turn raw feature values into vectors.
+    """The encoder of one version, from raw feature values to vectors.
 
     Attributes:
         version: the version's name.
         towers: both towers and their tables.
-        vocabularies: by table name.
+        vocabularies: the vocabularies, by table name.
     """
 
     version: str
@@ -44,7 +44,7 @@ class VersionEncoder:
 
     @property
     def schema(self) -> Schema:
-        """The version's features."""
+        """The features that the version reads."""
         return self.towers.schema
 
     def encode(self, side: Side, rows: Rows) -> EncodedVectors:
@@ -55,6 +55,7 @@ class VersionEncoder:
 
 def _load(config: Config, version: str) -> VersionEncoder:
     paths = VersionPaths(config, version)
+    # Only the files that encoding reads are hashed, since a process may do nothing else.
     folder = paths.vocabularies.relative_to(paths.folder).as_posix() + "/"
     listed = read_manifest(config, version)["files"]
     names = [paths.encoder.name, paths.schema.name]
@@ -66,7 +67,7 @@ def _load(config: Config, version: str) -> VersionEncoder:
 
 
 load_version_encoder = Shared(_load)
-"""The encoder of a committed version, after comparing its files with the manifest.
+"""Load the encoder of a committed version, after comparing its files with the manifest.
 
 Raises:
     LongtailError: a file is missing or damaged.
@@ -74,7 +75,7 @@ Raises:
 
 
 class _Encoder:
-    """Encodes rows of one side with the served version."""
+    """The encoder of one side's rows with the served version."""
 
     _side: Side
 
@@ -97,33 +98,33 @@ class _Encoder:
         model has a learned default for each feature. So a row needs no key, and may have a new one.
 
         Args:
-            rows: a dict of values by feature name, a list of such dicts, or an Arrow table with a
-                column a feature, which is the quickest way for more than some hundred rows. Values
-                are strings or integers, lists of them where a feature is multi-valued, and a
-                number or a list of numbers where it is dense.
+            rows: a dict of values by feature name, a list of such dicts, or an Arrow table with one
+                column for each feature, which is the quickest way for more than some hundred rows.
+                Values are strings or integers; lists of them for a multi-valued feature; a number
+                or a list of numbers for a dense feature.
 
         Returns:
             The `[n, dim]` unit vectors, and the version that made them.
 
         Raises:
-            InputError: there is no row, a name is no feature, a value is of another type, or of
-                a dense feature not finite or of another length.
+            InputError: there is no row, a name is no feature, or a value is of another type; or a
+                value of a dense feature is not finite or of another length.
             LongtailError: nothing is published, or the version is damaged.
         """
         return self._following.current().encode(self._side, rows)
 
 
 class QueryEncoder(_Encoder):
-    """Vectors for queries: whoever asks, known or new; follows publications without a restart.
+    """The encoder of queries, known or new; follows publications without a restart.
 
-    Needs neither Feast nor torch: a small process can do nothing else.
+    It needs neither Feast nor torch, so a process that only encodes stays small.
     """
 
     _side = "query"
 
 
 class ItemEncoder(_Encoder):
-    """Vectors for items, also for those that came after the training; follows publications.
+    """The encoder of items, those that came after the training included; follows publications.
 
     An item of the catalogue, given the values that it was exported with, gets its exported vector.
     """

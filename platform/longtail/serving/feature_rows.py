@@ -1,4 +1,4 @@
-"""Raw feature values, as a caller has them, to encoded rows of a version's vocabularies."""
+"""Encoding of raw feature values, as a caller has them, by a version's vocabularies."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -10,11 +10,12 @@ from longtail.errors import InputError
 from longtail.features.dense import encode_dense
 from longtail.features.encoding import EncodedRows, encode_table, offsets_of
 from longtail.features.schema import Feature, arrow_type
+from longtail.serving.item_keys import is_unicode
 from longtail.serving.vocabulary_rows import ServedVocabulary
 
 FeatureValues = Mapping[str, Any]
-"""Values by feature name: a string or an integer, a list of them where a feature is multi-valued,
-a number or a list of numbers where it is dense; None, or no entry, where it is not known."""
+"""Values by feature name: a string or an integer; a list of them for a multi-valued feature; a
+number or a list of numbers for a dense feature. None, or no entry, if the value is not known."""
 
 _ONE_VALUE = {
     "string": "a string",
@@ -35,13 +36,13 @@ def encode_rows(
     learned default for a feature without values.
 
     Args:
-        rows: one mapping, several, or an Arrow table with a column a feature.
+        rows: one mapping, several, or an Arrow table with one column for each feature.
         features: the features of one side, in the order of the schema.
-        vocabularies: by table name.
+        vocabularies: the vocabularies, by table name.
 
     Raises:
-        InputError: there is no row, a name is no feature of this side, or a value is of another
-            type than its feature.
+        InputError: there is no row, a name is no feature of this side, or a value has another type
+            than its feature.
     """
     if isinstance(rows, pa.RecordBatch):
         rows = pa.Table.from_batches([rows])
@@ -61,16 +62,18 @@ def _encode_mappings(
     features: Sequence[Feature],
     vocabularies: Mapping[str, ServedVocabulary],
 ) -> EncodedRows:
-    """Value by value: for what a request brings. Arrow's columns are for catalogues."""
+    """Encode rows value by value, which is quick for the few rows of a request."""
     for row in rows:
         if not isinstance(row, Mapping):
             raise InputError(f"{row!r} is no row: give a dict of feature values by name")
         check_names(row, features)
+    # A dense feature is scaled as one column, for all rows at once.
     dense = {
         position: encode_dense(_dense_column(rows, feature), feature)
         for position, feature in enumerate(features)
         if feature.is_dense
     }
+    # Row by row and feature by feature, which is the order of `EncodedRows`.
     values: list[int] = []
     lengths: list[int] = []
     for number, row in enumerate(rows):
@@ -92,12 +95,13 @@ def _encode_mappings(
 
 
 def _dense_column(rows: Sequence[FeatureValues], feature: Feature) -> pa.Array:
-    """The values of a dense feature, row by row."""
+    """Return the values of a dense feature: `[num_rows]`, null for a row without a value."""
     found = [_dense_value(row.get(feature.name), feature) for row in rows]
     return pa.array(found, pa.float64() if feature.dtype == "number" else pa.list_(pa.float32()))
 
 
 def _dense_value(value: Any, feature: Feature) -> Any:
+    """Return one value of a dense feature as Arrow takes it; refuse a value of another type."""
     if value is None:
         return None
     if feature.dtype == "number":
@@ -119,7 +123,7 @@ def check_names(names: Any, features: Sequence[Feature]) -> None:
     """Refuse names that are no features of this side.
 
     Raises:
-        InputError: names all of them, and the features that there are.
+        InputError: lists all of these names, and the features that exist.
     """
     known = {feature.name for feature in features}
     unknown = [repr(name) for name in names if name not in known]
@@ -131,7 +135,11 @@ def check_names(names: Any, features: Sequence[Feature]) -> None:
 
 
 def _values(value: Any, feature: Feature) -> Sequence[str | int]:
-    """The values of one feature in one row; nulls are left out, as everywhere."""
+    """Return the values of one categorical feature in one row, without nulls.
+
+    Raises:
+        InputError: a value has another type than its feature, or is not valid Unicode.
+    """
     if value is None:
         return ()
     if feature.kind == "single":
@@ -143,20 +151,15 @@ def _values(value: Any, feature: Feature) -> Sequence[str | int]:
     expected = (str,) if feature.dtype == "string" else (int, np.integer)
     present = [one for one in values if one is not None]
     for one in present:
+        # In Python, True is an integer.
         if not isinstance(one, expected) or isinstance(one, bool):
             raise _wrong_type(value, feature)
         if isinstance(one, str):
-            _check_text(one, feature)
+            if not is_unicode(one):
+                raise InputError(f"feature {feature.name}: {one!r} is not valid Unicode")
         elif not -(2**63) <= one < 2**63:
             raise _wrong_type(value, feature)
     return present
-
-
-def _check_text(value: str, feature: Feature) -> None:
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"feature {feature.name}: {value!r} is not valid Unicode") from error
 
 
 def _wrong_type(value: Any, feature: Feature) -> InputError:
@@ -166,7 +169,13 @@ def _wrong_type(value: Any, feature: Feature) -> InputError:
 
 
 def _complete(table: pa.Table, features: Sequence[Feature]) -> pa.Table:
-    """The table with a column of the right type for each feature; null where it has none."""
+    """Return a table with a column of the right type for each feature.
+
+    A column that the given table does not have is null in every row.
+
+    Raises:
+        InputError: a column is no feature, stands twice, or has values of another type.
+    """
     check_names(table.column_names, features)
     columns = {}
     for feature in features:
@@ -180,7 +189,7 @@ def _complete(table: pa.Table, features: Sequence[Feature]) -> pa.Table:
         if not _fits(column.type, feature):
             raise InputError(f"column {feature.name} is {column.type}: expected {wanted}")
         try:
-            # Large integers become the nearest float.
+            # Not checked for a dense feature: a large integer becomes the nearest float.
             columns[feature.name] = column.cast(wanted, safe=not feature.is_dense)
         except pa.ArrowInvalid as error:
             raise InputError(f"column {feature.name}: {error}: expected {wanted}") from error
@@ -188,7 +197,7 @@ def _complete(table: pa.Table, features: Sequence[Feature]) -> pa.Table:
 
 
 def _fits(found: pa.DataType, feature: Feature) -> bool:
-    """Whether values of an Arrow type are values of a feature, in whatever width."""
+    """Return whether an Arrow type holds values of a feature's type, of any width."""
     if pa.types.is_null(found):
         return True
     if feature.kind == "multi" or feature.dtype == "vector":

@@ -1,7 +1,6 @@
-"""Nearest neighbours in the served version, exact or by its index."""
+"""Nearest neighbours in the served version, by its index."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,21 +9,24 @@ from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.serving.catalogue_index import CatalogueIndex, load_index
 from longtail.serving.item_keys import check_keys
+from longtail.serving.results import RankedItems, RankedItemsByKey, ScoredItem
 from longtail.serving.served_version import Following
 
 
 class Neighbours:
-    """Neighbours in the version that is served; follows every publication without a restart.
+    """The search for neighbours in the served version; follows publications without a restart.
 
-    Safe to use from many threads. `exclude` and `allowed` take item ids: what must not come back,
-    and all that may; how exact a filtered search is says `CatalogueIndex.search`.
+    Safe to use from many threads. `exclude` takes the item ids that must not come back, `allowed`
+    the only ones that may. `CatalogueIndex.search` says how exact a search with filters is.
     """
 
     def __init__(self, config: Config) -> None:
         self._following = Following(config, load_index)
 
     def served(self) -> CatalogueIndex:
-        """The index of the served version, loaded when that changes: immutable, yours to keep.
+        """Return the index of the served version, which never changes and may be kept.
+
+        It is loaded again only after another version was published.
 
         Raises:
             LongtailError: nothing is published, or the version is damaged.
@@ -38,15 +40,16 @@ class Neighbours:
         *,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
-    ) -> dict[str, Any]:
-        """The k items nearest to an item, without itself.
+    ) -> RankedItems:
+        """Return the k items nearest to an item, without the item itself.
 
         Returns:
             `{"version", "query": item, "results": [{"item", "score"}]}`, best first.
 
         Raises:
             InputError: `k` is not positive, or a key is not a string.
-            LongtailError: the served version does not have the item.
+            LongtailError: nothing is published, the version is damaged, or it does not have the
+                item.
         """
         answer = self.of_items([item], k, exclude=exclude, allowed=allowed)
         return {"version": answer["version"], "query": item, "results": answer["results"][item]}
@@ -58,18 +61,22 @@ class Neighbours:
         *,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
-    ) -> dict[str, Any]:
-        """The k items nearest to each of several, each without itself, in one search.
+    ) -> RankedItemsByKey:
+        """Return the k items nearest to each of several items, in one search.
 
         Returns:
-            `{"version", "results": {item: [{"item", "score"}]}}`, best first.
+            `{"version", "results": {item: [{"item", "score"}]}}`, best first. No item is in its own
+            list.
 
         Raises:
             InputError: `k` is not positive, no item is named, or a key is not a string.
-            LongtailError: the served version does not have one of the items.
+            LongtailError: nothing is published, the version is damaged, or it does not have one of
+                the items.
         """
         check_keys(items, "item")
         index = self.served()
+        # One more than asked for, because the nearest to an item is the item itself. A `k` that is
+        # not positive stays as it is: `search` refuses it.
         found = index.search(
             index.vectors_of(items), k + 1 if k > 0 else k, exclude=exclude, allowed=allowed
         )
@@ -87,22 +94,23 @@ class Neighbours:
         *,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
-    ) -> list[dict[str, Any]]:
-        """The k items nearest to a vector.
+    ) -> list[ScoredItem]:
+        """Return the k items nearest to a vector.
 
         Args:
             version: the model version that made the vector.
             vector: `[dim]`, unit length.
-            k: how many.
-            exclude: what must not come back.
-            allowed: all that may come back.
+            k: how many items.
+            exclude: item ids that must not come back.
+            allowed: only these item ids may come back; None for all.
 
         Returns:
-            `{"item", "score"}` each, best first.
+            `{"item", "score"}` for each, best first.
 
         Raises:
             InputError: `k` is not positive.
-            LongtailError: another version is served: the two cannot be compared.
+            LongtailError: nothing is published, or another version is served: vectors of two
+                versions cannot be compared.
         """
         vectors = np.asarray(vector, np.float32).reshape(1, -1)
         return self.of_vectors(version, vectors, k, exclude=exclude, allowed=allowed)[0]
@@ -115,8 +123,14 @@ class Neighbours:
         *,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
-    ) -> list[list[dict[str, Any]]]:
-        """The k items nearest to each of `[n, dim]` vectors of one version; see `of_vector`."""
+    ) -> list[list[ScoredItem]]:
+        """Return the k items nearest to each of `[n, dim]` vectors of one version.
+
+        See `of_vector` for the arguments and errors.
+
+        Returns:
+            n lists of `{"item", "score"}`, best first.
+        """
         index = self._following.current(version)
         if index.version != version:
             raise LongtailError(

@@ -1,11 +1,7 @@
-"""Recommendation: a query's features, through the query tower, to the nearest items."""
+"""Recommendation: encode a query's features by the query tower, and find the nearest items."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from longtail.artifacts import VersionPaths
 from longtail.config import Config
@@ -16,12 +12,18 @@ from longtail.serving.catalogue_index import CatalogueIndex, load_index
 from longtail.serving.encoders import VersionEncoder, load_version_encoder
 from longtail.serving.feature_rows import Rows
 from longtail.serving.item_keys import check_keys
+from longtail.serving.results import RankedItems, RankedItemsByKey, RankedItemsByRow
 from longtail.serving.served_version import Following
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything of one version that turns a query into items: always replaced together."""
+    """The parts of one version that turn a query into items; always replaced together.
+
+    Attributes:
+        encoder: encodes queries and items.
+        catalogue: finds the nearest items.
+    """
 
     encoder: VersionEncoder
     catalogue: CatalogueIndex
@@ -33,7 +35,7 @@ class Snapshot:
 
 
 def load_snapshot(config: Config, version: str) -> Snapshot:
-    """Encoder and index of one committed version.
+    """Load the encoder and the index of one committed version.
 
     Raises:
         LongtailError: a file is missing or damaged.
@@ -42,10 +44,10 @@ def load_snapshot(config: Config, version: str) -> Snapshot:
 
 
 class Recommender:
-    """Items for queries, by the served version; follows every publication without a restart.
+    """The recommender of items by the served version; follows publications without a restart.
 
-    A call works with one version from end to end, also when another one is published meanwhile.
-    Safe to use from many threads. `exclude` and `allowed` take item ids, as for `Neighbours`.
+    A call uses one version from beginning to end, even if another one is published meanwhile. Safe
+    to use from many threads. `exclude` and `allowed` take item ids, as for `Neighbours`.
     """
 
     def __init__(self, config: Config) -> None:
@@ -61,25 +63,26 @@ class Recommender:
         exclude_seen: bool = False,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
-    ) -> dict[str, Any]:
-        """The k items that fit a query best.
+    ) -> RankedItems:
+        """Return the k items that fit a query best.
 
-        Where queries and items share their ids, the query itself is left out.
+        If queries and items share their ids, the query itself is left out.
 
         Args:
             query: the query's key; its features must be online.
-            k: how many.
-            exclude_seen: leave out the items that the query interacted with, up to the served
+            k: how many items.
+            exclude_seen: leave out the items that the query interacted with up to the served
                 version's day.
             exclude: item ids that must not come back.
-            allowed: only these item ids may come back.
+            allowed: only these item ids may come back; None for all.
 
         Returns:
             `{"version", "query", "results": [{"item", "score"}]}`, best first.
 
         Raises:
             InputError: `k` is not positive, or the query is not a string.
-            LongtailError: nothing is published, the version is damaged, or the query is unknown.
+            LongtailError: nothing is published, the version is damaged, or the query is unknown; or
+                seen items are to be left out, and the version does not have them.
         """
         answer = self.recommend_many(
             [query], k, exclude_seen=exclude_seen, exclude=exclude, allowed=allowed
@@ -94,8 +97,10 @@ class Recommender:
         exclude_seen: bool = False,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
-    ) -> dict[str, Any]:
-        """The k items that fit each of several queries best; one read of their features.
+    ) -> RankedItemsByKey:
+        """Return the k items that fit each of several queries best.
+
+        The features of all queries are read at once. See `recommend` for arguments and errors.
 
         Returns:
             `{"version", "results": {query: [{"item", "score"}]}}`, best first.
@@ -105,6 +110,7 @@ class Recommender:
         schema = snapshot.encoder.schema
         table = self._queries.read(queries, schema.query)
         vectors = snapshot.encoder.encode("query", table).vectors
+        # Each query has its own hidden items, so each is searched for by itself.
         hidden: list[set[str]] = [{query} if schema.shared_ids else set() for query in queries]
         if exclude_seen:
             file = VersionPaths(self._config, snapshot.version).seen_items
@@ -125,19 +131,19 @@ class Recommender:
         *,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
-    ) -> dict[str, Any]:
-        """The k items that fit each query best, the queries given by their feature values.
+    ) -> RankedItemsByRow:
+        """Return the k items that fit each query best; the queries are given by feature values.
 
-        For queries that the online store does not know, or knows otherwise.
+        Use it for queries that the online store does not know, or has other values of.
 
         Args:
-            rows: as for `QueryEncoder.encode`.
-            k: how many.
+            rows: feature values, as for `QueryEncoder.encode`.
+            k: how many items.
             exclude: item ids that must not come back.
-            allowed: only these item ids may come back.
+            allowed: only these item ids may come back; None for all.
 
         Returns:
-            `{"version", "results": [[{"item", "score"}]]}`, one list a row, best first.
+            `{"version", "results": [[{"item", "score"}]]}`: one list for each row, best first.
         """
         return self._nearest("query", rows, k, exclude, allowed)
 
@@ -148,17 +154,17 @@ class Recommender:
         *,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
-    ) -> dict[str, Any]:
-        """The k items of the catalogue nearest to each new item, given by its feature values.
+    ) -> RankedItemsByRow:
+        """Return the k catalogue items nearest to each new item, given by its feature values.
 
         Args:
-            rows: as for `ItemEncoder.encode`.
-            k: how many.
+            rows: feature values, as for `ItemEncoder.encode`.
+            k: how many items.
             exclude: item ids that must not come back.
-            allowed: only these item ids may come back.
+            allowed: only these item ids may come back; None for all.
 
         Returns:
-            `{"version", "results": [[{"item", "score"}]]}`, one list a row, best first.
+            `{"version", "results": [[{"item", "score"}]]}`: one list for each row, best first.
         """
         return self._nearest("item", rows, k, exclude, allowed)
 
@@ -169,8 +175,9 @@ class Recommender:
         k: int,
         exclude: Collection[str],
         allowed: Collection[str] | None,
-    ) -> dict[str, Any]:
+    ) -> RankedItemsByRow:
+        """Encode rows by the tower of one side, and return the items nearest to each."""
         snapshot = self._following.current()
-        vectors: npt.NDArray[np.float32] = snapshot.encoder.encode(side, rows).vectors
+        vectors = snapshot.encoder.encode(side, rows).vectors
         results = snapshot.catalogue.search(vectors, k, exclude=exclude, allowed=allowed)
         return {"version": snapshot.version, "results": results}

@@ -1,4 +1,4 @@
-"""What is served, followed: each publication replaces a version's parts as one object."""
+"""The served version in memory: each publication replaces all its parts as one object."""
 
 import threading
 import time
@@ -12,13 +12,13 @@ from longtail.embeddings.pointer import Publication, served_pointer
 from longtail.errors import LongtailError
 
 RETRY_SECONDS = 1.0
-"""How long a version that could not be loaded is not tried again: its files are read to say so."""
+"""Pause before a version that could not be loaded is tried again, since a try reads its files."""
 
 Part = TypeVar("Part")
 
 
 class PointerFile:
-    """The pointer file, parsed again only when another one has taken its place."""
+    """The pointer file, which is parsed again only after a publication replaced it."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -26,17 +26,17 @@ class PointerFile:
         self._read: tuple[tuple[int, int, int], Publication] | None = None
 
     def served(self) -> Publication:
-        """What is served now.
+        """Return what is served now.
 
         Raises:
-            LongtailError: nothing is, or the file is damaged.
+            LongtailError: nothing is published, or the file is damaged.
         """
         try:
             found = self._file.stat()
         except FileNotFoundError:
-            return served_pointer(self._config).served  # says what to do
-        # A publication renames a new file over the old one. The state is taken before the
-        # content: if a newer file comes in between, the next call sees another state.
+            return served_pointer(self._config).served  # raises an error that says what to do
+        # A publication renames a new file over the old one. The state is read before the content:
+        # if a newer file comes in between, the next call sees another state, and reads again.
         state = (found.st_ino, found.st_mtime_ns, found.st_size)
         read = self._read
         if read is None or read[0] != state:
@@ -45,9 +45,12 @@ class PointerFile:
 
 
 class Shared(Generic[Part]):
-    """Loads a part of a version once a process, however many objects follow it.
+    """Loads a part of a version once a process, however many objects follow that version.
 
-    It stays as long as somebody holds it: a call that still works with an old version keeps that.
+    The part stays in memory as long as an object or a running call holds it.
+
+    Args:
+        load: loads the part of a version; raises `LongtailError` if its files are damaged.
     """
 
     def __init__(self, load: Callable[[Config, str], Part]) -> None:
@@ -56,12 +59,17 @@ class Shared(Generic[Part]):
         self._lock = threading.Lock()
 
     def __call__(self, config: Config, version: str) -> Part:
-        """The part of a committed version; raises what loading raises."""
+        """Return the part of a committed version, loaded if no object holds it.
+
+        Raises:
+            LongtailError: the version is not committed, or its files are damaged.
+        """
         manifest = VersionPaths(config, version).manifest
         try:
             state = manifest.stat()
         except FileNotFoundError:
-            return self._load(config, version)  # says what is wrong
+            return self._load(config, version)  # raises an error that says what is wrong
+        # A version that was made again under the same name has another manifest file.
         key = (str(manifest), state.st_ino, state.st_mtime_ns)
         with self._lock:
             part = self._alive.get(key)
@@ -71,15 +79,15 @@ class Shared(Generic[Part]):
 
 
 class Following(Generic[Part]):
-    """The parts of the served version, replaced whole with each publication and rollback.
+    """The parts of the served version, replaced as a whole with each publication and rollback.
 
-    Reading is safe from many threads, and free of locks while nothing changes. The first call
-    after a publication loads the new version; calls of other threads go on with the old one,
-    whole, until the new one is there. Whoever took the old one keeps it until done.
+    Safe to read from many threads, without locks while nothing changes. The first call after a
+    publication loads the new version; calls of other threads use the old one, whole, until the new
+    one is loaded. A call that has taken the old one keeps it to its end.
 
     Args:
         config: the project.
-        load: makes the parts of a version; raises `LongtailError` where its files are damaged.
+        load: loads the parts of a version; raises `LongtailError` if its files are damaged.
     """
 
     def __init__(self, config: Config, load: Callable[[Config, str], Part]) -> None:
@@ -91,15 +99,15 @@ class Following(Generic[Part]):
         self._lock = threading.Lock()
 
     def current(self, version: str | None = None) -> Part:
-        """The parts of the served version.
+        """Return the parts of the served version.
 
         Args:
-            version: the caller has something of this version: where that is the one being loaded,
-                wait for it instead of going on with the old one.
+            version: the version of a vector that the caller has. If another thread is loading that
+                version, the call waits for it instead of using the old one.
 
         Raises:
-            LongtailError: nothing is published, or the version's files are damaged. The next
-                call tries again, after `RETRY_SECONDS`.
+            LongtailError: nothing is published, or the version's files are damaged. A call after
+                `RETRY_SECONDS` tries again.
         """
         served = self._pointer.served()
         loaded = self._loaded
@@ -108,7 +116,7 @@ class Following(Generic[Part]):
         failed = self._failure is not None and self._failure[0] == served
         wait = loaded is None or failed or served.version == version
         if not self._lock.acquire(blocking=wait):
-            assert loaded is not None, "without anything to go on with, one waits"
+            assert loaded is not None, "a call waits if there is no old version to use"
             return loaded[1]
         try:
             return self._replaced()
@@ -116,20 +124,22 @@ class Following(Generic[Part]):
             self._lock.release()
 
     def _replaced(self) -> Part:
-        """Load what is served now, unless another thread just did. The lock is held."""
+        """Load what is served now, unless another thread just did; the lock must be held."""
         while True:
             served = self._pointer.served()
             if self._loaded is not None and self._loaded[0] == served:
                 return self._loaded[1]
             if self._failure is not None:
                 publication, error, again = self._failure
+                # A new object of the same error: raising one object from many threads would mix
+                # their tracebacks.
                 if publication == served and time.monotonic() < again:
                     raise type(error)(*error.args)
             try:
                 part = self._load(self._config, served.version)
             except LongtailError as error:
                 if self._pointer.served() != served:
-                    continue  # another publication came, and this version may be removed
+                    continue  # another publication came meanwhile, and may have removed this one
                 self._failure = (served, error, time.monotonic() + RETRY_SECONDS)
                 raise
             self._loaded, self._failure = (served, part), None

@@ -1,4 +1,4 @@
-"""What a worker does with a cell: train its model, measure it."""
+"""Trains the model of a cell and measures it; this runs in a worker process."""
 
 import time
 from contextlib import suppress
@@ -13,8 +13,9 @@ import torch
 from longtail.config import Config
 from longtail.dataset.training_set import TrainingSet, load_training_set
 from longtail.encoder.torch_encoder import Encoder
+from longtail.evaluation.encoder_ranks import encode_and_rank
 from longtail.evaluation.held_out import HeldOut, chosen_examples, fewer_queries, held_out_pairs
-from longtail.evaluation.metrics import metrics_by_slice, similarity_ranks
+from longtail.evaluation.metrics import metrics_by_slice
 from longtail.evaluation.slices import item_slices
 from longtail.fingerprints import source_hash
 from longtail.study.cells import Cell, Document, Part, StudyData
@@ -23,20 +24,21 @@ from longtail.study.tuning import best_epoch
 from longtail.training.in_process import train_in_process
 from longtail.training.processor import product_dtype
 
-# Of the code that this process has loaded, whatever happens to the files later.
+# Computed at import, so that it is the hash of the code that this process runs, even if the files
+# change later.
 SOURCE = source_hash("longtail.training.in_process", "longtail.augmentation.registry")
 
 
 class _EnoughError(Exception):
-    """The validation figure has not risen for some epochs: a trial need not go on."""
+    """Ends a trial early: its validation figure has not risen for some epochs."""
 
 
 def train_and_measure(data: StudyData, cell: Cell) -> Document:
-    """Train a cell's model and measure it on the cell's part alone.
+    """Train the model of a cell and measure it on the cell's part alone.
 
     Returns:
-        `{"metrics": {slice: ...} as `evaluate` has them, "seconds", "environment", "source"}`; a
-        trial has `"curve": [{"epoch", "metrics"}]` besides, a reported cell `"deciles"` (see
+        `{"metrics": see `metrics_by_slice`, "seconds", "environment", "source"}`. A trial also has
+        `"curve": [{"epoch", "metrics"}]`, and a reported cell has `"deciles"` (see
         `recall_by_decile`).
 
     Raises:
@@ -48,6 +50,8 @@ def train_and_measure(data: StudyData, cell: Cell) -> Document:
     curve: list[Document] = []
     figures: Document = {}
 
+    # A trial is measured after every epoch, because the best epoch is one of the things it is run
+    # to find. A reported cell is measured once.
     def after_epoch(epoch: int, encoder: Encoder) -> None:
         if cell.part == "validation":
             curve.append({"epoch": epoch, **_measure(training_set, questions, encoder, cell)})
@@ -77,7 +81,7 @@ def train_and_measure(data: StudyData, cell: Cell) -> Document:
 
 
 def environment(config: Config) -> Document:
-    """What the figures may depend on beside code and configuration."""
+    """Return what the figures may depend on besides code and configuration."""
     products = product_dtype(config, torch.device("cpu")) or torch.float32
     packages = ("torch", "torchrec", "fbgemm-gpu-cpu", "fbgemm-gpu", "numpy")
     versions = {name: _version(name) for name in packages}
@@ -89,6 +93,7 @@ def environment(config: Config) -> Document:
 
 
 def _version(package: str) -> str | None:
+    """Return the version of an installed package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -97,7 +102,7 @@ def _version(package: str) -> str | None:
 
 @lru_cache(maxsize=4)
 def _seen_by(folder: Path, fraction: float, part: Part) -> TrainingSet:
-    """A share of the training part, and one held-out part: the other one is not there at all."""
+    """Load a share of the training part and one held-out part; the other part is left empty."""
     whole = load_training_set(folder)
     shared = whole if fraction == 1.0 else whole.fraction(fraction)
     nothing = np.array([], np.int64)
@@ -107,6 +112,7 @@ def _seen_by(folder: Path, fraction: float, part: Part) -> TrainingSet:
 
 
 def _questions(training_set: TrainingSet, cell: Cell) -> HeldOut:
+    """Return the held-out pairs that a cell is measured on."""
     if cell.part == "test":
         return held_out_pairs(training_set, "test")
     limit = cell.base.study.max_validation_queries
@@ -116,16 +122,13 @@ def _questions(training_set: TrainingSet, cell: Cell) -> HeldOut:
 def _measure(
     training_set: TrainingSet, questions: HeldOut, encoder: Encoder, cell: Cell
 ) -> Document:
-    config: Config = cell.config
-    rows = training_set.catalogue_row[questions.candidate]
-    ranks = similarity_ranks(
-        encoder.encode("query", training_set.query_rows.take(questions.query_row)),
-        encoder.encode("item", training_set.item_rows.take(rows)),
-        questions,
-        query_batch_size=config.evaluation.query_batch_size,
+    """Return the metrics by slice, and for a reported cell recall by decile of popularity."""
+    evaluation = cell.config.evaluation
+    ranks = encode_and_rank(
+        encoder, training_set, questions, query_batch_size=evaluation.query_batch_size
     )
     train_count = training_set.train_count[questions.candidate]
-    slices = item_slices(train_count, config.evaluation.head_fraction)
+    slices = item_slices(train_count, evaluation.head_fraction)
     figures: Document = {"metrics": metrics_by_slice(ranks, questions, slices)}
     if cell.part == "test":
         figures["deciles"] = recall_by_decile(ranks, train_count[questions.pair_item])

@@ -1,4 +1,4 @@
-"""Cells: one model each, its identity, and the file that keeps its figures."""
+"""Cells: one model of a study, its identity, and the file that keeps its figures."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,15 +16,17 @@ from longtail.study.variants import VARIANTS, with_settings
 Part = Literal["validation", "test"]
 Document = dict[str, Any]
 
-# What a cell never reads: it has epochs of its own, one rank, no checkpoint and no parent.
+# Settings of the section `training` that a cell never reads: it has its own number of epochs, one
+# rank, no checkpoint and no parent.
 _UNREAD = {
     *("num_epochs", "warm_start", "warm_start_epochs"),
     *("num_ranks", "threads_per_rank", "max_restarts"),
     *("checkpoint_every_steps", "keep_checkpoints", "log_every_steps"),
 }
 
-# What all cells had before there was a choice: cells of that time keep their identity.
-_BEFORE_IT_WAS_A_CHOICE = {
+# The values that all cells had before these settings existed. They are left out of the identity, so
+# that cells of that time keep theirs.
+_VALUE_BEFORE_IT_WAS_A_SETTING = {
     "loss.accidental_hits": "known_positives",
     "loss.unborn_negatives": False,
     "self_supervision.mask_sharpness": None,
@@ -33,14 +35,14 @@ _BEFORE_IT_WAS_A_CHOICE = {
 
 @dataclass(frozen=True)
 class StudyData:
-    """What all cells of a study train on and are measured on.
+    """The data that all cells of a study train on and are measured on.
 
     Attributes:
-        training_set: its folder.
+        training_set: the folder of the training set.
         num_rows: rows of each embedding table.
-        plans: by measure of correlation the masking plan.
-        fingerprints: by measure, of the content of all three. A training set that was made again,
-            and came out the same, is the same.
+        plans: the masking plan for each measure of correlation.
+        fingerprints: for each measure a hash of the content of all three. A training set that is
+            made again with the same content has the same hash.
     """
 
     training_set: Path
@@ -50,12 +52,12 @@ class StudyData:
 
     @classmethod
     def of_day(cls, config: Config, as_of: date, measures: Iterable[str] = ()) -> Self:
-        """What the stages of a day have made.
+        """Return the data that the stages of a day have made.
 
         Args:
-            config: the project; its own measure is always there.
+            config: the project; its own measure is always included.
             as_of: the day.
-            measures: others that were mined, too.
+            measures: other measures of correlation; they must be mined.
 
         Raises:
             LongtailError: a stage has not finished.
@@ -65,6 +67,7 @@ class StudyData:
         num_rows = required_stamp(run.vocabularies, made_by="dataset")["num_rows"]
         files = sorted(file for file in run.training_set.iterdir() if file.name != STAMP)
         hashes = {file.name: file_hash(file) for file in files}
+        # A hash for each measure, so that mining another one later leaves finished cells valid.
         plans = {}
         for measure in sorted({config.correlation.measure, *measures}):
             folder = run.correlations_by(measure)
@@ -78,18 +81,18 @@ class StudyData:
 
 @dataclass(frozen=True)
 class Cell:
-    """One model: what it is trained on and with, and the part that it is measured on.
+    """One model of a study: its data, its configuration, and the part that it is measured on.
 
     Attributes:
         variant: name of the variant.
         fraction: share of the training part.
-        seed: of initial weights, batches, masks and samples.
+        seed: seed of initial weights, batches, masks and samples.
         num_epochs: passes over that share.
         part: `validation` for a trial, measured after every epoch; `test` for a cell that is
             reported, measured at the end.
         settings: chosen or tried hyper-parameters, by dotted key.
         base: the study's configuration, before variant and settings.
-        data: fingerprint of what it is trained and measured on.
+        data: fingerprint of the data that it is trained and measured on.
     """
 
     variant: str
@@ -109,7 +112,10 @@ class Cell:
 
     @cached_property
     def identity(self) -> Document:
-        """Everything that its figures depend on but the code, which is recorded beside them."""
+        """The settings and data that the figures depend on.
+
+        The code is not part of it; its hash is recorded beside the figures.
+        """
         sections = ("model", "loss", "self_supervision")
         content = self.config.model_dump(mode="json")
         identity = {
@@ -123,16 +129,18 @@ class Cell:
             "training": {k: v for k, v in content["training"].items() if k not in _UNREAD},
             "head_fraction": content["evaluation"]["head_fraction"],
         }
-        # Of no effect on one rank, which is what a cell is trained on.
+        # A cell is trained on one rank, where this setting has no effect.
         del identity["loss"]["negatives_across_ranks"]
-        for key, value in _BEFORE_IT_WAS_A_CHOICE.items():
+        for key, value in _VALUE_BEFORE_IT_WAS_A_SETTING.items():
             section, name = key.split(".")
             if identity[section][name] == value:
                 del identity[section][name]
         sharding = self.config.sharding
-        # What all cells had when this was not part of their identity, whatever the default is now.
+        # Adagrad was the optimizer of all cells before it became part of the identity, whatever the
+        # default is now.
         if sharding.learned != ShardingConfig(optimizer="adagrad").learned:
             identity["sharding"] = sharding.learned
+        # A trial also depends on how it is measured and when it is stopped.
         if self.part == "validation":
             study = self.base.study.model_dump(mode="json")
             read = ("metric", "metric_slice", "patience", "max_validation_queries")
@@ -141,7 +149,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Readable, and unique by a hash of the identity."""
+        """A readable name, made unique by a hash of the identity."""
         return (
             f"{self.variant}-{self.fraction:g}-seed{self.seed}-{self.num_epochs}epochs-"
             f"{fingerprint(self.identity)[:12]}"
@@ -149,7 +157,8 @@ class Cell:
 
     @property
     def cost(self) -> float:
-        """How long it takes, relative to an epoch of the whole training part without a sample."""
+        """Time to train, relative to an epoch of the whole training part without a sample."""
+        # A step with sampled items takes about 1.7 times as long as one without.
         return self.num_epochs * self.fraction * (1.7 if self.config.sample_size else 1.0)
 
 
@@ -157,19 +166,19 @@ class CellStore:
     """The finished cells of a study, one JSON file each.
 
     Args:
-        folder: the study's; cells stand in `cells/`, tuning trials in `trials/`.
+        folder: the folder of the study; cells are in `cells/`, tuning trials in `trials/`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def file(self, cell: Cell) -> Path:
-        """Where a cell's figures stand, or will."""
+        """Return the file of a cell's figures, whether it exists yet or not."""
         kind = "cells" if cell.part == "test" else "trials"
         return self.folder / kind / f"{cell.name}.json"
 
     def read(self, cell: Cell) -> Document | None:
-        """The figures of a finished cell, or None."""
+        """Return the figures of a finished cell, or None."""
         file = self.file(cell)
         if not file.is_file():
             return None
@@ -177,7 +186,7 @@ class CellStore:
         return document
 
     def write(self, cell: Cell, figures: Document) -> Document:
-        """Keep a cell's figures, with all that says what they are figures of."""
+        """Write a cell's figures, together with all that identifies the cell, and return both."""
         document = {
             "variant": cell.variant,
             "fraction": cell.fraction,

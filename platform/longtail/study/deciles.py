@@ -1,4 +1,4 @@
-"""Recall along the popularity of items: ten groups of held-out pairs."""
+"""Recall by the popularity of items: held-out pairs in ten groups."""
 
 from typing import Any
 
@@ -12,10 +12,11 @@ CUTOFF = 50
 def recall_by_decile(
     ranks: npt.NDArray[np.int64], train_count: npt.NDArray[np.int64]
 ) -> list[dict[str, Any]]:
-    """Recall@50 of the held-out pairs, grouped by how often their items are trained on.
+    """Return recall@50 of the held-out pairs in groups by the training interactions of the item.
 
-    The groups' upper bounds are the deciles of the pairs' counts. Pairs with equal counts stay
-    together, so groups differ in size, and equal bounds make one group: there can be fewer than 10.
+    The upper bounds of the groups are the deciles of the pairs' counts. Pairs with equal counts
+    stay together, so groups differ in size. Equal bounds make one group, so there can be fewer
+    than 10.
 
     Args:
         ranks: `[P]` rank of each pair's item, from 1.

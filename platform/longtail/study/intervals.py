@@ -13,9 +13,9 @@ class Mean:
     """A mean over seeds.
 
     Attributes:
-        mean: of the values.
-        low, high: the 95% interval of Student's t; None with one value.
-        num_values: how many.
+        mean: mean of the values.
+        low, high: ends of the 95% interval by Student's t; None with one value.
+        num_values: number of values.
     """
 
     mean: float
@@ -23,14 +23,9 @@ class Mean:
     high: float | None
     num_values: int
 
-    @property
-    def half_width(self) -> float | None:
-        """Half of the interval; None with one value."""
-        return None if self.high is None else self.high - self.mean
-
 
 def mean_interval(values: Sequence[float]) -> Mean:
-    """The mean of values from independent seeds, with its 95% interval by Student's t."""
+    """Return the mean of values from independent seeds, with its 95% interval by Student's t."""
     mean, count = fmean(values), len(values)
     if count < 2:
         return Mean(mean, None, None, count)
@@ -39,7 +34,7 @@ def mean_interval(values: Sequence[float]) -> Mean:
 
 
 def student_t(degrees: int, confidence: float = CONFIDENCE) -> float:
-    """The two-sided quantile of Student's t distribution.
+    """Return the two-sided quantile of Student's t distribution.
 
     Half the confidence is the integral of the density from 0 to t. With t = sqrt(n) tan(a) it
     becomes that of cos(a)^(n - 1), which has a closed form for each n (Abramowitz and Stegun 1964,
@@ -56,7 +51,7 @@ def student_t(degrees: int, confidence: float = CONFIDENCE) -> float:
 
 
 def _central_probability(angle: float, degrees: int) -> float:
-    """P(|t| < sqrt(n) tan(angle)) for n degrees of freedom."""
+    """Return P(|t| < sqrt(n) tan(angle)) for n degrees of freedom."""
     cosine, sine = math.cos(angle), math.sin(angle)
     if degrees % 2 == 0:
         term, total = 1.0, 1.0

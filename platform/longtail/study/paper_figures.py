@@ -1,4 +1,4 @@
-"""The paper's own figures, to set relative gains beside ours.
+"""The figures of the paper, so that its relative gains can be shown beside ours.
 
 Yao et al. 2021, "Self-supervised Learning for Large-scale Item Recommendations" (CIKM 2021, arXiv
 2007.12865): Wikipedia links (5.3M items, 490M examples) whole and at 10%, app installs (private,
@@ -16,6 +16,7 @@ Figures = Mapping[tuple[str, float, str, str], Mapping[str, float]]
 def _rows(
     name: str, fraction: float, table: Mapping[str, tuple[float, ...]]
 ) -> dict[tuple[str, float, str, str], dict[str, float]]:
+    """Turn a table of the paper, one row of `METRICS` for each variant, into `Figures`."""
     return {
         (name, fraction, "overall", metric): {
             variant: figures[column] for variant, figures in table.items()
@@ -67,7 +68,7 @@ FIGURES: Figures = {
 
 
 def paper_gains(variant: str, fraction: float, slice_name: str, metric: str) -> dict[str, float]:
-    """The paper's relative gain over its own baseline, by data set; empty where it has none."""
+    """Return the paper's relative gain over its own baseline for each data set that has one."""
     gains = {}
     for name in (WIKIPEDIA, APP_INSTALLS):
         figures = FIGURES.get((name, fraction, slice_name, metric), {})

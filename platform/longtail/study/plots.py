@@ -1,4 +1,4 @@
-"""A study's plots as images inside the page: sweeps of its trials, gains along popularity."""
+"""The plots of a study, as images inside the page: sweeps of its trials, gains by popularity."""
 
 import base64
 import io
@@ -11,16 +11,17 @@ from longtail.study.cells import Document
 from longtail.study.deciles import CUTOFF
 from longtail.study.search_axes import VALUE_DROPOUT, WEIGHT
 from longtail.study.summary import group_cells
-from longtail.study.tables import label, reference, variants
+from longtail.study.tables import choice_of, label, reference, variants
 from longtail.study.tuning import best_epoch
 from longtail.study.variants import BASELINE
 
-# (what is on the horizontal axis, what on the vertical one)
+# (horizontal, vertical) position of each point of a line.
 Points = list[tuple[float, float]]
 
 
 def all_plots(document: Document, fraction: float) -> Iterator[tuple[str, str]]:
-    """Titles and data URLs of the plots that a study has figures for."""
+    """Yield titles and data URLs of the plots that a study has figures for."""
+    # One line for each variant that was tuned, over the values that were tried for a setting.
     study = StudyConfig.model_validate(document["manifest"]["config"]["study"])
     figure = f"{study.metric_slice} {study.metric}, validation"
     for key, name, logarithmic in (
@@ -30,8 +31,10 @@ def all_plots(document: Document, fraction: float) -> Iterator[tuple[str, str]]:
         lines = {variant: sweep(document, variant, fraction, key) for variant in _tuned(document)}
         lines = {variant: points for variant, points in lines.items() if len(points) > 1}
         if lines:
-            level = _chosen_score(document, BASELINE, fraction)
+            baseline = choice_of(document, BASELINE, fraction)
+            level = None if baseline is None else baseline["score"]
             yield name, _draw(lines, name, figure, logarithmic=logarithmic, level=level)
+    # One line for each variant except the reference, which is the level at 0.
     gains = {
         variant: decile_gains(document, variant, fraction)
         for variant in variants(document, fraction)
@@ -45,7 +48,7 @@ def all_plots(document: Document, fraction: float) -> Iterator[tuple[str, str]]:
 
 
 def sweep(document: Document, variant: str, fraction: float, key: str) -> Points:
-    """The best validation figure for each value of one setting, ascending by value."""
+    """Return the best validation figure for each value of one setting, ascending by value."""
     study = StudyConfig.model_validate(document["manifest"]["config"]["study"])
     best: dict[float, float] = {}
     for trial in document["trials"]:
@@ -59,9 +62,9 @@ def sweep(document: Document, variant: str, fraction: float, key: str) -> Points
 
 
 def decile_gains(document: Document, variant: str, fraction: float) -> Points:
-    """For each decile its largest training count plus one, and the relative gain of Recall@50.
+    """Return for each decile its largest training count plus one, and the gain of Recall@50.
 
-    Deciles in which the reference finds nothing have no relative gain, and are left out.
+    The gain is relative. Deciles in which the reference finds nothing are left out.
     """
     groups = group_cells(document["cells"])
     ours, theirs = groups.get((variant, fraction)), groups.get((reference(document), fraction))
@@ -79,14 +82,8 @@ def decile_gains(document: Document, variant: str, fraction: float) -> Points:
 
 
 def _tuned(document: Document) -> list[str]:
+    """Return the variants that have trials, in their order."""
     return list(dict.fromkeys(trial["variant"] for trial in document["trials"]))
-
-
-def _chosen_score(document: Document, variant: str, fraction: float) -> float | None:
-    for choice in document["choices"]:
-        if (choice["variant"], choice["fraction"]) == (variant, fraction):
-            return None if choice["score"] is None else float(choice["score"])
-    return None
 
 
 def _draw(
@@ -97,7 +94,7 @@ def _draw(
     logarithmic: bool = True,
     level: float | None = None,
 ) -> str:
-    """Draw lines into an SVG image, as a data URL."""
+    """Draw lines into an SVG image, and return it as a data URL."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -116,6 +113,7 @@ def _draw(
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
+    # A fixed salt and no date, so that the same figures give the same bytes.
     with mpl.rc_context({"svg.hashsalt": "longtail"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

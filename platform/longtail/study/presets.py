@@ -1,11 +1,11 @@
-"""The studies that have a name, each in full."""
+"""The presets: complete plans of studies that have a name."""
 
 from longtail.errors import InputError
 from longtail.study.grid import Plan
 from longtail.study.variants import BASELINE
 
-# No correction of the batch softmax, and towers that start independently, as in Yao et al. 2021.
-# Temperatures and alpha are where tuning starts; on the demo they were chosen on validation data.
+# As in Yao et al. 2021: no correction of the batch softmax, and towers that start independently.
+# Tuning starts from these temperatures and alpha, which were chosen on the demo's validation data.
 _AS_IN_THE_PAPER = {
     "loss.logq": "none",
     "loss.logq_strength": 1.0,
@@ -61,10 +61,10 @@ PRESETS = {
 
 
 def preset(name: str | None) -> Plan:
-    """The preset of a name; without a name, the configuration as it is.
+    """Return the preset of a name; without a name, the configuration as it is.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is no preset of that name.
     """
     if name is None:
         return PLAIN

@@ -1,4 +1,4 @@
-"""A study's pages: `study.md`, and `study.html` with plots; all derived from its document."""
+"""Writes the pages of a study from its document: `study.md`, and `study.html` with plots."""
 
 import html
 from pathlib import Path
@@ -34,6 +34,7 @@ def write_markdown(folder: Path, document: Document) -> None:
 
 def write_html(folder: Path, document: Document) -> None:
     """Write `study.html`, which needs no other file."""
+    # Imported here because matplotlib takes long to import, and `study.md` does without it.
     from longtail.study import plots
 
     parts = [f"<h1>{html.escape(_title(document))}</h1>", "<ul>"]
@@ -52,7 +53,8 @@ def write_html(folder: Path, document: Document) -> None:
 
 
 def facts(document: Document) -> list[str]:
-    """How the figures came about, a line each; code in backquotes."""
+    """Return lines that say how the figures came about, with code in backquotes."""
+    # Always there: the command, the number of models, and the data.
     manifest = document["manifest"]
     plan, machine = manifest["plan"], manifest["machine"]
     dataset, study = manifest["config"]["dataset"], manifest["config"]["study"]
@@ -67,6 +69,7 @@ def facts(document: Document) -> list[str]:
             else f"{dataset['validation_days']} validation and {dataset['test_days']} test days"
         ),
     ]
+    # Only where they apply, so that a plain study has a short head.
     if plan["tune"]:
         lines.append(
             f"Hyper-parameters and epochs chosen by {study['metric_slice']} {study['metric']} on "
@@ -95,6 +98,7 @@ def _title(document: Document) -> str:
 
 
 def _heading(fraction: float) -> str:
+    """Return the heading of the section of a fraction."""
     return f"Trained on {fraction:.4g} of the training part" if fraction < 1 else "All data"
 
 
@@ -117,7 +121,8 @@ def _html(table: Table) -> str:
 
 
 def _inline_code(line: str) -> str:
-    """A line of `facts` as HTML."""
+    """Turn a line of `facts` into HTML."""
+    # Splitting at backquotes leaves code in every second piece.
     pieces = html.escape(line).replace("**", "").split("`")
     return "".join(
         f"<code>{piece}</code>" if number % 2 else piece for number, piece in enumerate(pieces)

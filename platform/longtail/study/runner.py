@@ -1,4 +1,4 @@
-"""Running cells: what is finished is read back, the rest goes to the pool, long ones first."""
+"""Runs cells: finished ones are read back, the others go to the pool, the longest first."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from longtail.study.workers import Outcome, Pool
 
 @dataclass(frozen=True)
 class Event:
-    """Something that people want to see.
+    """A change in the state of a cell, for the display of progress.
 
     Attributes:
         kind: `reused` is a finished cell that was read back.
-        cell: which one.
-        document: its figures, where it has some.
+        cell: the cell.
+        document: its figures, if it has any.
         error: why it failed.
         details: the traceback of a failure.
     """
@@ -30,13 +30,13 @@ class Event:
 
 @dataclass
 class Line:
-    """One line of work: steps that ask for cells, and go on when they have them.
+    """A line of work: a generator that asks for cells, and goes on once they are finished.
 
     Attributes:
-        name: for people.
+        name: shown in `Runner.failures`.
         steps: the generator.
-        ready: whether it can begin.
-        urgency: lines that others wait for have a lower one, and go first.
+        ready: returns whether the line can begin.
+        urgency: lines with a lower number go first; lines that others wait for have a lower one.
     """
 
     name: str
@@ -47,6 +47,8 @@ class Line:
 
 @dataclass
 class _Request:
+    """The cells that a line waits for; `missing` holds the positions of unfinished ones."""
+
     line: Line
     cells: list[Cell]
     documents: list[Document | None]
@@ -54,15 +56,15 @@ class _Request:
 
 
 class Runner:
-    """Brings lines of work to their ends.
+    """Runs lines of work to their end.
 
     Args:
         pool: trains and measures cells.
-        store: keeps the finished ones.
-        on_event: told of every cell.
+        store: keeps finished cells.
+        on_event: called with an event whenever a cell is reused, starts, finishes or fails.
 
     Attributes:
-        failures: by name of a cell or line, why it failed.
+        failures: for each failed cell or line, by name, the reason.
     """
 
     def __init__(self, pool: Pool, store: CellStore, on_event: Callable[[Event], None]) -> None:
@@ -74,9 +76,10 @@ class Runner:
         self.failures: dict[str, str] = {}
 
     def run(self, lines: list[Line]) -> None:
-        """Run all lines as far as they come; `failures` says what did not."""
+        """Run all lines as far as possible; `failures` has the cells and lines that failed."""
         waiting = list(lines)
         while True:
+            # A line that has just finished may let others begin, so all are asked in every round.
             begin = [line for line in waiting if line.ready()]
             for line in begin:
                 waiting.remove(line)
@@ -86,12 +89,13 @@ class Runner:
                 for outcome in self._pool.outcomes():
                     self._take(outcome)
             elif not begin:
+                # Nothing runs and nothing began: the remaining lines can never begin.
                 break
         for line in waiting:
-            self.failures[line.name] = "what it waits for has failed"
+            self.failures[line.name] = "not run: the line that it waits for has failed"
 
     def _advance(self, line: Line, documents: list[Document | None] | None) -> None:
-        """Let a line go on until it needs a cell that is not finished."""
+        """Let a line go on until it asks for a cell that is not finished."""
         while True:
             try:
                 cells = next(line.steps) if documents is None else line.steps.send(documents)
@@ -109,6 +113,7 @@ class Runner:
             documents = request.documents
 
     def _submit(self) -> None:
+        """Give queued cells to idle workers, the most urgent and then the longest first."""
         self._queue.sort(key=lambda job: (job[0].line.urgency, -job[0].cells[job[1]].cost))
         while self._queue and self._pool.num_idle:
             request, number = self._queue.pop(0)
@@ -118,6 +123,7 @@ class Runner:
             self._pool.submit(cell)
 
     def _take(self, outcome: Outcome) -> None:
+        """Record how a cell ended, and let its line go on if it was the last one missing."""
         cell: Cell = outcome.task
         request, number = self._running.pop(cell.name)
         if outcome.error is None:
@@ -125,7 +131,7 @@ class Runner:
             request.documents[number] = document
             self._on_event(Event("finished", cell, document))
         else:
-            # A trial whose loss diverges has told what there is to know: it is kept, with no score.
+            # A trial that diverges is a result: it is kept without a score, and not run again.
             if outcome.expected and cell.part == "validation":
                 figures: Document = {"metrics": None, "curve": [], "error": outcome.error}
                 request.documents[number] = self._store.write(cell, figures)

@@ -1,41 +1,43 @@
-"""From cells to figures: means over seeds, and differences from the reference, seed by seed."""
+"""Summarizes cells: means over seeds, and paired differences from the reference."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any
 
 from longtail.evaluation.metrics import CUTOFFS
+from longtail.evaluation.results import SLICES
 from longtail.study.cells import Document
 from longtail.study.intervals import Mean, mean_interval
 from longtail.study.paper_figures import paper_gains
 from longtail.study.variants import BASELINE
 
-SLICES = ("overall", "head", "tail", "cold")
 METRICS = tuple(f"{name}@{k}" for name in ("recall", "map") for k in CUTOFFS)
 
+# Cells of one variant and fraction, by seed.
 Group = Mapping[int, Document]
 
 
 def summarize(cells: Iterable[Document], reference: str = BASELINE) -> list[Document]:
-    """One row a variant, fraction, slice and metric, in the order of the cells.
+    """Return one row for each variant, fraction, slice and metric, in the order of the cells.
 
     Args:
-        cells: of reported models.
+        cells: the reported cells.
         reference: the variant that the others are compared with.
 
     Returns:
         `[{"variant", "fraction", "slice", "metric", "mean", "low", "high", "num_seeds",
-        "relative_gain", "difference": {"mean", "low", "high", "num_seeds"}, "relative_difference":
-        likewise, "paper": {data set: relative gain}, "settings", "num_epochs"}]`. `low` and
-        `high` are the ends of the 95% interval, None with one seed. `relative_gain` is of the
-        means; `difference` is paired: over the seeds that both have; `relative_difference` is
-        `difference` in units of the reference's mean. All three are None without a reference.
+        "relative_gain", "difference", "relative_difference": both {"mean", "low", "high",
+        "num_seeds"}, "paper": {data set: relative gain}, "settings", "num_epochs"}]`. `low` and
+        `high` are the ends of the 95% interval, None with one seed. `relative_gain` compares the
+        means. `difference` is paired, over the seeds that both variants have.
+        `relative_difference` is `difference` divided by the reference's mean. All three are None
+        without a reference.
     """
     groups = group_cells(cells)
     rows = []
     for (variant, fraction), group in groups.items():
         compared = groups.get((reference, fraction)) if variant != reference else None
-        any_cell = next(iter(group.values()))
+        any_cell = next(iter(group.values()))  # settings are the same for all seeds
         for slice_name in SLICES:
             for metric in METRICS:
                 values = _values(group, slice_name, metric)
@@ -60,7 +62,7 @@ def summarize(cells: Iterable[Document], reference: str = BASELINE) -> list[Docu
 
 
 def group_cells(cells: Iterable[Document]) -> dict[tuple[str, float], dict[int, Document]]:
-    """Cells by variant and fraction, then by seed."""
+    """Return the cells by variant and fraction, then by seed."""
     groups: dict[tuple[str, float], dict[int, Document]] = {}
     for cell in cells:
         groups.setdefault((cell["variant"], cell["fraction"]), {})[cell["seed"]] = cell
@@ -68,12 +70,14 @@ def group_cells(cells: Iterable[Document]) -> dict[tuple[str, float], dict[int, 
 
 
 def _values(group: Group, slice_name: str, metric: str) -> dict[int, float]:
+    """Return one figure of each cell, by seed."""
     return {seed: cell["metrics"][slice_name][metric] for seed, cell in group.items()}
 
 
 def _against(
     values: Mapping[int, float], reference: Group | None, slice_name: str, metric: str
 ) -> dict[str, Any]:
+    """Return the keys of a row that compare it with the reference."""
     nothing = {"relative_gain": None, "difference": None, "relative_difference": None}
     if reference is None:
         return nothing
@@ -91,20 +95,10 @@ def _against(
 
 
 def _document(figure: Mean, unit: float) -> dict[str, Any]:
+    """Return a mean and its interval, divided by `unit`."""
     return {
         "mean": figure.mean / unit,
         "low": None if figure.low is None else figure.low / unit,
         "high": None if figure.high is None else figure.high / unit,
         "num_seeds": figure.num_values,
     }
-
-
-def find(
-    rows: Sequence[Document], variant: str, fraction: float, slice_name: str, metric: str
-) -> Document | None:
-    """The row of a summary, or None."""
-    for row in rows:
-        key = (row["variant"], row["fraction"], row["slice"], row["metric"])
-        if key == (variant, fraction, slice_name, metric):
-            return row
-    return None

@@ -1,6 +1,6 @@
-"""A study's tables as plain text cells, for Markdown, HTML and the terminal alike."""
+"""The tables of a study as rows of text, for Markdown, HTML and the terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from longtail.study.cells import Document
@@ -20,7 +20,7 @@ Rows = dict[tuple[str, float, str, str], Document]
 
 @dataclass(frozen=True)
 class Table:
-    """A title, the names of the columns, and rows of as many texts; the first one is a name."""
+    """A title, the names of the columns, and rows of text; the first column holds names."""
 
     title: str
     columns: tuple[str, ...]
@@ -28,28 +28,37 @@ class Table:
 
 
 def index(summary: Iterable[Document]) -> Rows:
-    """The rows of a summary by variant, fraction, slice and metric."""
+    """Return the rows of a summary by variant, fraction, slice and metric."""
     return {(row["variant"], row["fraction"], row["slice"], row["metric"]): row for row in summary}
 
 
 def reference(document: Document) -> str:
-    """The variant that gains are measured against."""
+    """Return the variant that gains are measured against."""
     return str(document["manifest"]["plan"]["reference"])
 
 
 def fractions(document: Document) -> list[float]:
-    """In the order of the summary, the largest first."""
+    """Return the fractions in the order of the summary, the largest first."""
     return list(dict.fromkeys(row["fraction"] for row in document["summary"]))
 
 
 def variants(document: Document, fraction: float) -> list[str]:
-    """Those that have cells at a fraction, in the study's order."""
+    """Return the variants that have cells at a fraction, in the study's order."""
     rows = document["summary"]
     return list(dict.fromkeys(row["variant"] for row in rows if row["fraction"] == fraction))
 
 
+def choice_of(document: Document, variant: str, fraction: float) -> Document | None:
+    """Return the chosen hyper-parameters of a variant at a fraction, or None."""
+    for choice in document["choices"]:
+        if (choice["variant"], choice["fraction"]) == (variant, fraction):
+            found: Document = choice
+            return found
+    return None
+
+
 def fraction_tables(document: Document, fraction: float) -> list[Table]:
-    """All tables of one fraction."""
+    """Return all tables of one fraction."""
     tables = [overall_table(document, fraction)]
     if any(row["relative_gain"] is not None for row in document["summary"]):
         tables.append(gain_table(document, fraction))
@@ -59,7 +68,7 @@ def fraction_tables(document: Document, fraction: float) -> list[Table]:
 
 
 def overall_table(document: Document, fraction: float) -> Table:
-    """All metrics over the whole catalogue, with half of their intervals."""
+    """Return the table of all metrics over the whole catalogue, with half of their intervals."""
     rows = index(document["summary"])
     return Table(
         "Overall, mean ± half of the 95% interval over seeds",
@@ -76,25 +85,29 @@ def overall_table(document: Document, fraction: float) -> Table:
 
 
 def gain_table(document: Document, fraction: float) -> Table:
-    """Relative gains over the reference, ours; and over its baseline, the paper's."""
+    """Return the table of our relative gains over the reference, and the paper's gains."""
     rows = index(document["summary"])
-    shown = [variant for variant in variants(document, fraction) if variant != reference(document)]
     columns: list[str] = []
     for metric in METRICS:
         columns += [TITLES[metric], "paper"]
-    return Table(
+    table = []
+    for variant in variants(document, fraction):
+        if variant == reference(document):
+            continue
+        cells = [label(variant)]
+        for metric in METRICS:
+            row = rows[variant, fraction, "overall", metric]
+            cells += [gain(row), paper(row)]
+        table.append(tuple(cells))
+    title = (
         f"Relative gain over {label(reference(document))}, overall [95% interval of the paired "
-        "difference]; the paper's own gains on Wikipedia / app installs",
-        ("variant", *columns),
-        tuple(
-            (label(variant), *_gains(rows, variant, fraction, [("overall", m) for m in METRICS]))
-            for variant in shown
-        ),
+        "difference]; the paper's own gains on Wikipedia / app installs"
     )
+    return Table(title, ("variant", *columns), tuple(table))
 
 
 def slice_table(document: Document, fraction: float) -> Table:
-    """Recall@50 of head, tail and cold items, with the relative gains."""
+    """Return the table of Recall@50 of head, tail and cold items, with the relative gains."""
     rows = index(document["summary"])
     slices = ("head", "tail", "cold")
     columns: list[str] = []
@@ -112,11 +125,10 @@ def slice_table(document: Document, fraction: float) -> Table:
 
 
 def settings_table(document: Document, fraction: float) -> Table:
-    """What each variant's models were trained with."""
-    choices = {(c["variant"], c["fraction"]): c for c in document["choices"]}
+    """Return the table of the hyper-parameters that each variant was trained with."""
     table = []
     for variant in variants(document, fraction):
-        choice = choices.get((variant, fraction))
+        choice = choice_of(document, variant, fraction)
         if choice is None:
             continue
         settings = ", ".join(f"{k} {v:.4g}" for k, v in choice["settings"].items())
@@ -138,19 +150,19 @@ def settings_table(document: Document, fraction: float) -> Table:
 
 
 def label(variant: str) -> str:
-    """A variant's name for people."""
+    """Return a variant's name as it is shown."""
     return variant.replace("_", " ")
 
 
 def level(row: Document) -> str:
-    """`0.2691 ± 0.0012`."""
+    """Return a mean with half of its interval: `0.2691 ± 0.0012`."""
     if row["high"] is None:
         return f"{row['mean']:.4f}"
     return f"{row['mean']:.4f} ± {row['high'] - row['mean']:.4f}"
 
 
 def gain(row: Document) -> str:
-    """`+4.1% [+3.2, +5.0]`."""
+    """Return a relative gain with the interval of the difference: `+4.1% [+3.2, +5.0]`."""
     if row["relative_gain"] is None:
         return NOTHING
     text = f"{row['relative_gain']:+.1%}"
@@ -161,20 +173,10 @@ def gain(row: Document) -> str:
 
 
 def paper(row: Document) -> str:
-    """`+4.1% / +7.5%`, the first of Wikipedia; a dash where the paper has nothing."""
+    """Return the paper's gains on Wikipedia and app installs, `+4.1% / +7.5%`; a dash for none."""
     gains = row["paper"] or {}
     if not gains:
         return NOTHING
     return " / ".join(
         f"{gains[name]:+.1%}" if name in gains else NOTHING for name in (WIKIPEDIA, APP_INSTALLS)
     )
-
-
-def _gains(
-    rows: Rows, variant: str, fraction: float, figures: Sequence[tuple[str, str]]
-) -> list[str]:
-    cells = []
-    for slice_name, metric in figures:
-        row = rows[variant, fraction, slice_name, metric]
-        cells += [gain(row), paper(row)]
-    return cells

@@ -1,4 +1,4 @@
-"""Choosing hyper-parameters: one axis after the other, on the validation part alone."""
+"""Chooses hyper-parameters: one axis after the other, on the validation part alone."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,18 +9,19 @@ from longtail.study.cells import Cell, Document
 from longtail.study.search_axes import Axis, axes
 from longtail.study.variants import VARIANTS, setting, with_settings
 
-# Asks for cells; is sent their documents, None for one that failed; returns at the end.
+# A generator that yields cells to run, is sent their documents (None for a cell that failed), and
+# returns at the end.
 Steps = Generator[list[Cell], list[Document | None], Any]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a variant's reported cells are trained with.
+    """The hyper-parameters that a variant's reported cells are trained with.
 
     Attributes:
-        settings: by dotted key; those inherited from the baseline included.
+        settings: settings by dotted key, with those inherited from the baseline.
         num_epochs: passes over the training part.
-        score: the validation figure that it was chosen by; None where nothing was tried.
+        score: the validation figure that it was chosen by; None if nothing was tried.
         trials: file names of the trials.
     """
 
@@ -31,25 +32,25 @@ class Choice:
 
 
 def score(metrics: Mapping[str, Mapping[str, float]], study: StudyConfig) -> float:
-    """The figure that is chosen by."""
+    """Return the figure that settings are chosen by."""
     return float(metrics[study.metric_slice][study.metric])
 
 
 def best_epoch(curve: Sequence[Mapping[str, Any]], study: StudyConfig) -> tuple[float, int]:
-    """A trial's best figure, and after which epoch it was reached; the earlier among equals."""
+    """Return a trial's best figure and the epoch that reached it, the first among equals."""
     reached = [(score(entry["metrics"], study), -entry["epoch"]) for entry in curve]
     figure, negated = max(reached)
     return figure, -negated
 
 
 class Search:
-    """A coordinate sweep.
+    """A coordinate sweep: each axis is searched from the best settings so far.
 
     Args:
-        variant: whose axes are tried.
+        variant: the variant; its axes are tried.
         base: the study's configuration.
         inherited: settings to start from.
-        make_trial: makes the cell of some settings; its part is the validation part.
+        make_trial: makes the cell for some settings; its part must be the validation part.
 
     Attributes:
         choice: the best so far; None before a trial has given a figure.
@@ -64,7 +65,7 @@ class Search:
     ) -> None:
         self._variant = variant
         self._base = base
-        # Every key that is tried is named from the beginning, so that all trials can be compared.
+        # All trials name every key that any axis tries, so that they can be compared.
         config = VARIANTS[variant](base)
         keys = [key for axis in axes(variant, base) for key in axis.keys]
         self._start = {**{key: setting(config, key) for key in keys}, **inherited}
@@ -73,24 +74,25 @@ class Search:
         self.choice: Choice | None = None
 
     def steps(self) -> Steps:
-        """Try all axes; `choice` holds what came of it."""
+        """Try all axes; afterwards `choice` holds the best settings."""
         for axis in axes(self._variant, self._base):
-            in_hand = self.choice.settings if self.choice else self._start
+            current = self.choice.settings if self.choice else self._start
             tried: dict[float, float | None] = {}
             values: list[float] = list(axis.values)
             while values:
-                tried |= yield from self._try(axis, in_hand, values)
+                tried |= yield from self._try(axis, current, values)
+                # The best value may be the last one tried: then one more beyond it is tried.
                 figures = {value: figure for value, figure in tried.items() if figure is not None}
                 best = max(figures, key=lambda value: figures[value], default=None)
-                further = None if best is None else axis.beyond(list(tried), best)
-                values = [] if further is None else [further]
+                beyond = None if best is None else axis.beyond(list(tried), best)
+                values = [] if beyond is None else [beyond]
 
     def _try(
-        self, axis: Axis, in_hand: Mapping[str, Any], values: Sequence[float]
+        self, axis: Axis, current: Mapping[str, Any], values: Sequence[float]
     ) -> Generator[list[Cell], list[Document | None], dict[float, float | None]]:
-        """Run the trials that were not run yet; returns the figure of each value, None if none."""
-        config = with_settings(VARIANTS[self._variant](self._base), in_hand)
-        settings = [{**in_hand, **axis.settings(config, value)} for value in values]
+        """Run the trials that were not run yet, and return the figure of each value, or None."""
+        config = with_settings(VARIANTS[self._variant](self._base), current)
+        settings = [{**current, **axis.settings(config, value)} for value in values]
         trials = [self._make_trial(candidate) for candidate in settings]
         fresh = [trial for trial in trials if trial.name not in self._reached]
         documents = yield fresh

@@ -1,4 +1,4 @@
-"""What is compared: a variant is a change to the configuration, with a name."""
+"""Variants: changes to the configuration that have a name, for a study to compare."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
@@ -15,11 +15,11 @@ BASELINE = "baseline"
 
 
 def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
-    """A copy of a configuration with other values, checked like a file.
+    """Return a copy of a configuration with other values, checked like a file.
 
     Args:
-        config: where to start.
-        settings: by dotted key, `{"self_supervision.weight": 0.3}`.
+        config: the configuration to copy.
+        settings: new values by dotted key, `{"self_supervision.weight": 0.3}`.
 
     Raises:
         InputError: a key does not exist, or a value is wrong.
@@ -32,16 +32,17 @@ def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
         return Config.model_validate(content)
     except ValidationError as error:
         reasons = "; ".join(problem["msg"] for problem in error.errors())
-        raise InputError(f"{dict(settings)} is no configuration: {reasons}") from error
+        raise InputError(f"{dict(settings)} is not a valid configuration: {reasons}") from error
 
 
 def setting(config: Config, key: str) -> Any:
-    """The value of a dotted key."""
+    """Return the value of a dotted key."""
     section, name = key.split(".")
     return getattr(getattr(config, section), name)
 
 
 def _fixed(**settings: Any) -> Variant:
+    """Return the variant with some settings; `loss__logq` stands for the key `loss.logq`."""
     dotted = {key.replace("__", "."): value for key, value in settings.items()}
     return lambda config: with_settings(config, dotted)
 
@@ -54,7 +55,7 @@ _LOGQ_ALONE = {
     "self_supervision__augmentation": "none",
 }
 VARIANTS: dict[str, Variant] = {
-    # L_self off, all else equal.
+    # No self-supervised loss; everything else is equal.
     BASELINE: _fixed(self_supervision__augmentation="none"),
     **{
         name: _fixed(self_supervision__augmentation=name)
@@ -64,20 +65,20 @@ VARIANTS: dict[str, Variant] = {
     "correlated_masking_no_dropout": _fixed(
         self_supervision__augmentation="correlated_masking", self_supervision__value_dropout=0.0
     ),
-    # Which features correlate, said by one measure or another.
+    # Masks by the correlations of one measure.
     **{
         f"correlated_masking_{measure}": _fixed(
             self_supervision__augmentation="correlated_masking", correlation__measure=measure
         )
         for measure in get_args(Measure)
     },
-    # The features of a mask drawn, in proportion to their correlation with its seed.
+    # Masks with features drawn at random, in proportion to their correlation with the seed feature.
     "correlated_masking_drawn": _fixed(
         self_supervision__augmentation="correlated_masking", self_supervision__mask_sharpness=1.0
     ),
-    # The common correction alone: exact, whole, and nothing else.
+    # The exact logQ correction at full strength, and nothing else.
     "logq_only": _fixed(**_LOGQ_ALONE, model__start_alike=False),
-    # The same, with the configuration's own start of the towers.
+    # The same, with the towers initialised as the configuration says.
     "logq_only_own_start": _fixed(**_LOGQ_ALONE),
     # The configuration as it is.
     "default": _fixed(),
@@ -88,7 +89,7 @@ def check_variants(names: Iterable[str]) -> None:
     """Refuse names that no variant has.
 
     Raises:
-        InputError: with the list of those that there are.
+        InputError: a name is unknown; the message lists the known ones.
     """
     unknown = [name for name in names if name not in VARIANTS]
     if unknown:

@@ -1,6 +1,5 @@
 """A study from beginning to end: tune, train, measure, summarize, write."""
 
-import logging
 import os
 import platform
 import shlex
@@ -25,21 +24,19 @@ from longtail.study.tuning import Choice, Search, Steps
 from longtail.study.variants import BASELINE, VARIANTS, with_settings
 from longtail.study.workers import Pool
 
-log = logging.getLogger("longtail.evaluation")
-
 RESULT = "study.json"
 
 
 class Study:
-    """One grid over one day's data, kept in one folder.
+    """A grid over the data of one day, kept in one folder.
 
     Args:
         config: the project.
-        as_of: the day; its training set and correlations are made.
+        as_of: the day; its training set and correlations must exist.
         plan: the grid.
-        folder: where cells and tables are kept; what is finished there is not run again.
-        on_event: told of every cell.
-        command: what a person typed, for the record; default: of this process.
+        folder: the folder of cells and tables; finished cells in it are not run again.
+        on_event: called with an event whenever a cell is reused, starts, finishes or fails.
+        command: the command line, for the record; default: the one of this process.
 
     Raises:
         InputError: the plan cannot be run.
@@ -71,11 +68,14 @@ class Study:
 
     @property
     def num_cells(self) -> int:
-        """Reported cells when all is done."""
+        """The number of reported cells when all is done."""
         return len(self.plan.variants) * len(self.plan.fractions) * self.plan.num_seeds
 
     def planned(self) -> list[Cell]:
-        """About what will be run, for an estimate of its time: no choice is made yet."""
+        """Return about the cells that will be run, to estimate the time.
+
+        Settings and numbers of epochs are not chosen yet, so these are those of the start.
+        """
         cells = []
         for variant in self.plan.variants:
             for fraction in self.plan.fractions:
@@ -87,12 +87,12 @@ class Study:
         return cells
 
     def run(self, pool: Pool) -> Document:
-        """Run what is missing.
+        """Run the cells that are missing, and write the results.
 
         Returns:
-            What is written to `study.json`: `{"cells": [...], "summary": see `summarize`,
-            "choices", "trials", "failures": {name: why}, "manifest"}`; see `cells.CellStore`
-            and `measure.train_and_measure` for a cell.
+            The content of `study.json`: `{"cells": [...], "summary": see `summarize`,
+            "choices", "trials", "failures": {name: reason}, "manifest"}`; see `cells.CellStore`
+            and `cell_measurement.train_and_measure` for a cell.
         """
         runner = Runner(pool, self._store, self._see)
         lines = [
@@ -111,11 +111,13 @@ class Study:
         return document
 
     def _begins(self, variant: str, fraction: float) -> Callable[[], bool]:
+        """Return a function that says whether a variant can begin."""
         if not waits_for_baseline(variant, self.plan.variants, tune=self.plan.tune):
             return lambda: True
         return lambda: (BASELINE, fraction) in self._choices
 
     def _steps(self, variant: str, fraction: float) -> Steps:
+        """Yield a variant's trials, and then the reported cells with the best settings."""
         choice: Choice | None = Choice({}, self.plan.epochs(self.base, fraction))
         if self.plan.tune:
             inherited = self._inherited(variant, fraction)
@@ -123,13 +125,14 @@ class Study:
             search = Search(variant, self.base, inherited, trial)
             yield from search.steps()
             choice = search.choice
-            if choice is None:
+            if choice is None:  # every trial failed
                 return
         assert choice is not None
         self._choices[variant, fraction] = choice
         yield self._reported(variant, fraction, choice)
 
     def _inherited(self, variant: str, fraction: float) -> dict[str, Any]:
+        """Return the settings that a variant takes over from the baseline's choice."""
         baseline = self._choices.get((BASELINE, fraction))
         if baseline is None or variant == BASELINE:
             return {}
@@ -160,11 +163,12 @@ class Study:
         return Cell(variant, fraction, seed, num_epochs, part, settings, self.base, data)
 
     def _see(self, event: Event) -> None:
+        """Collect the figures of a cell, and pass the event on."""
         if event.document is not None:
             known = self._cells if event.cell.part == "test" else self._trials
             known[event.cell.name] = event.document
         if event.kind == "finished" and event.cell.part == "test":
-            self._write()  # what is known by now can be read while the rest still runs
+            self._write()  # so that finished cells can be read while the others still run
         self.on_event(event)
 
     def _write(self, *, failures: dict[str, str] | None = None) -> Document:
@@ -174,7 +178,7 @@ class Study:
         return document
 
     def document(self, *, failures: dict[str, str] | None = None) -> Document:
-        """All that is known by now."""
+        """Return the content of `study.json` as far as it is known by now."""
         order = {name: number for number, name in enumerate(self.plan.variants)}
         cells = sorted(
             self._cells.values(), key=lambda c: (-c["fraction"], order[c["variant"]], c["seed"])
@@ -192,6 +196,8 @@ class Study:
         }
 
     def _manifest(self, cells: list[Document]) -> Document:
+        """Return how the figures came about: command, data, plan, configuration, machine."""
+        # Without the paths of this machine, so that the hash is the same elsewhere.
         settings = self.base.model_dump(
             mode="json", exclude={"home", "feature_repo", "feature_store"}
         )
@@ -213,7 +219,7 @@ class Study:
 
 
 def machine() -> Document:
-    """What the study runs on."""
+    """Return the number of cores and the name of the CPU."""
     model = None
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -227,4 +233,5 @@ def _without_identity(document: Document) -> Document:
 
 
 def _distinct(documents: list[Document]) -> list[Document]:
+    """Return the documents without repetitions."""
     return list({fingerprint(document): document for document in documents}.values())

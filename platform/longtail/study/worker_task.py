@@ -1,4 +1,4 @@
-"""What a worker process is given to do; light to import, since the parent needs no torch."""
+"""The function that a worker process runs. It imports torch late, because the parent needs none."""
 
 import logging
 import warnings
@@ -7,11 +7,11 @@ from longtail.study.cells import Cell, Document, StudyData
 
 
 def train_and_measure(data: StudyData, cell: Cell) -> Document:
-    """See `longtail.study.cell_measurement.train_and_measure`."""
-    # Deprecations inside TorchRec and FBGEMM, once a worker: nothing that people can act on.
+    """Run `longtail.study.cell_measurement.train_and_measure` without the libraries' warnings."""
+    # Every worker would print the deprecations inside TorchRec and FBGEMM, which a user cannot fix.
     warnings.simplefilter("ignore")
-    from longtail.study import cell_measurement as measure
+    from longtail.study import cell_measurement
 
     for library in ("torch", "torchrec"):  # torch sets its own level when it is imported
         logging.getLogger(library).setLevel(logging.ERROR)
-    return measure.train_and_measure(data, cell)
+    return cell_measurement.train_and_measure(data, cell)

@@ -1,4 +1,4 @@
-"""Worker processes: each takes one task at a time, and takes nobody with it when it dies."""
+"""Worker processes: each does one task at a time, and its death fails only that task."""
 
 import multiprocessing
 import os
@@ -18,13 +18,13 @@ Work = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended.
+    """The outcome of a task.
 
     Attributes:
-        task: what was submitted.
-        result: what the work returned; None where it failed.
+        task: the task that was submitted.
+        result: the result of the work; None if it failed.
         error: why it failed, on one line.
-        expected: whether the failure is one that the code foresees, such as a loss that diverges.
+        expected: whether the code foresees the failure, such as a loss that diverges.
         details: the traceback of a failure.
     """
 
@@ -36,11 +36,11 @@ class Outcome:
 
 
 class Pool(Protocol):
-    """Something that does tasks."""
+    """An interface to workers that do tasks."""
 
     @property
     def num_idle(self) -> int:
-        """How many tasks can be submitted now."""
+        """The number of tasks that can be submitted now."""
         ...
 
     def submit(self, task: Any) -> None:
@@ -48,43 +48,18 @@ class Pool(Protocol):
         ...
 
     def outcomes(self) -> Iterator[Outcome]:
-        """What has ended since the last call; waits until something has."""
+        """Wait until a task has ended, and yield all that have ended since the last call."""
         ...
 
 
-class Serial:
-    """A pool that does each task in this process, when its outcome is asked for.
-
-    Args:
-        work: what is done with a task.
-    """
-
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        self._tasks: list[Any] = []
-
-    @property
-    def num_idle(self) -> int:
-        """One task at a time."""
-        return 1 - len(self._tasks)
-
-    def submit(self, task: Any) -> None:
-        """Keep a task for `outcomes`."""
-        self._tasks.append(task)
-
-    def outcomes(self) -> Iterator[Outcome]:
-        """Do the task."""
-        task = self._tasks.pop()
-        yield _attempt(self._work, task)
-
-
 class Processes:
-    """A pool of processes that stay, so that each imports torch once.
+    """A pool of processes that live until the end, so that each imports torch once.
 
     Args:
-        work: what is done with a task; a function of a module, since processes are spawned.
-        num_workers: processes.
-        num_threads: of each, for torch and numpy.
+        work: the function that does a task; it must belong to a module, because processes are
+            spawned.
+        num_workers: number of processes.
+        num_threads: threads of each process, for torch and numpy.
     """
 
     def __init__(self, work: Work, num_workers: int, *, num_threads: int) -> None:
@@ -107,11 +82,11 @@ class Processes:
 
     @property
     def num_idle(self) -> int:
-        """Workers without a task, those not yet started included."""
+        """The number of workers without a task, with those that are not started yet."""
         return self._num_workers - sum(worker.task is not None for worker in self._workers)
 
     def submit(self, task: Any) -> None:
-        """Give a task to an idle worker, and start one where there is none."""
+        """Give a task to an idle worker, or to a new one if there is none."""
         idle = [worker for worker in self._workers if worker.task is None]
         if not idle:
             with _environment(self._environment):
@@ -120,7 +95,7 @@ class Processes:
         idle[0].give(task)
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Wait for workers that have finished, or died."""
+        """Wait for workers that have finished or died."""
         busy = [worker for worker in self._workers if worker.task is not None]
         ready = wait([worker.connection for worker in busy])
         for worker in busy:
@@ -132,20 +107,24 @@ class Processes:
 
 
 class _Worker:
+    """One process, and the connection to it."""
+
     def __init__(self, work: Work) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(work, theirs), daemon=True)
         self._process.start()
-        theirs.close()  # so that the end of the process is the end of the connection
+        theirs.close()  # so that the connection ends when the process ends
         self.task: Any = None
         self.alive = True
 
     def give(self, task: Any) -> None:
+        """Send a task to the process."""
         self.task = task
         self.connection.send(task)
 
     def take(self) -> Outcome:
+        """Receive the outcome of the task; a process that died makes it a failure."""
         task, self.task = self.task, None
         try:
             outcome: Outcome = self.connection.recv()
@@ -156,31 +135,37 @@ class _Worker:
         return outcome
 
     def end(self) -> None:
+        """End the process, in the middle of a task too."""
         self.connection.close()
         self._process.terminate()
         self._process.join()
 
 
 def _serve(work: Work, connection: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a parent that ignores it would hand that down
+    """Do tasks until the connection ends; this runs in the worker process."""
+    # Ctrl-C reaches the parent too, which then ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A parent that ignores SIGTERM would pass that on, and this process could not be ended.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             task = connection.recv()
         except EOFError:
             return
-        connection.send(_attempt(work, task))
+        connection.send(attempt(work, task))
 
 
 def _end_with_parent() -> None:
+    """End this process when its parent ends, even if the parent was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
 
 
-def _attempt(work: Work, task: Any) -> Outcome:
+def attempt(work: Work, task: Any) -> Outcome:
+    """Do a task, and return its outcome; an exception makes it a failure."""
     try:
         return Outcome(task, work(task))
     except Exception as error:
@@ -192,7 +177,7 @@ def _attempt(work: Work, task: Any) -> Outcome:
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Variables that a process spawned meanwhile finds before it imports anything."""
+    """Set environment variables that a process spawned in this block has before its imports."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

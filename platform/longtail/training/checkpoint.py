@@ -1,4 +1,4 @@
-"""Writing checkpoints while training goes on, and resuming from them at any number of ranks."""
+"""Writes checkpoints while training goes on, and resumes from them at any number of ranks."""
 
 import logging
 import os
@@ -39,20 +39,21 @@ _UNREADABLE = (
 
 
 class Checkpointer:
-    """Saves and loads model, optimizers, random states and progress, one folder a checkpoint.
+    """Saves and loads model, optimizers, random states and progress, in one folder a checkpoint.
 
-    A checkpoint is written to a temporary folder and renamed when it is whole, so that neither a
-    kill nor a full disk touches the ones before it. The last few are kept, and the best one where
-    there is a measure for that.
+    A checkpoint is written to a temporary folder, which is renamed when it is whole. So neither a
+    kill nor a full disk damages the earlier ones. The last few are kept. If there is a score, the
+    best one is kept as well.
 
     Args:
-        folder: holds `step-<n>` folders.
+        folder: the folder of the `step-<n>` folders.
         model: a `DistributedModelParallel`.
         optimizer: TorchRec's `CombinedOptimizer` over tables and towers.
-        keep: how many to keep.
-        asynchronous: whether `save` returns when the state is copied, and not when it is written.
+        keep: the number of newest checkpoints that are kept.
+        asynchronous: whether `save` returns as soon as the state is copied, while a thread writes
+            it.
         score: called on rank 0 with the folder of each new checkpoint and the mean training loss
-            since the one before; the result is good when high. None where the best is not wanted.
+            since the checkpoint before. A higher result is better. None: no checkpoint is best.
     """
 
     def __init__(
@@ -71,42 +72,44 @@ class Checkpointer:
         self._keep = keep
         self._asynchronous = asynchronous
         self._score = score
-        # Of its own: what the background thread sends must never meet what a step sends.
+        # A group of its own, since the background thread must not mix its messages with a step's.
         self._group = dist.new_group(backend="gloo")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[str | None] | None = None
         self._last_step: int | None = None
 
     def state(self) -> dict[str, Any]:
-        """Model and optimizers; tensors are the live ones."""
+        """Return the state of model and optimizers. Its tensors are the live ones."""
         return {"model": self._model.state_dict(), "optim": self._optimizer.state_dict()}
 
     def save(self, progress: Progress, *, loss: float) -> str | None:
-        """Begin to write the state after a step; on every rank, at the same step.
+        """Begin to write the state after a step. Every rank calls it, at the same step.
 
-        It waits until the checkpoint before it is written.
+        The call first waits until the checkpoint before is written.
 
         Args:
-            progress: what the state has seen.
-            loss: mean training loss since the checkpoint before; kept beside the state.
+            progress: what the model has been trained on.
+            loss: the mean training loss since the checkpoint before. It is stored with the state.
 
         Returns:
-            Why the checkpoint before it could not be written, or None. This one may succeed.
+            The reason why the checkpoint before could not be written, or None. A failure does not
+            keep this checkpoint from being written.
         """
         if self._last_step == progress.step:
             return None
         failure = self._finish()
         self._last_step = progress.step
         state = {**self.state(), "random": {f"rank-{dist.get_rank()}": _random_state()}}
+        # The next step changes the live tensors, so the background thread gets a copy.
         if self._asynchronous:
             state = snapshot(state)
         self._pending = self._writer.submit(self._write, state, progress, loss)
         if not self._asynchronous:
-            self._pending.exception()  # it is raised where the asynchronous one is
+            self._pending.exception()  # only waits: an error surfaces in the next call
         return failure
 
     def last_good(self) -> str:
-        """Which checkpoint there is to fall back on, in words; on every rank."""
+        """Return a sentence that names the newest whole checkpoint. Every rank calls it."""
         self._finish()
         steps = checkpoints(self._folder)
         if not steps:
@@ -114,25 +117,28 @@ class Checkpointer:
         return f"The last good checkpoint is {checkpoint_folder(self._folder, steps[-1])}"
 
     def wait(self) -> None:
-        """Wait until the last checkpoint is written; on every rank.
+        """Wait until the last checkpoint is written. Every rank calls it.
 
         Raises:
-            LongtailError: it could not be written; the message says what is left and what to do.
+            LongtailError: it could not be written. The message says which checkpoint is left, and
+                what to do.
         """
         failure = self._finish()
         if failure is not None:
             self._last_step = None
-            raise LongtailError(f"{failure}, then run again: it goes on from there")
+            raise LongtailError(f"{failure}, then run again: training goes on from there")
 
     def resume(self) -> Progress:
-        """Load the newest checkpoint, at any number of ranks; on every rank.
+        """Load the newest checkpoint, at any number of ranks. Every rank calls it.
 
         Returns:
-            What it has seen; nothing where there is none.
+            The progress at the checkpoint, or that of a new run if there is none.
 
         Raises:
-            LongtailError: it cannot be read.
+            LongtailError: the checkpoint cannot be read.
         """
+        # Rank 0 looks and tells the others, so that all load the same step even if one rank sees
+        # a shared folder late.
         found: list[int | None] = [None]
         if dist.get_rank() == 0:
             for left_over in self._folder.glob(".step-*.tmp"):
@@ -145,14 +151,15 @@ class Checkpointer:
         state = self.state()
         own = f"rank-{dist.get_rank()}"
         try:
+            # A rank that the saved run did not have keeps its own random state.
             if any(name.startswith(f"random.{own}.") for name in stored_tensors(folder)):
-                state["random"] = {own: _random_state()}  # a rank that is new keeps its own
+                state["random"] = {own: _random_state()}
             load(state, checkpoint_id=folder, process_group=self._group)
             progress = Progress.from_json(read_json(folder / PROGRESS))
         except _UNREADABLE as error:
             raise LongtailError(
-                f"the checkpoint {folder} cannot be read ({_cause(error)}): remove that folder, "
-                "and the run goes on from the one before it"
+                f"the checkpoint {folder} cannot be read ({_cause(error)}): remove that folder "
+                "and run again; training then goes on from the checkpoint before"
             ) from error
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optim"])
@@ -163,14 +170,17 @@ class Checkpointer:
         return progress
 
     def _finish(self) -> str | None:
-        """Wait for the pending checkpoint; why it failed, the same on every rank, or None."""
+        """Wait for the pending checkpoint. Return why it failed, the same on all ranks, or None."""
         if self._pending is None:
             return None
         pending, self._pending = self._pending, None
         return pending.result()
 
     def _write(self, state: dict[str, Any], progress: Progress, loss: float) -> str | None:
-        """In the background, on every rank: write, and on rank 0 commit; why it failed, or None."""
+        """Write a checkpoint, and commit it on rank 0. Return why that failed, or None.
+
+        It runs on every rank, in the background thread.
+        """
         temporary = self._folder / f".step-{progress.step}.tmp"
         first = dist.get_rank() == 0
         failure: list[str | None] = [None]
@@ -185,11 +195,12 @@ class Checkpointer:
             failure = [_cause(error)]
             if first:
                 shutil.rmtree(temporary, ignore_errors=True)
-        # A commit may fail on rank 0 alone; then all ranks have to know.
+        # A commit can fail on rank 0 alone, and then all ranks have to know.
         dist.broadcast_object_list(failure, src=0, group=self._group)
         return None if failure[0] is None else self._explain(progress.step, failure[0])
 
     def _commit(self, temporary: Path, progress: Progress, loss: float) -> None:
+        """Make a written checkpoint count, and remove those that are no longer kept."""
         document = {
             **progress.to_json(),
             "num_ranks": dist.get_world_size(),
@@ -198,6 +209,7 @@ class Checkpointer:
         }
         write_synced(temporary / PROGRESS, document)
         temporary.replace(checkpoint_folder(self._folder, progress.step))
+        # A rename is on the disk only when its folder is.
         descriptor = os.open(self._folder, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
@@ -205,20 +217,22 @@ class Checkpointer:
         if self._score is not None:
             kept.add(best_checkpoint(self._folder))
         for step in set(checkpoints(self._folder)) - kept:
-            # First out of sight: half of a checkpoint must not look like a whole one.
+            # Renamed first, since a half removed checkpoint must not look like a whole one.
             doomed = self._folder / f".step-{step}.tmp"
             checkpoint_folder(self._folder, step).replace(doomed)
-            with suppress(OSError):  # what stays is removed when the run is next resumed
+            with suppress(OSError):  # the next resume removes the rest
                 shutil.rmtree(doomed)
 
     def _explain(self, step: int, cause: str) -> str:
+        """Return what went wrong with a checkpoint, what is left, and what to do about it."""
         free = shutil.disk_usage(self._folder).free
         steps = checkpoints(self._folder)
         if steps:
             last = checkpoint_folder(self._folder, steps[-1])
-            left = f"The one of step {steps[-1]} is whole, and takes {_size(folder_bytes(last))}"
+            size = _size(folder_bytes(last))
+            left = f"The checkpoint of step {steps[-1]} is whole, and takes {size}"
         else:
-            left = "There is none before it"
+            left = "There is no earlier checkpoint"
         return (
             f"the checkpoint of step {step} could not be written to {self._folder}: {cause}. "
             f"{left}; {_size(free)} are free there: make room"
@@ -226,7 +240,7 @@ class Checkpointer:
 
 
 def _random_state() -> dict[str, torch.Tensor]:
-    """The state of torch's generators; all else that is random follows from seed and step."""
+    """Return the state of torch's generators. All other randomness follows from seed and step."""
     state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
@@ -240,7 +254,7 @@ def _set_random_state(state: dict[str, torch.Tensor]) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """The first rank's own error where there are several, on one line."""
+    """Return an error on one line. If several ranks failed, it is that of the lowest rank."""
     if isinstance(error, CheckpointException) and error.failures:
         rank, (first, _) = min(error.failures.items())
         return f"{type(first).__name__} on rank {rank}: {' '.join(str(first).split())}"

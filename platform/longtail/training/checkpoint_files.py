@@ -1,4 +1,4 @@
-"""Checkpoints as files: which there are, and what is in them, without TorchRec or other ranks."""
+"""Checkpoints as files: lists them and reads them, without TorchRec and in one process."""
 
 import json
 import os
@@ -19,12 +19,12 @@ _STEP_FOLDER = re.compile(r"step-(\d+)")
 
 
 def checkpoint_folder(folder: Path, step: int) -> Path:
-    """Where the checkpoint of a step stands."""
+    """Return the folder of the checkpoint of a step."""
     return folder / f"step-{step}"
 
 
 def checkpoints(folder: Path) -> list[int]:
-    """Steps of the finished checkpoints in a folder, ascending."""
+    """Return the steps of the finished checkpoints in a folder, ascending."""
     if not folder.is_dir():
         return []
     found = (_STEP_FOLDER.fullmatch(entry.name) for entry in folder.iterdir())
@@ -32,10 +32,10 @@ def checkpoints(folder: Path) -> list[int]:
 
 
 def newest_checkpoint(folder: Path) -> Path:
-    """The folder of the newest finished checkpoint.
+    """Return the folder of the newest finished checkpoint.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no checkpoint.
     """
     steps = checkpoints(folder)
     if not steps:
@@ -44,7 +44,11 @@ def newest_checkpoint(folder: Path) -> Path:
 
 
 def best_checkpoint(folder: Path) -> int:
-    """The step whose score is the highest; of equals the newest. All checkpoints have scores."""
+    """Return the step with the highest score, the newest one of equals.
+
+    Args:
+        folder: a folder of checkpoints that all have a score.
+    """
     scores = {
         step: read_json(checkpoint_folder(folder, step) / PROGRESS)["score"]
         for step in checkpoints(folder)
@@ -53,7 +57,7 @@ def best_checkpoint(folder: Path) -> int:
 
 
 def stored_tensors(checkpoint: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all tensors in a checkpoint."""
+    """Return the shape of each tensor in a checkpoint, by name."""
     metadata = FileSystemReader(checkpoint).read_metadata()
     return {
         name: tuple(entry.size)
@@ -63,7 +67,7 @@ def stored_tensors(checkpoint: Path) -> dict[str, tuple[int, ...]]:
 
 
 def read_tensors(checkpoint: Path, names: Iterable[str]) -> dict[str, torch.Tensor]:
-    """Read whole tensors out of a checkpoint, in one process, without TorchRec."""
+    """Read whole tensors out of a checkpoint, in one process and without TorchRec."""
     metadata = FileSystemReader(checkpoint).read_metadata().state_dict_metadata
     tensors = {}
     for name in names:
@@ -75,12 +79,12 @@ def read_tensors(checkpoint: Path, names: Iterable[str]) -> dict[str, torch.Tens
 
 
 def folder_bytes(folder: Path) -> int:
-    """What the files of a folder take."""
+    """Return the bytes that the files of a folder take."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def write_synced(file: Path, document: dict[str, Any]) -> None:
-    """Write a JSON document that is on the disk when the call returns."""
+    """Write a JSON document. It is on the disk when the call returns."""
     with file.open("w", encoding="utf-8") as handle:
         json.dump(document, handle, allow_nan=False)
         handle.flush()

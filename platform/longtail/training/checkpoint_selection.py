@@ -1,4 +1,4 @@
-"""Which checkpoint becomes the model: the last one, or the best one by a measure."""
+"""Selects the checkpoint that becomes the model: the last one, or the best one by a measure."""
 
 import pkgutil
 from collections.abc import Callable
@@ -22,7 +22,11 @@ ValidationMetric = Callable[[Encoder, TrainingSet, Config], float]
 def checkpoint_score(
     config: Config, training_set: TrainingSet
 ) -> Callable[[Path, float], float] | None:
-    """The measure that `checkpoints.best_by` names, high where a checkpoint is good; maybe none.
+    """Return the measure that `checkpoints.best_by` names, or None if it names none.
+
+    Returns:
+        A function of a checkpoint's folder and the mean training loss before it. A higher result
+        is better.
 
     Raises:
         InputError: there is no such function.
@@ -42,10 +46,10 @@ def checkpoint_score(
 
 
 def validation_metric(name: str) -> ValidationMetric:
-    """The function that a `module:function` names: training is handed its metric by the user.
+    """Return the user's metric, which the configuration names as `module:function`.
 
     Raises:
-        InputError: it cannot be imported, or is no function.
+        InputError: it cannot be imported, or is not a function.
     """
     try:
         metric: ValidationMetric = pkgutil.resolve_name(name)
@@ -55,12 +59,12 @@ def validation_metric(name: str) -> ValidationMetric:
             "function as `module:function`"
         ) from error
     if not callable(metric):
-        raise InputError(f"`checkpoints.best_by` is {name!r}, which is no function")
+        raise InputError(f"`checkpoints.best_by` is {name!r}, which is not a function")
     return metric
 
 
 def chosen_checkpoint(paths: VersionPaths, config: Config) -> Path:
-    """The checkpoint that becomes the version's model."""
+    """Return the folder of the checkpoint that becomes the version's model."""
     if config.checkpoints.best_by is None:
         return newest_checkpoint(paths.checkpoints)
     return checkpoint_folder(paths.checkpoints, best_checkpoint(paths.checkpoints))

@@ -1,4 +1,4 @@
-"""Make a version's encoder bundle from a checkpoint: towers and tables as one safetensors file."""
+"""Makes a version's encoder bundle from a checkpoint: towers and tables in one safetensors file."""
 
 from pathlib import Path
 
@@ -14,14 +14,19 @@ from longtail.training.checkpoint_files import newest_checkpoint, read_tensors, 
 
 
 def write_encoder(paths: VersionPaths, checkpoint: Path | None = None) -> None:
-    """Turn a checkpoint of a version, by default its newest, into the version's encoder bundle."""
+    """Write the encoder bundle of a version.
+
+    Args:
+        paths: the version's paths.
+        checkpoint: the folder of a checkpoint of the version. None: its newest.
+    """
     tensors = _model_tensors(checkpoint or newest_checkpoint(paths.checkpoints))
     with replaced_file(paths.encoder) as temporary:
         safetensors.torch.save_file(tensors, temporary)
 
 
 def read_encoder(checkpoint: Path, schema: Schema, config: Config) -> Encoder:
-    """The encoder that a checkpoint holds, without TorchRec."""
+    """Return the encoder that a checkpoint holds, in evaluation mode and without TorchRec."""
     tensors = _model_tensors(checkpoint)
     tables = {table: tensors.pop(table_tensor(table)) for table in schema.tables}
     encoder = Encoder(schema, tables, list(config.model.hidden), config.model.output_dim)
@@ -30,7 +35,7 @@ def read_encoder(checkpoint: Path, schema: Schema, config: Config) -> Encoder:
 
 
 def _model_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The model's tensors by name, without those of the optimizers."""
+    """Return the model's tensors as float32, by name, without those of the optimizers."""
     names = [name for name in stored_tensors(checkpoint) if name.startswith(CHECKPOINT_PREFIX)]
     return {
         name.removeprefix(CHECKPOINT_PREFIX): tensor.float().contiguous()

@@ -1,4 +1,4 @@
-"""Training in this process, without checkpoint or version: what a study's cells are made of."""
+"""Trains in this process, without checkpoints and without a version, as a study's cells do."""
 
 import math
 import tempfile
@@ -30,23 +30,27 @@ def train_in_process(
     num_epochs: int,
     after_epoch: Callable[[int, Encoder], None] | None = None,
 ) -> Encoder:
-    """Train a two-tower model on the CPU, with as many threads as torch is set to.
+    """Train a two-tower model on the CPU, with the number of threads that torch is set to.
 
-    Model, optimizers and batches are those of a training run of one rank.
+    Model, optimizers and batches are those of a training run with one rank.
 
     Args:
-        training_set: what to train on.
-        config: model, loss, self-supervision and training sections are read.
-        num_rows: rows of each embedding table.
+        training_set: the examples and rows.
+        config: the whole configuration.
+        num_rows: the number of rows of each embedding table.
         plan: the masking plan.
         num_epochs: passes over the training part.
-        after_epoch: called with the number of epochs done and the encoder so far. The encoder
-            shares its weights with the model: what is to be kept has to be computed there.
+        after_epoch: called after each epoch with the number of epochs done and the encoder so far.
+            The encoder shares its weights with the model, so it changes with the next step.
+
+    Returns:
+        The encoder after the last epoch, in evaluation mode.
 
     Raises:
         LongtailError: a loss is not finite.
     """
     device = torch.device("cpu")
+    # One rank cannot split a table, whatever the configuration says of larger clusters.
     config = config.model_copy(update={"sharding": config.sharding.unsplit})
     with one_rank():
         model, optimizer = build_model(
@@ -59,6 +63,7 @@ def train_in_process(
             for batch in prefetched(builder.epoch(epoch)):
                 optimizer.zero_grad()
                 terms = model(batch)
+                # Checked at every step: on a CPU, reading a loss waits for nothing.
                 if not math.isfinite(float(terms.total.detach())):
                     raise LongtailError(
                         f"a loss of epoch {epoch + 1} is not finite: lower the learning rates or "
@@ -72,7 +77,7 @@ def train_in_process(
 
 
 def _encoder(model: torch.nn.Module, training_set: TrainingSet, config: Config) -> Encoder:
-    """An encoder over the very tensors of a model that one rank holds whole."""
+    """Return an encoder that shares its tensors with a model that one rank holds whole."""
     tensors, tables = {}, {}
     for name, value in model.state_dict().items():
         table = table_of_tensor(name)
@@ -88,7 +93,7 @@ def _encoder(model: torch.nn.Module, training_set: TrainingSet, config: Config) 
 
 @contextmanager
 def one_rank() -> Iterator[None]:
-    """A process group of this process alone, with the determinism of a training run on CPUs."""
+    """Set up a process group of this process alone, as deterministic as a training run on CPUs."""
     was_deterministic = torch.are_deterministic_algorithms_enabled()
     prepare_cpu(None)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
-"""Being told to stop: all ranks stop after the same step, with a checkpoint of that step.
+"""Stops all ranks after the same step, with a checkpoint of that step, when a signal asks for it.
 
-A node that is taken away is told so by SIGTERM, some seconds before. The signal may reach the
-launcher, torchrun or one rank alone; whoever it reaches, the run ends in the same way.
+A node that is to be taken away gets SIGTERM some seconds before. The signal may reach the launcher,
+torchrun or a single rank. The run ends in the same way in each case.
 """
 
 import signal
@@ -18,9 +18,9 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class TrainingInterruptedError(LongtailError):
-    """Training was told to stop, and did; the same command goes on from its checkpoint.
+    """Training was told to stop, and did. The same command goes on from its checkpoint.
 
-    The exit code is `EX_TEMPFAIL` of sysexits.h, "try again": an orchestrator that sees it starts
+    The exit code is `EX_TEMPFAIL` of sysexits.h, "try again". An orchestrator that sees it starts
     the same command again.
     """
 
@@ -28,13 +28,13 @@ class TrainingInterruptedError(LongtailError):
 
 
 class StopRequest:
-    """Whether some rank has been told to stop, as all ranks learn it at the same step.
+    """A request to stop that reached some rank, and that all ranks learn of at the same step.
 
-    The ranks agree while the step computes: `ask` starts a reduction of a few bytes, `answer`
-    fetches it. No rank waits for it, since every step's lookups wait for all ranks anyway.
+    The ranks agree while a step computes: `ask` starts a reduction of a few bytes, and `answer`
+    fetches its result. That costs no waiting, since every step's lookups wait for all ranks anyway.
 
     Args:
-        group: a gloo group of all ranks that nothing else uses.
+        group: a gloo group of all ranks. Nothing else may use it between `ask` and `answer`.
     """
 
     def __init__(self, group: dist.ProcessGroup) -> None:
@@ -45,9 +45,10 @@ class StopRequest:
 
     @contextmanager
     def heeding_signals(self) -> Iterator[None]:
-        """Take note of SIGTERM and SIGINT in place of ending at once.
+        """Take note of SIGTERM and SIGINT instead of ending at once.
 
-        Both are set, whatever was inherited: a background shell hands on an ignored SIGINT.
+        Both handlers are set, whatever this process inherited. A background shell, for example,
+        passes SIGINT on as ignored.
         """
         before = {number: signal.signal(number, self._take_note) for number in STOP_SIGNALS}
         try:
@@ -57,7 +58,7 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def ask(self) -> None:
-        """Begin to ask all ranks; called before a step's work."""
+        """Begin to ask all ranks. Called before a step's work."""
         if not self._alone:
             told = torch.tensor([self._told], dtype=torch.int32)
             work = dist.all_reduce(told, dist.ReduceOp.MAX, group=self._group, async_op=True)
@@ -65,7 +66,7 @@ class StopRequest:
             self._asked = (told, work)
 
     def answer(self) -> bool:
-        """Whether to stop now, the same on every rank; called after the step's work."""
+        """Return whether to stop now, the same on every rank. Called after the step's work."""
         if self._alone:
             return self._told
         assert self._asked is not None

@@ -1,4 +1,4 @@
-"""The training loop, read from top to bottom."""
+"""The training loop, which reads from top to bottom."""
 
 import queue
 import threading
@@ -32,26 +32,29 @@ def train(
     """Train to the end, from the newest checkpoint if there is one.
 
     Args:
-        model: the sharded two-tower model; returns `LossTerms`.
+        model: the sharded two-tower model. It returns `LossTerms` for a batch.
         optimizer: over tables and towers.
         builder: makes this rank's batches.
         checkpointer: of model and optimizer.
-        meter: told of every step; reports, and stops a run that has diverged.
+        meter: gets the losses of every step. It reports them, and stops a run that has diverged.
         stop: asked after every step whether to stop before the end.
         num_epochs: passes over the training part.
-        checkpoint_every_steps: steps between two checkpoints; the last step has one in any case.
-        device: of this rank.
+        checkpoint_every_steps: steps between two checkpoints. The last step always has one.
+        device: this rank's device.
 
     Returns:
-        `num_steps`, `final_loss` (mean of the last logging interval) and `examples_per_second`
-        (all ranks; of this start, resumed steps left out).
+        `num_steps`, `final_loss` (the mean of the last logging interval) and `examples_per_second`
+        (of all ranks, over the steps since this start).
 
     Raises:
         LongtailError: a loss is not finite, or the last checkpoint could not be written.
-        TrainingInterruptedError: told to stop; there is a checkpoint of the last step.
+        TrainingInterruptedError: the run was told to stop. Its last step has a checkpoint.
     """
     examples = builder.examples
     per_step = examples.batch_size * examples.world_size
+
+    # Go on where the newest checkpoint was made. It may have had another number of ranks, so the
+    # steps that are left are counted from the examples that are left.
     progress = checkpointer.resume().aligned(per_step)
     num_left = (num_epochs - progress.epoch) * builder.steps_per_epoch
     num_left -= progress.step_in_epoch(per_step)
@@ -59,26 +62,46 @@ def train(
     meter.begin(progress, num_steps)
     clock = meter.clock
     model.train()
-    steps = training_steps(model, optimizer, device, before=stop.ask, lap=clock.device_lap)
+    steps = training_steps(model, optimizer, device)
     try:
         while progress.epoch < num_epochs:
+            # A thread makes batches ahead of the steps, and pins their memory for a GPU.
             first_step = progress.step_in_epoch(per_step)
             batches = prefetched(
                 pinned(builder.epoch(progress.epoch, first_step=first_step), device)
             )
-            for terms in steps(clock.waits_for(batches)):
+            for batch in steps.batches(clock.waits_for(batches)):
+                # The ranks agree whether to stop while they compute, so that it costs no time.
+                stop.ask()
+
+                # One step. The next batch's indices travel between the ranks in the meantime.
+                optimizer.zero_grad()
+                terms = model(batch)
+                clock.device_lap("forward")
+                steps.send_next()
+                terms.total.backward()
+                optimizer.step()
+                clock.device_lap("backward_and_update")
+
                 meter.add(progress, terms)
                 progress = progress.after_step(per_step, examples.num_examples)
                 stopping = stop.answer()
                 last = stopping or progress.step == num_steps
+
+                # Reading losses makes the host wait for a GPU, so it is done once an interval.
                 if last or meter.is_due(progress.step):
                     meter.report(model)
                 clock.lap("reporting")
+
+                # The loss is read before each checkpoint, so that none holds a diverged model. A
+                # checkpoint that fails costs nothing yet, since the ones before it are whole.
                 if last or progress.step % checkpoint_every_steps == 0:
                     failure = checkpointer.save(progress, loss=meter.loss_since_checkpoint())
                     if failure is not None:
                         meter.warn(f"{failure}. Training goes on; the next checkpoint is tried")
                     clock.lap("checkpoint")
+
+                # The last checkpoint is the result: it must be on the disk.
                 if last:
                     checkpointer.wait()
                 if stopping and progress.step < num_steps:
@@ -91,19 +114,23 @@ def train(
 
 
 def prefetched(elements: Iterator[Element]) -> Iterator[Element]:
-    """Make the elements in a background thread, a few ahead of their use."""
+    """Yield the elements. A background thread makes them, a few ahead of their use.
+
+    An error of the thread is raised here.
+    """
     ready: queue.Queue[tuple[Element | None, BaseException | None]] = queue.Queue(
         _PREFETCHED_BATCHES
     )
     stopped = threading.Event()
 
     def put(element: Element | None, error: BaseException | None) -> None:
+        # A plain `put` would block for ever if the consumer stopped while the queue was full.
         while not stopped.is_set():
             try:
                 ready.put((element, error), timeout=0.1)
                 return
             except queue.Full:
-                continue  # the consumer is busy, or has stopped
+                continue
 
     def produce() -> None:
         try:
@@ -112,7 +139,7 @@ def prefetched(elements: Iterator[Element]) -> Iterator[Element]:
                 if stopped.is_set():
                     return
             put(None, None)
-        except BaseException as error:  # handed to the consumer, which raises it
+        except BaseException as error:  # the consumer raises it
             put(None, error)
 
     producer = threading.Thread(target=produce, name="batches", daemon=True)

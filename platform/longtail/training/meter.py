@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, and when its losses say that it must stop."""
+"""Reports on a run while it goes on, and stops it if its losses diverge."""
 
 import math
 import time
@@ -20,24 +20,24 @@ PARTS = ("input", "forward", "backward_and_update", "reporting", "checkpoint")
 
 
 class Meter:
-    """Keeps the losses of the steps as the device has them, and reads them now and then.
+    """Keeps the losses of the steps on the device, and reads them now and then.
 
-    Reading a loss makes the host wait for the GPU, so it is done at the end of a logging interval
-    and before a checkpoint, for all steps since the last time. A loss that is not finite is found
-    there: some steps late, always before a checkpoint, and under the number of its own step.
+    Reading a loss makes the host wait for the GPU. So all losses since the last reading are read
+    together, at the end of a logging interval and before a checkpoint. A loss that is not finite
+    is found then: some steps late, but before any checkpoint, and with the number of its own step.
 
-    Losses are means over ranks. Of the gradients there is one norm, of both towers together, after
-    the interval's last step. The tables' gradients never exist as a whole: FBGEMM applies them row
-    by row in its backward pass.
+    Losses are means over ranks. A record has one gradient norm, of both towers together, after the
+    interval's last step. It leaves the tables out, since their gradients never exist as a whole:
+    FBGEMM applies them row by row in its backward pass.
 
     Args:
-        examples: which examples the steps of a pass have.
-        log_every_steps: length of an interval.
-        device: of this rank.
-        group: a gloo group of all ranks, used by this thread alone.
+        examples: says which examples the steps of a pass have.
+        log_every_steps: the number of steps in an interval.
+        device: this rank's device.
+        group: a gloo group of all ranks. Only this thread may use it.
         reports: where the records go.
         last_good: names the newest whole checkpoint, for the message of a run that diverged.
-        profile: follows some of the steps, if there is to be one.
+        profile: profiles some of the steps. None: no profile.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class Meter:
         self._since_checkpoint: list[float] = []
 
     def begin(self, progress: Progress, num_steps: int) -> None:
-        """A run begins, or goes on.
+        """Note that a run begins, or goes on.
 
         Args:
-            progress: what is done.
-            num_steps: of the whole run.
+            progress: what is done already.
+            num_steps: the number of steps of the whole run.
         """
         self._first_step = self._step = progress.step
         self._num_steps = num_steps
@@ -77,7 +77,7 @@ class Meter:
         self._started = self._interval_started = time.perf_counter()
 
     def add(self, before: Progress, terms: Any) -> None:
-        """Take a step's losses; nobody waits for them.
+        """Take a step's losses, without waiting for the device.
 
         Args:
             before: the progress before the step.
@@ -90,11 +90,11 @@ class Meter:
             self._profile.step()
 
     def is_due(self, step: int) -> bool:
-        """Whether an interval ends with this step."""
+        """Return whether an interval ends with this step."""
         return step % self._log_every_steps == 0
 
     def report(self, model: nn.Module) -> None:
-        """End an interval: rank 0 writes its record; called on every rank.
+        """End an interval. Every rank calls it, and rank 0 writes the record.
 
         Args:
             model: its towers hold the gradients of the last step.
@@ -126,21 +126,24 @@ class Meter:
         self._reports.write(self._last)
 
     def warn(self, message: str) -> None:
-        """Say something that people should act upon while the run goes on."""
+        """Report something that people should act on while the run goes on."""
         self._reports.warn(self._step, message)
 
     def loss_since_checkpoint(self) -> float:
-        """Mean loss since this was last asked, which is at every checkpoint; on every rank.
+        """Return the mean loss since the last call. Every rank calls it before each checkpoint.
 
         Raises:
-            LongtailError: a loss is not finite: the checkpoint must not be written.
+            LongtailError: a loss is not finite, so that the checkpoint must not be written.
         """
         self._read()
         losses, self._since_checkpoint = self._since_checkpoint, []
         return sum(losses) / len(losses)
 
     def summary(self) -> dict[str, float | int]:
-        """What the whole run came to; of one that was found at its end, what it had told then."""
+        """Return the result of the whole run: `num_steps`, `final_loss`, `examples_per_second`.
+
+        If no step was left to do, the figures are those of the last record.
+        """
         self._reports.close()
         rate = self._last.get("examples_per_second", 0.0)
         steps = self._step - self._first_step
@@ -158,7 +161,11 @@ class Meter:
         return self._examples.batch_size * self._examples.world_size
 
     def _read(self) -> None:
-        """Fetch the losses of all steps since the last time, from the device and from all ranks."""
+        """Fetch the losses of all steps since the last call, from the device and from all ranks.
+
+        Raises:
+            LongtailError: a loss is not finite. All ranks raise it, for the same step.
+        """
         if not self._unread:
             return
         steps = [progress for progress, _ in self._unread]
@@ -167,6 +174,7 @@ class Meter:
         dist.all_gather(ranks, own, group=self._group)
         self._unread = []
         losses = torch.stack(ranks)  # [rank, step, term]
+        # Name the first step that went wrong, and the first rank in it.
         finite = losses.isfinite().all(dim=2)
         if not finite.all():
             place = int((~finite).any(dim=0).int().argmax())
@@ -177,18 +185,19 @@ class Meter:
         self._since_checkpoint += means[:, 0].tolist()
 
     def _diverged(self, before: Progress, rank: int, losses: list[float]) -> str:
+        """Return the message of a loss that is not finite: where it arose, and what to do."""
         size = self._examples.batch_size
         step = before.step_in_epoch(self._examples_per_step)
         first = (step * self._examples.world_size + rank) * size
         return (
             f"the loss of step {before.step + 1} is not finite on rank {rank} (main {losses[1]:g}, "
             f"self-supervised {losses[2]:g}). Its batch is examples {first} to {first + size - 1} "
-            f"of the order of epoch {before.epoch} (`ExampleSampler.epoch_order`). "
+            f"in the order of epoch {before.epoch} (`ExampleSampler.epoch_order`). "
             f"{self._last_good()}. Lower the learning rates or raise the temperatures"
         )
 
 
 def _gradient_norm(model: nn.Module) -> torch.Tensor:
-    """The 2-norm of all gradients that are there, a scalar on their device."""
+    """Return the 2-norm of all gradients together, a scalar on their device. NaN without any."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     return nn.utils.get_total_norm(gradients).detach() if gradients else torch.tensor(math.nan)

@@ -1,4 +1,4 @@
-"""What a training process asks of the machine that it runs on."""
+"""Sets up a training process on its machine: number format, threads, determinism, memory."""
 
 import ctypes
 import logging
@@ -11,22 +11,22 @@ from longtail.errors import InputError
 
 log = logging.getLogger("longtail.training")
 
-# Parameters of glibc's mallopt, from malloc.h, and the largest values that it takes.
+# Parameters of glibc's mallopt, from malloc.h, and the largest mmap threshold that it takes.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 _LARGEST_MMAP_THRESHOLD = 32 << 20
 
 
 def product_dtype(config: Config, device: torch.device) -> torch.dtype | None:
-    """What the towers' matrix products are computed in, None for the weights' own float32.
+    """Return the dtype of the towers' matrix products. None: float32, as the weights are.
 
-    Weights, optimizer state, tables, scores and vectors stay float32 in any case.
+    Weights, optimizer state, tables, scores and vectors are float32 in any case.
 
     Args:
         config: the section `compute` is read.
-        device: what computes them.
+        device: the device that computes the products.
 
     Raises:
-        InputError: bfloat16 is asked for, and the processor would only emulate it.
+        InputError: the configuration asks for bfloat16, and the processor would only emulate it.
     """
     wanted = config.compute.products
     if wanted == "float32":
@@ -47,25 +47,25 @@ def product_dtype(config: Config, device: torch.device) -> torch.dtype | None:
 
 
 def prepare_cpu(num_threads: int | None) -> None:
-    """Make what this process trains on a CPU repeatable, and keep the memory that it frees.
+    """Make training on a CPU repeatable in this process, and keep the memory that it frees.
 
     Args:
-        num_threads: for torch's operators; None leaves their number as it is.
+        num_threads: threads of torch's operators. None: their number stays as it is.
     """
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    # Otherwise threads add gradients of repeated rows in the order in which they come.
+    # Otherwise threads add the gradients of repeated rows in the order in which they finish.
     torch.use_deterministic_algorithms(True)
-    # A property of the module object, which the stubs do not know; filling only costs time.
+    # Filling new tensors only costs time. The stubs do not know this property of the module.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     keep_freed_memory()
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to reuse freed memory: a step frees and asks for the same megabytes again.
+    """Tell glibc to reuse freed memory, since each step frees and requests the same megabytes.
 
-    Given back to the system, every page of them is zeroed and mapped anew, which on the demo took
-    a tenth of a step. Other C libraries are left as they are.
+    If they went back to the system, every page would be zeroed and mapped anew. On the demo that
+    took a tenth of a step. Other C libraries are left as they are.
     """
     if sys.platform != "linux":
         return
@@ -76,7 +76,7 @@ def keep_freed_memory() -> None:
         (_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD),
         (_M_TRIM_THRESHOLD, 2**31 - 1),
         (_M_TOP_PAD, 64 << 20),
-        # Memory that one thread freed serves another: batches are made in a thread of their own.
+        # One arena for all threads, because batches are made in one thread and freed in another.
         (_M_ARENA_MAX, 1),
     ):
         if not mallopt(parameter, value):

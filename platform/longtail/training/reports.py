@@ -1,4 +1,4 @@
-"""Where the records of a run go: JSON lines, and TensorBoard on request."""
+"""Writes the records of a run: as JSON lines, and to TensorBoard on request."""
 
 import importlib.util
 import json
@@ -19,7 +19,11 @@ class Reports(Protocol):
     """Takes the records of a run."""
 
     def begin(self, step: int) -> Record:
-        """The run goes on after this step; returns the last record that still holds, or `{}`."""
+        """Note that the run goes on after this step.
+
+        Returns:
+            The last record up to this step, or `{}`.
+        """
         ...
 
     def write(self, record: Record) -> None:
@@ -27,46 +31,49 @@ class Reports(Protocol):
         ...
 
     def warn(self, step: int, message: str) -> None:
-        """Take what people should act upon while the run goes on."""
+        """Take a message that people should act on while the run goes on."""
         ...
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Note that nothing more comes."""
         ...
 
 
 class NoReports:
-    """Of the ranks but the first."""
+    """Drops all records. Every rank but the first has this."""
 
     def begin(self, step: int) -> Record:
-        """Nothing was told."""
+        """Return `{}`."""
         del step
         return {}
 
     def write(self, record: Record) -> None:
-        """Nothing is told."""
+        """Do nothing."""
 
     def warn(self, step: int, message: str) -> None:
-        """Nothing is told: the first rank knows the same."""
+        """Do nothing, since the first rank warns of the same."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing."""
 
 
 class JsonLines:
-    """One JSON object a line.
+    """Writes each record as a JSON object on a line of its own.
 
     Args:
-        file: a run that goes on continues it.
+        file: the training log. A run that goes on continues it.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def begin(self, step: int) -> Record:
-        """Leave out what was told of later steps, which are done again, and half a last line.
+        """Remove the records of later steps, which are done again, and a half written last line.
 
-        Where the run goes on, the line `{"step", "resumed": true}` says so.
+        If the run goes on after a step, the line `{"step", "resumed": true}` says so.
+
+        Returns:
+            The last record of losses that is left, or `{}`.
         """
         kept: list[Record] = []
         if self._file.is_file():
@@ -86,7 +93,7 @@ class JsonLines:
         return last
 
     def write(self, record: Record) -> None:
-        """Append a line. A disk that is full must not end the run: there may be room again."""
+        """Append a line. A full disk does not end the run, since there may be room again later."""
         try:
             with self._file.open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(record) + "\n")
@@ -94,26 +101,26 @@ class JsonLines:
             log.warning("the record of step %d is lost: %s", record["step"], error)
 
     def warn(self, step: int, message: str) -> None:
-        """A line of its own kind, `{"step", "warning"}`, for whoever follows the run."""
+        """Append a line `{"step", "warning"}`, for the process that follows the run."""
         log.warning("%s", message)
         self.write({"step": step, "warning": message})
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing, since the file is only open while a line is written."""
 
 
 class TensorBoard:
-    """Every figure as a chart over steps.
+    """Shows every figure as a chart over steps.
 
     Args:
-        folder: of this run; `tensorboard --logdir` takes it, or the one above for many runs.
+        folder: this run's folder. `tensorboard --logdir` takes it, or its parent for many runs.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def begin(self, step: int) -> Record:
-        """Open the folder; what it shows of later steps is hidden."""
+        """Open the folder, and hide the points of later steps. Return `{}`."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(self._folder), purge_step=step + 1)
@@ -127,7 +134,7 @@ class TensorBoard:
         self._writer.flush()
 
     def warn(self, step: int, message: str) -> None:
-        """A text beside the charts."""
+        """Add a text beside the charts."""
         self._writer.add_text("warning", message, step)
         self._writer.flush()
 
@@ -137,44 +144,44 @@ class TensorBoard:
 
 
 class Several:
-    """Passes records on to all of several.
+    """Passes records on to several reports.
 
     Args:
-        reports: the first one remembers what was told before.
+        reports: the first one must know the records of earlier starts.
     """
 
     def __init__(self, *reports: Reports) -> None:
         self._reports = reports
 
     def begin(self, step: int) -> Record:
-        """Begin all; the first one's last record."""
+        """Begin all. Return the first one's last record."""
         records = [reports.begin(step) for reports in self._reports]
         return records[0]
 
     def write(self, record: Record) -> None:
-        """Write to all."""
+        """Write to all of them."""
         for reports in self._reports:
             reports.write(record)
 
     def warn(self, step: int, message: str) -> None:
-        """Warn everywhere."""
+        """Warn in all of them."""
         for reports in self._reports:
             reports.warn(step, message)
 
     def close(self) -> None:
-        """Close all."""
+        """Close all of them."""
         for reports in self._reports:
             reports.close()
 
 
 def require_tensorboard() -> None:
-    """Refuse a run that asks for TensorBoard where it cannot be written.
+    """Check that the package tensorboard is there.
 
     Raises:
-        InputError: the package is not installed.
+        InputError: it is not installed.
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise InputError(
-            "`reporting.tensorboard` is on, and the package tensorboard is not installed: "
+            "`reporting.tensorboard` is on, but the package tensorboard is not installed: "
             "pip install tensorboard, or switch it off in the configuration"
         )

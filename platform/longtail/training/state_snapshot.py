@@ -1,4 +1,4 @@
-"""A copy of a state in host memory, which does not change while training goes on."""
+"""Copies a state into host memory, where it does not change while training goes on."""
 
 from copy import deepcopy
 from typing import Any
@@ -14,15 +14,15 @@ from torch.distributed.tensor import DTensor
 def snapshot(state: dict[str, Any]) -> dict[str, Any]:
     """Copy all tensors of a state into host memory.
 
-    `torch.distributed.checkpoint.async_save` does the same for plain tensors, but fails on a
-    `ShardedTensor` on the CPU (torch 2.13), which is what TorchRec keeps tables in.
+    `torch.distributed.checkpoint.async_save` copies plain tensors in the same way. But it fails on
+    a `ShardedTensor` on the CPU (torch 2.13), and TorchRec keeps tables in those.
 
     Args:
-        state: nested dicts and lists; tensors are this rank's live ones.
+        state: nested dicts and lists with this rank's live tensors.
 
     Returns:
-        A state of the same structure, from which a checkpoint of the same content is written.
-        It holds when the call returns, copies from a GPU included.
+        A state of the same structure, which makes the same checkpoint. All copies, also those from
+        a GPU, are complete when the call returns.
     """
     copied: dict[str, Any] = _copied(state)
     if torch.cuda.is_available():
@@ -45,7 +45,7 @@ def _copied(value: Any) -> Any:
 
 
 def _in_host_memory(tensor: torch.Tensor) -> torch.Tensor:
-    # Page-locked, so that all copies from a GPU run at the bus's speed, one behind the other.
+    # In page-locked memory, copies from a GPU run one after another at the full speed of the bus.
     copy = torch.empty_like(tensor, device="cpu", pin_memory=tensor.is_cuda, requires_grad=False)
     copy.copy_(tensor.detach(), non_blocking=True)
     return copy

@@ -1,4 +1,4 @@
-"""Where the time of a step goes."""
+"""Measures the time of each part of a step."""
 
 import time
 from collections import defaultdict
@@ -13,12 +13,12 @@ Element = TypeVar("Element")
 class StepClock:
     """Adds up the seconds of a step's parts, without making a GPU wait.
 
-    On a GPU the host only queues the work: what the device does between two laps is measured by
-    events in its stream, read when somebody asks. Waiting for input, and for the disk, is time of
-    the host on either device.
+    With a GPU, the host only queues the work. Events in the GPU's stream then measure the time
+    between two laps, and `read` collects them. Waiting for input or for the disk is always time of
+    the host.
 
     Args:
-        device: what the step computes on.
+        device: the device that computes the step.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -29,7 +29,7 @@ class StepClock:
         self._event: torch.cuda.Event | None = None
 
     def waits_for(self, elements: Iterator[Element]) -> Iterator[Element]:
-        """Pass elements on; the time until each one is there is `input`."""
+        """Yield the elements, and count the time until each one is there as `input`."""
         while True:
             self._mark = time.perf_counter()
             try:
@@ -42,13 +42,13 @@ class StepClock:
             yield element
 
     def lap(self, part: str) -> None:
-        """What was done on the host since the last lap was this part of the step."""
+        """Count the host's time since the last lap as this part of the step."""
         now = time.perf_counter()
         self._seconds[part] += now - self._mark
         self._mark = now
 
     def device_lap(self, part: str) -> None:
-        """What the device was given since the last such lap was this part of the step."""
+        """Count the device's work since its last lap as this part of the step."""
         if not self._on_device:
             self.lap(part)
             return
@@ -58,7 +58,7 @@ class StepClock:
         self._mark = time.perf_counter()
 
     def read(self) -> dict[str, float]:
-        """The seconds of each part since the last reading; waits for the device."""
+        """Return the seconds of each part since the last call. It waits for the device."""
         if self._laps:
             self._laps[-1][2].synchronize()
             for part, before, after in self._laps:

@@ -1,4 +1,4 @@
-"""A close look at some steps: torch.profiler's trace, and the seconds of each kind of operation."""
+"""Profiles some steps: torch.profiler's trace, and the seconds of each kind of operation."""
 
 import logging
 from pathlib import Path
@@ -10,23 +10,23 @@ from longtail.artifacts import write_json
 
 log = logging.getLogger("longtail.training")
 
-# The first steps fill caches, and torch.profiler itself is slow in the step in which it begins.
+# The first steps fill caches. torch.profiler itself is slow in the step in which it starts.
 _STEPS_BEFORE = 5
 _WARMUP_STEPS = 2
 _MATRIX_PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
 
 
 class StepProfile:
-    """Profiles some early steps of this rank; the steps before and after cost nothing.
+    """Profiles some early steps of this rank. The steps before and after cost nothing.
 
-    Writes `profile.json`, `{"num_steps", "seconds": {part: seconds a step}}`, and
-    `profile.trace.json.gz`, which Perfetto and `chrome://tracing` show. The parts are times of
-    operations on the device, or on all threads of a CPU: they overlap, and need not add up to the
-    step. A run that ends before writes neither.
+    It writes `profile.json`, `{"num_steps", "seconds": {part: seconds a step}}`, and
+    `profile.trace.json.gz`, which Perfetto and `chrome://tracing` show. A part is the time of its
+    operations on the device, or on all threads of a CPU. The parts overlap, so they need not add
+    up to the time of the step. A run that ends before the profile does writes neither file.
 
     Args:
         folder: gets both files.
-        num_steps: how many.
+        num_steps: the number of steps to profile.
     """
 
     def __init__(self, folder: Path, num_steps: int) -> None:
@@ -43,11 +43,11 @@ class StepProfile:
         )
 
     def begin(self) -> None:
-        """The next step is the first one."""
+        """Start. The next step is the first one."""
         self._profile.start()
 
     def step(self) -> None:
-        """A step has ended."""
+        """Note that a step has ended."""
         if self._num_left == 0:
             return
         self._num_left -= 1
@@ -59,21 +59,26 @@ class StepProfile:
         seconds = dict.fromkeys(("lookup", "matrix_products", "communication", "other"), 0.0)
         for event in trace.key_averages():
             if event.key.startswith("ProfilerStep"):
-                continue  # what is left of the step: the interpreter
+                continue  # the step as a whole: its own share is the interpreter's time
             spent = event.self_device_time_total or event.self_cpu_time_total
             seconds[part_of(event.key)] += spent / 1e6 / self._num_steps
         trace.export_chrome_trace(str(self._folder / "profile.trace.json.gz"))
         write_json(
             self._folder / "profile.json", {"num_steps": self._num_steps, "seconds": seconds}
         )
-        told = ", ".join(f"{part} {value * 1e3:.2f} ms" for part, value in seconds.items())
-        log.info("a step, by kind of operation: %s", told)
+        parts = ", ".join(f"{part} {value * 1e3:.2f} ms" for part, value in seconds.items())
+        log.info("a step, by kind of operation: %s", parts)
 
 
 def part_of(operation: str) -> str:
-    """What an operation of torch's profiler is for: a name such as `fbgemm::…` or `gloo:…`."""
+    """Return the part of a step that an operation belongs to.
+
+    Args:
+        operation: its name in torch's profiler, such as `fbgemm::…` or `gloo:…`.
+    """
     name = operation.lower()
-    # `_Exchange` and `All2All_Pooled_Wait`: for embeddings, in bag_exchange.py and in TorchRec.
+    # `_Exchange` (in sharding/bag_exchange.py) and `All2All_Pooled_Wait` (in TorchRec) exchange
+    # embeddings.
     exchanges = "nccl", "_dist]", "_exchange", "all2all"
     if name.startswith(("gloo:", "c10d::")) or any(each in name for each in exchanges):
         return "communication"

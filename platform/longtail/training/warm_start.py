@@ -1,4 +1,4 @@
-"""Warm start: a refresh begins with what an earlier version has learned, value by value."""
+"""Warm start: a refresh takes over what an earlier version has learned, value by value."""
 
 import logging
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ log = logging.getLogger("longtail.training")
 
 
 def warm_start_parent(config: Config, as_of: date) -> str | None:
-    """The newest whole version of an earlier day, or None."""
+    """Return the newest whole version of an earlier day, or None."""
     folder = config.home / "versions"
     if not folder.is_dir():
         return None
@@ -35,6 +35,7 @@ def warm_start_parent(config: Config, as_of: date) -> str | None:
     ]
     if not earlier:
         return None
+    # The names of one day's versions end in hashes, so the time of the manifest decides.
     newest = max(parse_version_day(name) for name in earlier)
     same_day = [name for name in earlier if parse_version_day(name) == newest]
     return max(same_day, key=lambda name: VersionPaths(config, name).manifest.stat().st_mtime)
@@ -48,21 +49,25 @@ def warm_start(
 ) -> int:
     """Copy weights and optimizer state of an earlier version into a freshly made model.
 
-    A row of a table, and what an optimizer keeps of it, is copied by the value that it stands for:
-    the row of a new value stays fresh, also where it was another value's before. So do rows that
-    are free, and tensors whose shapes changed. What adagrad keeps of a row's weights is a number
-    for row_wise_adagrad, their mean, and back. What a tower's first layer makes of a feature is
-    copied by the feature's name: a feature may come, go, or stand elsewhere.
+    - Rows of tables, with their optimizer state, are copied by the value that they stand for. The
+      row of a new value stays fresh, even if another value had that row before. So do free rows.
+    - The weights of a tower's first layer are copied by the name of the input feature. A feature
+      may be new, gone, or at another place.
+    - Other tensors are copied if their shape is the same, and stay fresh if not.
+    - The optimizer may have changed. Adagrad's state of a row, one number a weight, becomes their
+      mean for row_wise_adagrad. The other way round, every weight gets the row's number.
 
     Args:
-        state: the live state of the new model, as `Checkpointer.state` gives it; filled in place.
-        parent: the earlier version.
-        vocabularies: the new ones, by table.
-        schema: the new one.
+        state: the live state of the new model, as `Checkpointer.state` returns it. It is filled in
+            place.
+        parent: the paths of the earlier version.
+        vocabularies: the new vocabularies, by table.
+        schema: the new schema.
 
     Returns:
-        How many tensors were filled.
+        The number of tensors that were filled.
     """
+    # First find, for each table row and each tower input, the place that it had before.
     checkpoint = newest_checkpoint(parent.checkpoints)
     stored = stored_tensors(checkpoint)
     old_vocabularies = load_vocabularies(parent.vocabularies)
@@ -76,6 +81,7 @@ def warm_start(
         side: old_column_of_new(schema.side(side), old_schema.side(side))
         for side in ("query", "item")
     }
+    # Then fill the live tensors, each in the way that fits its name.
     num_filled = 0
     live, _ = flatten_state_dict(state)
     for name, tensor in live.items():
@@ -87,6 +93,7 @@ def warm_start(
             _copy_columns(tensor, read_tensors(checkpoint, [name])[name], old_columns[side])
             num_filled += 1
         elif table is not None:
+            # Optimizer state may have one number a row, and then no width. Two widths must agree.
             widths = stored[name][1:], tuple(tensor.size())[1:]
             if () not in widths and widths[0] != widths[1]:
                 continue
@@ -101,7 +108,8 @@ def warm_start(
 
 
 def old_row_of_new(new: Vocabulary, old: Vocabulary) -> npt.NDArray[np.int64]:
-    """For every row of a new table the old row of the same value, or -1."""
+    """Return, for every row of a new table, the old row of the same value, or -1: `[rows]`."""
+    # A hashed table has no values. Its rows mean the same if it has the same number of buckets.
     if new.buckets is not None or old.buckets is not None:
         same = new.buckets == old.buckets
         return np.arange(new.num_rows) if same else np.full(new.num_rows, -1)
@@ -114,7 +122,13 @@ def old_row_of_new(new: Vocabulary, old: Vocabulary) -> npt.NDArray[np.int64]:
 
 
 def old_column_of_new(new: Sequence[Feature], old: Sequence[Feature]) -> npt.NDArray[np.int64]:
-    """For every number of a tower's input the old number of the same feature, or -1."""
+    """Return, for every column of a tower's input, the old column of the same feature, or -1.
+
+    A feature is the same if its name, its width and whether it is dense are the same.
+
+    Returns:
+        `[input width]`, int64.
+    """
     place, columns = 0, {}
     for feature in old:
         columns[feature.name, feature.dim, feature.is_dense] = np.arange(place, place + feature.dim)
@@ -128,6 +142,7 @@ def old_column_of_new(new: Sequence[Feature], old: Sequence[Feature]) -> npt.NDA
 def _copy_columns(
     tensor: torch.Tensor, old: torch.Tensor, old_columns: npt.NDArray[np.int64]
 ) -> None:
+    """Fill the columns of a tower's first layer that an earlier version had."""
     source = torch.from_numpy(old_columns)
     known = source >= 0
     with torch.no_grad():
@@ -140,13 +155,13 @@ def _copy_rows(
     name: str,
     old_rows: npt.NDArray[np.int64],
 ) -> None:
-    """Fill the rows that this rank has of a table, or of its optimizer state."""
+    """Fill this rank's rows of a table, or of its optimizer state."""
     if isinstance(tensor, ShardedTensor):
         parts = [
             (shard.tensor, shard.metadata.shard_offsets, shard.metadata.shard_sizes)
             for shard in tensor.local_shards()
         ]
-    else:  # a table that every rank holds whole
+    else:  # every rank holds the whole table
         parts = [(tensor, [0] * tensor.dim(), list(tensor.shape))]
     if not parts:
         return
@@ -155,6 +170,7 @@ def _copy_rows(
         source = torch.from_numpy(old_rows[offsets[0] : offsets[0] + sizes[0]])
         known = source >= 0
         rows = old[source[known]]
+        # From one number a weight to one a row, and back. Else take this shard's columns.
         if part.dim() == 1 and old.dim() == 2:
             rows = rows.mean(dim=1)
         elif part.dim() == 2 and old.dim() == 1:

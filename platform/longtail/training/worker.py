@@ -1,4 +1,4 @@
-"""One rank of a training run; torchrun starts it (see `longtail.training.launch`)."""
+"""One rank of a training run. torchrun starts it (see `longtail.training.launch`)."""
 
 import argparse
 import logging
@@ -36,10 +36,16 @@ from longtail.training.warm_start import warm_start
 
 
 def run_rank(config: Config, as_of: date, version: str, parent: str | None) -> None:
-    """Train one rank's share; rank 0 writes the encoder bundle and the result at the end.
+    """Train one rank's share. At the end rank 0 writes the encoder bundle and the result.
+
+    Args:
+        config: the whole configuration.
+        as_of: the day of the training set.
+        version: the version that is trained.
+        parent: the version of a warm start. None: a cold start.
 
     Raises:
-        LongtailError: the run has ended before its end, on all ranks together.
+        LongtailError: the run ended early, on all ranks together.
     """
     device = _device()
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -47,6 +53,7 @@ def run_rank(config: Config, as_of: date, version: str, parent: str | None) -> N
     stop = StopRequest(control)
     with stop.heeding_signals():
         result = _train(config, as_of, version, parent, device, control, stop)
+        # `training.json` is written last: it says that the version is trained.
         if dist.get_rank() == 0:
             paths = VersionPaths(config, version)
             write_encoder(paths, chosen_checkpoint(paths, config))
@@ -64,13 +71,16 @@ def _train(
     control: dist.ProcessGroup,
     stop: StopRequest,
 ) -> dict[str, str | float | int | None]:
-    """Build everything and train; returns what `training.json` says."""
+    """Build everything and train. Return the content of `training.json`."""
+    # Threads are shared by the ranks of a machine, and set before the first operator runs.
     rank, world_size = dist.get_rank(), dist.get_world_size()
     threads = config.training.threads_per_rank or max(1, (os.cpu_count() or 1) // world_size)
     if device.type == "cpu":
         prepare_cpu(threads)
     else:
         torch.set_num_threads(threads)
+
+    # The inputs are the day's training set, and what the launcher put into the version's folder.
     run, paths = RunPaths(config, as_of), VersionPaths(config, version)
     training_set = load_training_set(run.training_set)
     model, optimizer = build_model(
@@ -89,6 +99,7 @@ def _train(
         asynchronous=config.checkpoints.asynchronous,
         score=checkpoint_score(config, training_set),
     )
+    # Only a first start is warm. A resumed run has its parent's weights in its checkpoint.
     if parent is not None and not checkpoints(paths.checkpoints):
         state = checkpointer.state()
         warm_start(
@@ -99,6 +110,7 @@ def _train(
         )
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optim"])
+    # Every rank counts its losses, and rank 0 writes the reports.
     builder = BatchBuilder(training_set, config, world_size=world_size, rank=rank)
     profiled = config.reporting.profile_steps
     meter = Meter(
@@ -110,6 +122,7 @@ def _train(
         last_good=checkpointer.last_good,
         profile=StepProfile(paths.folder, profiled) if profiled and rank == 0 else None,
     )
+    # A warm start has learned most already, so it has its own number of epochs.
     num_epochs = config.training.num_epochs if parent is None else config.training.warm_start_epochs
     result = train(
         model,
@@ -148,9 +161,10 @@ def _device() -> torch.device:
 
 
 def main() -> None:
-    """Parse what the launcher gives, and run this rank.
+    """Parse the launcher's arguments, and run this rank.
 
-    The exit code is 0 where the ranks decided to end the run; `launch/run_outcome.py` says why.
+    The exit code is 0 also if the ranks decided to end the run early. `launch/run_outcome.py` says
+    why.
     """
     end_with_parent()
     parser = argparse.ArgumentParser(prog="longtail.training.worker")
@@ -159,7 +173,7 @@ def main() -> None:
     parser.add_argument("--version", required=True)
     parser.add_argument("--parent", default=None)
     arguments = parser.parse_args()
-    # Some library has set up logging when it was imported.
+    # `force`, because a library set up logging when it was imported.
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logging.getLogger("longtail").setLevel(logging.INFO)
     config = load_config(arguments.config)
@@ -175,7 +189,7 @@ def main() -> None:
 
 
 def _end(exit_code: int) -> None:
-    """End at once: threads that wait for a rank that is gone would keep this process alive."""
+    """End at once. Threads that wait for a rank that is gone would keep this process alive."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)

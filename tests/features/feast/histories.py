@@ -1,4 +1,4 @@
-"""Tables of feature histories and interactions, and what must become of them: a loop over rows."""
+"""Tables of feature histories and interactions, and the expected examples, by a loop over rows."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -50,7 +50,7 @@ def interaction_rows(rows: list[tuple[str, str, datetime]]) -> pa.Table:
 
 
 def known(rows: list[Row], key: str, moment: datetime, ttl: timedelta | None = None) -> Any:
-    """The features of a key at a moment, by looking at every row."""
+    """Return the features of a key at a moment, by looking at every row."""
     past = [(at, values) for name, at, values in rows if name == key and at <= moment]
     if past:
         at, values = max(past, key=lambda row: row[0])
@@ -60,19 +60,19 @@ def known(rows: list[Row], key: str, moment: datetime, ttl: timedelta | None = N
 
 
 def cell(value: Any) -> list[Any]:
-    """A value as the training set has it: without nulls, the order of several not counting."""
+    """Return a value as the training set has it: a list without nulls, sorted to be compared."""
     return sorted(v for v in (value if isinstance(value, list) else [value]) if v is not None)
 
 
 def cells(row: Sequence[Any]) -> dict[str, list[Any]]:
-    """The three features of a joined row."""
+    """Return the three features of a joined row."""
     return {name: cell(v) for name, v in zip(("colour", "size", "tags"), row, strict=True)}
 
 
 def joined(
     queries: list[Row], items: list[Row], rows: list[tuple[str, str, datetime]], as_of: date
 ) -> dict[tuple[str, str], Example]:
-    """What the training set must hold: a loop over the tables as they were made."""
+    """Return the examples that the training set must hold, by a loop over the tables' rows."""
     end = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC) + timedelta(days=1)
     earliest: dict[tuple[str, str], datetime] = {}
     for query, item, moment in rows:
@@ -86,7 +86,7 @@ def joined(
 
 
 def new_project(folder: Path) -> Config:
-    """A project with definitions for the tables of this file, which are yet to be written."""
+    """Make a project with definitions for the tables of this file, which a test then writes."""
     empty = {"colour": None, "size": None, "tags": None}
     items = feature_rows("item_id", [("i", DAY, empty)])
     queries = feature_rows("query_id", [("q", DAY, empty)])

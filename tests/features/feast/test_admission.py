@@ -1,4 +1,4 @@
-"""Which rows are let in, worked out by hand, and what becomes of the others."""
+"""Admission: the rows that are used, worked out by hand, and the fate of the others."""
 
 from datetime import UTC, date, datetime
 
@@ -22,7 +22,7 @@ NOW = day(10)
 
 
 def spoilt_items() -> pa.Table:
-    """Twice each: a row that is good, one for every reason, and one with two reasons."""
+    """Return good rows, rows with one reason to be refused, and a row with two."""
     return pa.table(
         {
             "item_id": ["b", None, "a", "a", "a", "b", None, "b"],
@@ -47,7 +47,7 @@ def admitted_items() -> Admitted:
 
 def test_rows_are_refused_for_the_first_reason_that_holds() -> None:
     admitted = admitted_items()
-    assert admitted.rows["size"].to_pylist() == [3, 1, 8]  # by item, then moment; now itself is in
+    assert admitted.rows["size"].to_pylist() == [3, 1, 8]  # by item, then moment
     refused = admitted.refused.select(["refused_row", "refused_reason", "refused_column", "size"])
     assert [tuple(row.values()) for row in refused.to_pylist()] == [
         (1, "null", "item_id", 2),
@@ -98,6 +98,7 @@ def test_admission_agrees_with_plain_python(cells: list[tuple[str | None, int, f
             ),
         }
     )
+    # The rules again, row by row: the first usable row of a key and moment is used.
     expected, seen = [], set()
     for number, (key, moment, weight) in enumerate(cells):
         usable = weight is None or 0 <= weight < float("inf")
@@ -154,7 +155,7 @@ def test_a_catalogue_is_made_without_the_refused_rows_and_they_are_kept(project:
     write_tables(folder, interactions=pa.concat_tables([interaction_rows(), extra]))
     write_tables(folder, items=pa.concat_tables([item_rows(), item_rows().slice(0, 1)]))
     lenient = project.model_copy(update={"checks": ChecksConfig(max_refused_share=0.5)})
-    # What is refused leaves no trace in what a model learns from, nor in the default day.
+    # Refused rows change neither the catalogue nor the default day.
     assert build_catalogue(lenient, as_of) == good
     assert FeatureRepository(lenient).resolve_as_of(None) == as_of
     refused = pq.read_table(quarantine_file(lenient, as_of, "interactions"))

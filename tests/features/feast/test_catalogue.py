@@ -1,4 +1,4 @@
-"""The catalogue of a day against one worked out by hand."""
+"""The catalogue of a day, compared with one worked out by hand."""
 
 import json
 from datetime import date

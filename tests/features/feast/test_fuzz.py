@@ -1,4 +1,4 @@
-"""Arbitrary tables: valid ones come through every stage unchanged, broken ones end in one error."""
+"""Arbitrary tables: valid ones pass every stage unchanged, broken ones end in one error."""
 
 import json
 import subprocess
@@ -54,7 +54,7 @@ MOMENTS = st.integers(-60, 30).map(lambda hours: DAY + timedelta(hours=hours))
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[Row], list[Row], list[tuple[str, str, Any]]]:
-    """Histories of queries and of items, and interactions of theirs and of strangers."""
+    """Draw histories of queries and items, and interactions, some of them with unknown keys."""
     sides = []
     for _ in range(2):
         keys = draw(st.lists(KEYS, min_size=1, max_size=6, unique=True))
@@ -121,7 +121,7 @@ def renamed(table: pa.Table, column: str, name: str) -> pa.Table:
 
 
 def check_broken(project: Config, name: str, write: Callable[[Path], None], told: str) -> None:
-    """A broken table is taken as it is, or refused by one error that names what is wrong."""
+    """Check that a broken table is used as it is, or refused by one error naming the problem."""
     data = project.feature_repo / "data"
     for table, rows in WHOLE_TABLES.items():
         pq.write_table(rows, data / f"{table}.parquet")
@@ -138,7 +138,7 @@ def check_broken(project: Config, name: str, write: Callable[[Path], None], told
 
 
 def refusal(project: Config) -> InputError | None:
-    """What the stages refuse the tables with; any other exception is a failure of the test."""
+    """Return the error that the stages refuse the tables with; other exceptions fail the test."""
     try:
         built(project)
     except InputError as error:
@@ -185,7 +185,7 @@ def test_a_file_that_is_no_table_is_named(
 def test_a_few_go_through_the_whole_run(
     drawn: tuple[list[Row], list[Row], list[tuple[str, str, Any]]],
 ) -> None:
-    """It publishes, or says in one line why not: no example to learn from or to be judged by."""
+    """The run publishes, or says in one line that examples are missing to train or to evaluate."""
     queries, items, pairs = drawn
     with tempfile.TemporaryDirectory() as temporary:
         config = write_project(
@@ -214,7 +214,7 @@ def test_a_few_go_through_the_whole_run(
 
 
 def test_what_is_no_break_at_all_is_taken(project: Config) -> None:
-    """The check above means something: the whole tables pass it without an error."""
+    """The check above can fail: the unbroken tables pass it without an error."""
     for table, rows in WHOLE_TABLES.items():
         pq.write_table(rows, project.feature_repo / "data" / f"{table}.parquet")
     assert len(built(project)) == 5

@@ -116,7 +116,7 @@ def test_a_bad_table_is_one_error_and_nothing_is_written(
         build_catalogue(shared_project, AS_OF)
     assert raised.value.exit_code == 2
     assert "\n" not in str(raised.value)
-    # What was refused may be looked at; of the run itself there is nothing.
+    # The quarantine may be there, but nothing of the run itself.
     folders = RunPaths(shared_project, AS_OF)
     assert [file for file in folders.folder.glob("*") if file != folders.quarantine] == []
 

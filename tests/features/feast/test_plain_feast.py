@@ -1,4 +1,4 @@
-"""Feast without longtail: its command and its Python interface see the same stores."""
+"""Feast without longtail: its command line and its Python interface see the same stores."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ FEAST = Path(sys.executable).parent / "feast"
 
 
 def feast(*arguments: str, cwd: Path) -> str:
-    """Run Feast's own command; its output."""
+    """Run Feast's own command, and return its output."""
     environment = {key: value for key, value in os.environ.items() if key != "LONGTAIL_HOME"}
     run = subprocess.run(
         [str(FEAST), *arguments],
@@ -35,7 +35,7 @@ def feast(*arguments: str, cwd: Path) -> str:
 
 @pytest.fixture
 def served(project: Config) -> Config:
-    """The project with query features online, written through the adapter's store."""
+    """Return the project with query features online, written through the adapter's store."""
     repository = FeatureRepository(project)
     repository.apply()
     materialize_queries(repository.store)

@@ -1,4 +1,4 @@
-"""Training rows see the past only: whole training sets, decoded, against independent joins."""
+"""Training rows see only the past: decoded training sets, compared with independent joins."""
 
 import re
 from collections.abc import Callable
@@ -113,7 +113,7 @@ def test_a_nanosecond_belongs_to_the_nearest_microsecond_on_both_sides(tmp_path:
         interactions=pairs.set_column(2, "event_timestamp", moments),
     )
     found = built(config)
-    # Features that came with the interaction, to the nanosecond, are its features.
+    # Features from the same nanosecond as the interaction are its features.
     assert {item: example.item["colour"] for (_, item), example in found.items()} == {
         f"i{n}": [f"v{n}"] for n in range(5)
     }
@@ -128,7 +128,7 @@ VALUES = st.fixed_dictionaries(
         "tags": st.none() | st.lists(st.none() | st.sampled_from("abc"), max_size=3),
     }
 )
-# Few moments, so that changes and interactions often fall together; some are after `as_of`.
+# Few moments, so that changes and interactions often coincide; some are after `as_of`.
 MOMENT = st.sampled_from(
     [DAY + n * INSTANT for n in range(-3, 4)]
     + [DAY + timedelta(days=1) + n * INSTANT for n in range(-2, 2)]
@@ -141,7 +141,7 @@ def histories(prefix: str) -> st.SearchStrategy[list[Row]]:
     rows = st.lists(
         st.tuples(keys, MOMENT, VALUES), max_size=25, unique_by=lambda row: (row[0], row[1])
     )
-    # One row that is known by then: a table with none is an error of its own.
+    # At least one known row, because a table without any is another error.
     return rows.map(lambda drawn: [*drawn, (f"{prefix}first", DAY, values("first"))])
 
 
@@ -184,7 +184,7 @@ def test_many_histories_equal_a_loop_over_their_rows(
 
 
 def drawn_rows(generator: np.random.Generator, key: str, num_keys: int, size: int) -> pa.Table:
-    """Rows at random minutes of ten days, none twice: `size` of `num_keys` keys."""
+    """Draw `size` rows of `num_keys` keys at distinct random minutes of ten days."""
     minutes = 10 * 24 * 60
     places = generator.choice(num_keys * minutes, size, replace=False)
     colours = np.array(["red", "green", "blue", "grey"])[generator.integers(0, 4, size)]
@@ -249,7 +249,7 @@ def test_many_changes_equal_an_asof_join_and_feasts_own(
     assert len(found) > 4_000
     assert found == expected
 
-    # Asked for each interaction at its own time, Feast says the same.
+    # Feast gives the same answer for each interaction at its own time.
     some = sorted(found.items())[::4]
     keys = pa.table(
         {

@@ -1,4 +1,4 @@
-"""The schema that the registry's services and tags give, and the definitions that give none."""
+"""The schema from the registry's services and tags, and the definitions that are refused."""
 
 import json
 from datetime import date
@@ -27,7 +27,7 @@ def schema_of(config: Config) -> Schema:
 
 
 def edit(config: Config, file: str, old: str, new: str) -> None:
-    """Replace text in a definition of the project."""
+    """Replace some text in one of the project's definitions."""
     path = config.feature_repo / file
     text = path.read_text("utf-8")
     assert old in text
@@ -50,6 +50,7 @@ def test_services_and_tags_are_the_schema(tmp_path: Path, monkeypatch: pytest.Mo
             },
         )
     )
+    # Each tag overrides its default from the configuration, for its own field only.
     schema = schema_of(config)
     assert schema.query == (
         Feature("query_id", "query", "single", "string", "package", 32, is_id=True, min_count=2),
@@ -82,6 +83,7 @@ def test_floats_and_lists_of_them_are_dense(tmp_path: Path) -> None:
             tags={"text": {"dim": "16"}},
         )
     )
+    # A table that both sides name is one projection; a price without a tag has its own.
     schema = schema_of(config)
     assert schema.query[-1] == Feature("text", "query", "dense", "vector", "text", 16)
     assert schema.item[-2:] == (
@@ -140,7 +142,7 @@ CASES = [
     ),
     ("items.py", SIZE, 'name="size", dtype=Bool', r"`size` .* is Bool: .* leave it out of the"),
     ("items.py", SIZE, SIZE.replace("{}", "{'dim': 'big'}"), r"tag dim is 'big': it must be a pos"),
-    ("items.py", SIZE, SIZE.replace("{}", "{'dim': '30'}"), r"30 numbers: FBGEMM wants a multiple"),
+    ("items.py", SIZE, SIZE.replace("{}", "{'dim': '30'}"), r"30 numbers: FBGEMM needs a multiple"),
     ("items.py", SIZE, SIZE.replace("{}", "{'vocabulary': 'all'}"), r"must be `exact` or `hash`"),
     ("items.py", SIZE, SIZE.replace("{}", "{'buckets': '9'}"), r"buckets counts only with `vocab"),
     ("items.py", SIZE, SIZE.replace("{}", "{'table': 'a/b'}"), r"its table is called 'a/b'"),

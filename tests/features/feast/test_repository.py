@@ -1,4 +1,4 @@
-"""Histories, interactions and point-in-time features against values worked out by hand."""
+"""Histories, interactions and point-in-time features, compared with values found by hand."""
 
 import os
 import subprocess
@@ -48,7 +48,7 @@ def test_point_in_time_is_what_held_at_that_instant(repository: FeatureRepositor
             ("a", day(9)),  # valid from exactly then on
             ("a", day(9) - instant),
             ("c", day(5)),
-            ("c", day(5) - instant),  # not born
+            ("c", day(5) - instant),  # not there yet
             ("nobody", day(9)),
             ("a", day(1)),
             ("a", day(9)),  # once more
@@ -117,7 +117,7 @@ def test_interactions_are_pairs_at_their_earliest(repository: FeatureRepository)
         "query_id": ["a", "q"],
         "item_id": ["c", "a"],
         "event_timestamp": [day(8, 23), day(4)],
-        "weight": [1.0, 2.0],  # unknown is 1; of two at one moment the heavier
+        "weight": [1.0, 2.0],  # null is 1; the larger of two at one moment
     }
     assert pairs.schema.field("weight").type == pa.float32()
     assert repository.interactions(date(2024, 1, 9)).num_rows == 3
@@ -135,10 +135,10 @@ def test_interactions_without_weights_weigh_one(
 def test_a_day_before_all_data_is_refused(repository: FeatureRepository) -> None:
     with pytest.raises(
         InputError,
-        match="interactions\\.parquet has no row that is older than the end of 2024-01-03",
+        match="interactions\\.parquet has no row from before the end of 2024-01-03",
     ):
         repository.interactions(date(2024, 1, 3))
-    with pytest.raises(InputError, match=r"items\.parquet has no row that is older than"):
+    with pytest.raises(InputError, match=r"items\.parquet has no row from before"):
         repository.history("item", date(2023, 12, 31))
 
 

@@ -1,4 +1,4 @@
-"""Every type that a column may have: what it becomes, value by value."""
+"""Tests of column types: the feature that each becomes, value by value."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -12,12 +12,12 @@ from tests.init.raw import NUM_ITEMS, feature, items, make, written
 
 
 def cycled(values: list[Any], type_: pa.DataType | None = None) -> pa.Array:
-    """The values again and again, one for every item."""
+    """Return the values repeated until every item has one."""
     return pa.array([values[n % len(values)] for n in range(NUM_ITEMS)], type_)
 
 
 TAKEN = [
-    # stored, kind, Feast's type, the first values as they are written
+    # the stored column, the kind, Feast's type, the first written values
     (cycled(["a", "b", None]), "single", "String", ["a", "b", None]),
     (cycled(["a", ""]), "single", "String", ["a", None]),
     (cycled(["a", "b"], pa.large_string()), "single", "String", ["a", "b"]),
@@ -62,7 +62,7 @@ def test_a_column_is_taken(
     found = feature(document, "column")
     assert (found["kind"], found["type"]) == (kind, feast_type)
     told = written(tmp_path, "items")["column"].to_pylist()[: len(values)]
-    # The parts of a text that is split have no order.
+    # The parts of a split text are in no particular order.
     assert [sorted(v) if isinstance(v, list) and kind == "multi" else v for v in told] == values
 
 
@@ -76,7 +76,7 @@ ABSENT = [
     (cycled([b"x"]), "it is binary"),
     (cycled([{"a": 1}]), "it is struct<a: int64>"),
     (cycled([[["a"]]]), "it is a list of list"),
-    (cycled([[0.5], [0.5, 1.5]]), "lists of 1 to 2 numbers: make them one length"),
+    (cycled([[0.5], [0.5, 1.5]]), "lists of 1 to 2 numbers: give all lists the same length"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""CSV: no id loses its zeros, no type is guessed from the first rows; what is wrong is named."""
+"""Tests of CSV: ids keep their zeros, types come from all rows, and errors name their place."""
 
 import gzip
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.init.raw import feature, interactions, items, written
 
 
 def project(folder: Path, text: str, suffix: str = ".csv") -> dict[str, object]:
-    """A project whose items are a CSV file."""
+    """Make a project from items in a CSV file, and return its summary."""
     file = folder / f"items{suffix}"
     file.write_bytes(gzip.compress(text.encode()) if suffix.endswith(".gz") else text.encode())
     pq.write_table(interactions(), folder / "interactions.parquet")
@@ -23,7 +23,7 @@ def project(folder: Path, text: str, suffix: str = ".csv") -> dict[str, object]:
 
 
 def rows(cells: list[str], header: str = "item_id,column") -> str:
-    """A CSV of items whose second column repeats the cells."""
+    """Return a CSV of 60 items. Its second column repeats the cells."""
     lines = [f"i{n},{cells[n % len(cells)]}" for n in range(60)]
     return "\n".join([header, *lines]) + "\n"
 
@@ -55,7 +55,7 @@ def test_the_form_is_that_of_all_cells(
 
 
 def test_a_cell_far_down_decides_as_well(tmp_path: Path) -> None:
-    """PyArrow's own inference reads a first block of 1 MiB and then fails."""
+    """PyArrow's own type inference reads a first block of 1 MiB, and fails later."""
     lines = ["item_id,column", *(f"i{n},{n % 9}" for n in range(200_000)), "i200000,none"]
     found = feature(project(tmp_path, "\n".join(lines)), "column")
     assert (found["type"], found["num_distinct"]) == ("String", 10)

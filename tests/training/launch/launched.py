@@ -1,4 +1,4 @@
-"""A training run of a small project as real processes: launcher, torchrun, ranks."""
+"""Runs the training of a small project as real processes: launcher, torchrun and ranks."""
 
 import json
 import os
@@ -23,11 +23,11 @@ _MARK = "LONGTAIL_TEST_TRAINING"
 
 
 class Project:
-    """A project that is ready to be trained: 5 steps an epoch on one rank, of about 10 ms.
+    """A project that is ready to be trained. One rank has 5 steps an epoch, of about 10 ms each.
 
     Args:
-        folder: an empty one.
-        sections: of the configuration, on top of small defaults.
+        folder: an empty folder.
+        sections: sections of the configuration, on top of small defaults.
     """
 
     def __init__(self, folder: Path, **sections: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ class Project:
         return result
 
     def records(self) -> list[dict[str, Any]]:
-        """What the training log tells of steps; its last line may be in the making."""
+        """Return the records of losses in the training log, without a half written last line."""
         file = self.paths.training_log
         content = file.read_bytes() if file.is_file() else b""
         lines = content[: content.rfind(b"\n") + 1].splitlines()
@@ -73,12 +73,12 @@ class Project:
 
 
 class Launched:
-    """`python -m longtail.training.launch`, and what it has started.
+    """A running `python -m longtail.training.launch`, with the processes that it has started.
 
     Args:
-        project: what to train.
-        num_ranks: processes.
-        ignoring: signals that the launcher finds ignored, as a background shell hands them on.
+        project: the project to train.
+        num_ranks: the number of ranks.
+        ignoring: signals that are ignored when the launcher starts, as in a background shell.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Launched:
             self.process.stdout.close()
 
     def wait_for_step(self, step: int) -> None:
-        """Wait until the training log has come to a step."""
+        """Wait until the training log has reached a step."""
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             records = self.project.records()
@@ -120,22 +120,22 @@ class Launched:
         raise TimeoutError(f"step {step} was not reached")
 
     def end(self) -> tuple[int, str]:
-        """Wait for the launcher; its exit code and what it printed."""
+        """Wait for the launcher. Return its exit code and its output."""
         output, _ = self.process.communicate(timeout=120)
         return self.process.returncode, output
 
     def ranks(self) -> list[int]:
-        """Process ids of the ranks that run now."""
+        """Return the process ids of the ranks that run now."""
         lines = self._all().items()
         return [pid for pid, line in lines if "training.worker" in line and "agent" not in line]
 
     def torchrun(self) -> int:
-        """The process id of torchrun."""
-        (found,) = [pid for pid, line in self._all().items() if "training.agent" in line]
+        """Return the process id of torchrun."""
+        (found,) = [pid for pid, line in self._all().items() if "launch.torchrun_agent" in line]
         return found
 
     def others(self) -> list[int]:
-        """All processes but the launcher."""
+        """Return the process ids of all processes but the launcher."""
         return [pid for pid in self._all() if pid != self.process.pid]
 
     def _all(self) -> dict[int, str]:

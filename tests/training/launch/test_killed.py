@@ -1,4 +1,4 @@
-"""kill -9, of whom it may be, loses nothing: the run goes on exactly where it would have been."""
+"""`kill -9` of any process of a run loses nothing: the run ends as it would have without it."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def assert_same_run(left: Project, right: Project) -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_equals_one_that_was_not(tmp_path: Path) -> None:
-    # Streaming logQ has a state that grows with the steps: it must come back, too.
+    # Streaming logQ has a state that grows with the steps, which must come back as well.
     settings = {"training": FORTY_EPOCHS, "loss": {"logq": "streaming"}}
     whole, killed = (Project(tmp_path / name, **settings) for name in ("whole", "killed"))
     finish(whole)
@@ -65,7 +65,7 @@ def test_many_kills_at_random_steps_lose_nothing(
     training = {**FORTY_EPOCHS, "num_epochs": 100 * num_ranks, "checkpoint_every_steps": 20}
     whole, killed = (Project(tmp_path / name, training=training) for name in ("whole", "killed"))
     finish(whole, num_ranks=num_ranks)
-    # Every kill comes some random steps after the last one, so that none comes after the end.
+    # The kills come at random steps, in order, and none in the last 20 steps.
     num_steps = whole.result["num_steps"]
     steps = np.sort(generator.choice(np.arange(5, num_steps - 20), num_kills, replace=False))
     victims = generator.permuted(["rank", "rank", "launcher", "torchrun"] * num_kills)[:num_kills]

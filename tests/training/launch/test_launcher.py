@@ -59,7 +59,7 @@ def test_two_ranks_train_a_whole_version(tmp_path: Path) -> None:
     vectors = encoder.encode("item", training_set.item_rows)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
 
-    # The same inputs are not trained again, at whatever number of ranks.
+    # The same inputs are not trained again, even at another number of ranks.
     assert train(file, DAY, num_ranks=1) == result
 
 

@@ -1,4 +1,4 @@
-"""How torch's threads wait."""
+"""The settings for the waiting of torch's threads."""
 
 import pytest
 

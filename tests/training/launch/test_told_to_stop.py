@@ -1,4 +1,4 @@
-"""SIGTERM writes a checkpoint first, whoever it reaches; the same command goes on from there."""
+"""A run that gets SIGTERM writes a checkpoint first, and the same command goes on from there."""
 
 import os
 import signal
@@ -32,11 +32,12 @@ def test_sigterm_stops_both_ranks_at_one_step_and_the_same_command_goes_on(tmp_p
     assert step == project.records()[-1]["step"] > 10
     assert f"was told to stop: the same command goes on after step {step}" in output
     progress = read_json(checkpoint_folder(project.paths.checkpoints, step) / PROGRESS)
-    # 2 ranks x 32 examples a step: the place in the data follows from the number of the step.
+    # 2 ranks take 32 examples each in a step, so the step gives the place in the data.
     steps_per_epoch = progress["step"] // progress["epoch"]
     assert progress["examples"] == 64 * (step - steps_per_epoch * progress["epoch"])
 
-    # A rank alone is told, by somebody who found SIGINT ignored; the run is another one by now.
+    # The run goes on with one rank. This time only the rank gets the signal, and its parent has
+    # SIGINT ignored.
     with Launched(project, ignoring=(signal.SIGINT,)) as run:
         run.wait_for_step(step + 10)
         os.kill(run.ranks()[0], signal.SIGTERM)
@@ -76,7 +77,7 @@ def test_a_second_signal_kills(tmp_path: Path) -> None:
         run.process.send_signal(signal.SIGTERM)
         code, output = run.end()
         assert code == TOLD_TO_STOP, output
-        assert "the same command begins anew" in output
+        assert "the same command starts from the beginning" in output
         gone(run)
 
 

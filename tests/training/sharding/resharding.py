@@ -1,4 +1,4 @@
-"""What each rank does in the tests of resuming at another number of ranks."""
+"""The work of each rank in the tests of resuming at another number of ranks."""
 
 import json
 import os
@@ -24,11 +24,11 @@ NAMES = ("table_wise", "mixed")
 
 
 class StopsAtStep(JsonLines):
-    """A log whose process is told to stop when a step is written: by a real SIGTERM.
+    """A training log that sends SIGTERM to its own process when a step is written.
 
     Args:
-        file: of the log.
-        step: after which the signal comes.
+        file: the log's file.
+        step: the signal comes when the record of this step is written.
     """
 
     def __init__(self, file: Path, step: int) -> None:
@@ -42,7 +42,10 @@ class StopsAtStep(JsonLines):
 
 
 def run(rank: int, world_size: int, folder: str, stop_at: int) -> None:
-    """Resume, measure, train until told to stop, measure, for each kind of sharding."""
+    """Run one start of one rank for each kind of sharding, and write its results.
+
+    It resumes, measures a loss, trains until it is told to stop, and measures again.
+    """
     os.environ["LOCAL_WORLD_SIZE"] = str(world_size)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -55,6 +58,7 @@ def run(rank: int, world_size: int, folder: str, stop_at: int) -> None:
         training = SmallTraining(
             config, world_size=world_size, rank=rank, plan_file=place / f"plan-{name}.json"
         )
+        # The first start writes its checkpoint at once, the others in the background.
         checkpointer = Checkpointer(
             place / name, training.model, training.optimizer, keep=9, asynchronous=stop_at != 4
         )
@@ -70,6 +74,7 @@ def run(rank: int, world_size: int, folder: str, stop_at: int) -> None:
             reports=StopsAtStep(place / f"{name}-{rank}.jsonl", stop_at if rank == 0 else -1),
             last_good=checkpointer.last_good,
         )
+        # The signal comes while the loop runs, and all ranks must stop at the same step.
         stopped = False
         try:
             with stop.heeding_signals():
@@ -98,7 +103,7 @@ def run(rank: int, world_size: int, folder: str, stop_at: int) -> None:
 
 
 def loss_of_one_batch(training: SmallTraining, config: Config) -> float:
-    """The loss of the same 60 examples, whatever the number of ranks."""
+    """Return the loss of the same 60 examples, at any number of ranks."""
     builder = BatchBuilder(training.training_set, config)
     batch = builder.build(np.arange(60), np.ones(60, bool), step=0)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Filled bags between two real ranks: what TorchRec exchanges, without the empty ones."""
+"""The exchange of filled bags between two real ranks, compared with TorchRec's exchange."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +48,7 @@ PLANS: dict[str, dict[str, Callable[[], Any]]] = {
 
 
 class Tables(torch.nn.Module):
-    """The tables alone, as a model has them."""
+    """The tables of a model, without its towers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Tables(torch.nn.Module):
 
 
 def sharded(sharder: EmbeddingBagCollectionSharder, plan: str) -> DistributedModelParallel:
-    """The tables of a plan, their weights the same each time."""
+    """Return the tables of a plan, with the same weights each time."""
     tables = Tables()
     module_plan = construct_module_sharding_plan(
         tables.bags,
@@ -89,7 +89,7 @@ def sharded(sharder: EmbeddingBagCollectionSharder, plan: str) -> DistributedMod
 
 
 def batch(rank: int, number: int) -> KeyedJaggedTensor:
-    """Bags of none to three values, most of them empty; the last key has none at all."""
+    """Return bags of none to three values, most of them empty. The last key has no values."""
     generator = torch.Generator().manual_seed(100 * number + rank)
     keys = [key for of_table in KEYS.values() for key in of_table]
     lengths = torch.randint(-4, 4, (len(keys), STRIDES[rank]), generator=generator).clamp_min(0)
@@ -99,11 +99,11 @@ def batch(rank: int, number: int) -> KeyedJaggedTensor:
 
 
 def compare(rank: int, folder: str) -> None:
-    """On each of two ranks: the same batches through TorchRec's exchange and through ours."""
+    """Send the same batches through TorchRec's exchange and through ours, on one of two ranks."""
     store = dist.FileStore(f"{folder}/store", 2)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
     torch.use_deterministic_algorithms(True)
-    # What is left empty is not a number: whoever reads it is found out.
+    # Uninitialized memory is filled with NaN, so that a value read from it is noticed.
     torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
     for plan in PLANS:
         theirs, ours = sharded(EmbeddingBagCollectionSharder(), plan), sharded(BagsSharder(), plan)
@@ -129,14 +129,14 @@ def compare(rank: int, folder: str) -> None:
 
 
 def shards(value: Any) -> list[torch.Tensor]:
-    """What this rank has of a table."""
+    """Return this rank's parts of a table."""
     if isinstance(value, torch.Tensor) and not hasattr(value, "local_shards"):
         return [value]
     return [shard.tensor for shard in value.local_shards()]
 
 
 def count_sent(rank: int) -> None:
-    """Of the bags with values alone are vectors sent."""
+    """Check that vectors are sent for the bags with values, and for no others."""
     ours = sharded(BagsSharder(), "whole")
     exchange = ours.module.bags._output_dists[0]
     routes: list[bag_exchange._Route] = []

@@ -1,4 +1,4 @@
-"""Plans without a cluster: their memory is what a real model takes, and their cures do cure."""
+"""Plans without a cluster: they have the memory of a real model, and their cures do help."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.artifacts import write_json
+from longtail.artifacts import CatalogueFiles, write_json
 from longtail.config import Config, ShardingConfig, TrainingConfig
 from longtail.errors import InputError
 from longtail.features.schema import Schema
@@ -50,7 +50,7 @@ def cluster(world_size: int, *, device: str = "cuda", gigabytes: float = 80.0) -
 
 
 def allocated(training: SmallTraining) -> dict[str, int]:
-    """Bytes that FBGEMM holds for a one-rank model: its weights and its optimizer's state."""
+    """Return the bytes that FBGEMM holds for a one-rank model: weights and optimizer state."""
     weights = state = 0
     for lookup in training.model.module.embedding_bags._lookups:
         for grouped in lookup._emb_modules:
@@ -74,7 +74,7 @@ def test_the_memory_of_a_plan_is_what_fbgemm_allocates(
 ) -> None:
     config = small_config(tmp_path, **sharding)
     small = SmallTraining(config)
-    # Tables large enough that the planner's buffers of the lookup are small beside them.
+    # The tables are so large that the planner's buffers of the lookup hardly count.
     rows = dict.fromkeys(small.num_rows, 200_000)
     num_rows = sum(rows.values())
     write_json(tmp_path / "runs" / "2023-06-10" / "vocabularies" / "stamp.json", {"num_rows": rows})
@@ -93,7 +93,7 @@ def test_a_plan_says_what_every_rank_holds_and_what_limits_it() -> None:
     package = by_name["package"]
     assert (package["num_embeddings"], package["dim"]) == (64_000_000, 64)
     assert (package["sharding"], package["kernel"]) == ("table_wise", "fused")
-    # Weights and a sum a row in fp32; beside them indices and embeddings of a step, some megabytes.
+    # Weights, and one sum a row, in fp32. A step's indices and embeddings add some megabytes.
     assert package["bytes"] == pytest.approx(64e6 * 65 * 4, rel=0.001)
     (rank,) = package["ranks"]
     largest = document["ranks"][rank]
@@ -145,7 +145,7 @@ def test_every_cure_that_is_named_cures_and_is_the_mildest(device: str) -> None:
     large = model(default={"sharding_types": ["table_wise"]}, optimizer="adagrad")
     document = plan_cluster(large, asked)
     assert not document["fits"]
-    # What the tables would take if memory had no end: the largest lies on one rank.
+    # The plan for unlimited memory: the largest table is on one rank.
     assert document["bottleneck"]["memory"]["share"] == pytest.approx(
         64e6 * 64 * 8 / (0.85 * 8 * GIGABYTE), rel=0.02
     )
@@ -153,8 +153,8 @@ def test_every_cure_that_is_named_cures_and_is_the_mildest(device: str) -> None:
     limit = 0.85 * 8 * GIGABYTE
     for entry in cures.values():
         assert entry["hbm_bytes" if device == "cuda" else "ddr_bytes"] <= limit
-    # 64e6 rows of 64 columns are 30.5 GB with their sums; of 6.8 GB, an eighth fits and a quarter
-    # does not; 3.8 GB of fp16 with one number a row is 7.8 GB, and does not.
+    # 64e6 rows of 64 columns are 30.5 GB with their sums. A rank has 6.8 GB for them: an eighth
+    # fits, and a quarter does not. In fp16 with one number a row they are 7.8 GB, which do not fit.
     assert "embedding sizes divided by 8" in cures
     assert "fp16 tables" not in cures
     assert "fp16 tables with row-wise Adagrad" not in cures
@@ -189,7 +189,7 @@ def test_a_batch_whose_logits_are_larger_than_what_is_reserved_is_noted() -> Non
     wide = model(ROWS)
     config = wide.config.model_copy(update={"training": TrainingConfig(batch_size=32_768)})
     document = plan_cluster(replace(wide, config=config), cluster(8, gigabytes=40.0))
-    # Four numbers of four bytes for each of 32,768 examples and 65,536 candidates.
+    # Four numbers of four bytes for each pair of 32,768 examples and 65,536 candidates.
     assert document["capacity"]["towers_bytes"] > 4 * 4 * 32_768 * 65_536
     assert any("a smaller batch needs less" in note for note in document["notes"])
 
@@ -202,4 +202,4 @@ def test_a_table_that_is_not_there_is_refused() -> None:
 def test_the_mean_number_of_values_is_read_from_the_data(tmp_path: Path) -> None:
     rows = pa.table({"tags": [["a", "b"], [], None, ["c", "c", "d", "e"]]})
     pq.write_table(rows, tmp_path / "item_history.parquet")
-    assert lengths_in(tmp_path, SCHEMA) == {"item.tags": 6 / 4}
+    assert lengths_in(CatalogueFiles(tmp_path), SCHEMA) == {"item.tags": 6 / 4}

@@ -1,6 +1,6 @@
-"""Candidates of all ranks, against one process that has the whole global batch as its own.
+"""The candidates of all ranks, compared with one process that has the whole global batch.
 
-That process knows nothing of ranks: its batch is as large as theirs together, and so is its sample.
+That process knows nothing of ranks. Its batch is as large as theirs together, and so is its sample.
 """
 
 import datetime
@@ -31,7 +31,7 @@ Gradients = dict[str, torch.Tensor]
 
 
 def config_of(loss: dict[str, object], world_size: int) -> Config:
-    """Of one of so many ranks; without self-supervision, whose contrast is each rank's own."""
+    """Return the configuration of a rank. Self-supervision is off: each rank contrasts alone."""
     config = make_config(
         self_supervision={"augmentation": "none", "sample_size": GLOBAL_SAMPLE // world_size},
         loss={**loss, "negatives_across_ranks": world_size > 1},
@@ -41,7 +41,7 @@ def config_of(loss: dict[str, object], world_size: int) -> Config:
 
 
 def whole(loss: dict[str, object]) -> list[tuple[float, Gradients]]:
-    """Loss and gradients of each step of an epoch, by one process."""
+    """Return loss and gradients of each step of an epoch, by one process."""
     config = config_of(loss, 1)
     model = make_model(config, make_masking(config))
     found = []
@@ -52,7 +52,7 @@ def whole(loss: dict[str, object]) -> list[tuple[float, Gradients]]:
 
 
 def gradients_of(model: TwoTower, loss: torch.Tensor) -> Gradients:
-    """By parameter."""
+    """Return the gradient of each parameter, by name."""
     names, parameters = zip(*model.named_parameters(), strict=True)
     return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
 
@@ -62,7 +62,7 @@ def assert_equal(
 ) -> None:
     assert len(found) == len(wanted) == 3
     for (loss, gradients), (wanted_loss, wanted_gradients) in zip(found, wanted, strict=True):
-        # What a batch holds of its candidates is float32.
+        # A batch holds the figures of its candidates, such as logQ, in float32.
         assert loss == pytest.approx(wanted_loss, rel=1e-6)
         for name, gradient in gradients.items():
             torch.testing.assert_close(
@@ -73,7 +73,7 @@ def assert_equal(
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_ranks_learn_what_one_process_learns(loss: dict[str, object], world_size: int) -> None:
-    """One after another in this process. In the last step, some ranks have nothing that counts."""
+    """The ranks take turns in this process. In the last step, some have no example that counts."""
     config, masks = config_of(loss, world_size), make_masking(config_of(loss, world_size))
     steps = zip(
         *(
@@ -91,7 +91,7 @@ def test_ranks_learn_what_one_process_learns(loss: dict[str, object], world_size
             vectors.append(functional.pad(own, (0, 0, 0, surplus)))  # noqa: B023
             return own.new_zeros(num_candidates, own.shape[1])
 
-        # First what each rank sends, then the losses with what all have sent.
+        # First collect what each rank sends, then compute the losses with what all have sent.
         model = make_model(config, masks, of_all_ranks=keep)
         for batch in batches:
             model(batch)
@@ -113,7 +113,7 @@ def test_real_ranks_learn_what_one_process_learns(world_size: int, tmp_path: Pat
 
 
 def _rank(rank: int, world_size: int, folder: str) -> None:
-    """The losses and gradients of this rank, averaged over ranks."""
+    """Compute the losses and gradients of this rank, averaged over ranks."""
     torch.set_num_threads(1)
     store = dist.FileStore(str(Path(folder) / "store"), world_size)
     dist.init_process_group(

@@ -17,13 +17,13 @@ from tests.training.small_training import DAY, small_config
 
 pytestmark = pytest.mark.slow  # five processes that import torchrec, one or two at a time
 
-# (ranks, step after which rank 0 gets SIGTERM): the ranks stop after the step behind it.
+# (ranks, step after which rank 0 gets SIGTERM). The ranks stop after the next step.
 STARTS = [(2, 4), (1, 9), (2, 1000)]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[dict[str, Any]]]]:
-    """The folder, and what each rank of each start told."""
+    """Return the folder, and the results of each rank of each start."""
     folder = tmp_path_factory.mktemp("resharding")
     small_config(folder / "home")
     told = []
@@ -60,7 +60,7 @@ def test_the_place_in_the_data_is_kept(
     assert [told[start][0][name]["loaded"]["step"] for start in range(3)] == [0, *steps[:2]]
     assert [document["num_ranks"] for document in (first, second, last)] == [2, 1, 2]
     assert (last["epoch"], last["examples"]) == (5, 0)
-    # Examples done, in whole batches of the ranks that did them: 128, then 64 a step.
+    # Examples done, in whole steps of the ranks that did them: 128, then 64 a step.
     num_examples = small_examples(folder)
     per_epoch = -(-num_examples // 128)
     epoch, steps_done = divmod(first["step"], per_epoch)

@@ -1,4 +1,4 @@
-"""Tables by the planner: as configured, the same on one rank as ever, and refused with a cure."""
+"""Tables as the planner places them, and configurations that it refuses with a cure."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from tests.training.small_training import CPU, DAY, PREFIX, SmallTraining, small
 
 
 def tables_of(model: Any) -> dict[str, torch.Tensor]:
-    """The weights of each table of a model on one rank."""
+    """Return the weights of each table of a model on one rank."""
     return {
         name.removeprefix(PREFIX).removesuffix(".weight"): value.local_shards()[0].tensor
         for name, value in model.state_dict().items()
@@ -47,6 +47,7 @@ def test_by_default_one_rank_starts_from_the_same_weights_as_a_plain_table_wise_
     config = small_config(tmp_path)
     training = SmallTraining(config)
     schema = training.training_set.schema
+    # The same model by TorchRec's own planner and sharder, with no settings of ours.
     tables = embedding_tables(schema, training.num_rows)
     bags = EmbeddingBagCollection(tables=tables, device=torch.device("meta"))
     apply_optimizer_in_backward(torch.optim.Adagrad, bags.parameters(), {"lr": 0.05})
@@ -75,7 +76,7 @@ def test_by_default_one_rank_starts_from_the_same_weights_as_a_plain_table_wise_
 
 
 def test_the_loss_is_found_by_what_averages_gradients() -> None:
-    """DDP flattens a model's output; a tensor that it does not find takes part in no all-reduce."""
+    """DDP flattens a model's output. It would not average the gradients of a tensor it misses."""
     parts = [torch.ones(()) for _ in range(3)]
     leaves = torch.utils._pytree.tree_leaves(LossTerms(*parts))
     assert [id(leaf) for leaf in leaves] == [id(part) for part in parts]
@@ -99,7 +100,7 @@ def test_a_resumed_run_keeps_its_sharding_types(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("one_rank")
 def test_tables_on_every_rank_learn_at_the_rate_of_tables(tmp_path: Path) -> None:
-    """The dense optimizer has them, beside the towers with their own rate."""
+    """A plain optimizer updates them, and another one, with a rate of its own, the towers."""
     whole = SmallTraining(small_config(tmp_path, default={"sharding_types": ["data_parallel"]}))
     rates = {
         name: group["lr"]
@@ -174,7 +175,7 @@ def test_a_table_has_its_own_settings_over_the_default_ones() -> None:
 
 
 def test_a_study_trains_half_precision_tables_whole(tmp_path: Path) -> None:
-    """In this process there is one rank: what is configured to be split lies there in one piece."""
+    """This process is one rank, so tables that are configured to be split are whole here."""
     columns = {"sharding_types": ["column_wise"], "min_partition": 4}
     vectors = {}
     for data_type in ("fp32", "fp16"):

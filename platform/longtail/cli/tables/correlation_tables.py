@@ -1,4 +1,4 @@
-"""How correlations, masking plans and associations look on a terminal of 80 columns."""
+"""Correlations, masking plans and associations for a terminal of 80 columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,24 +11,24 @@ from longtail.cli.tables.result_tables import grid
 from longtail.correlation.readable import readable_value, short_number
 
 NUM_PAIRS = 8
-# A correlation that prints as 0 has nothing behind it.
+# A correlation that prints as .00 has no association worth showing.
 NEGLIGIBLE = 0.005
 NUM_VALUE_PAIRS = 3
-# Characters of a name in a narrow place, and elsewhere.
+# Longest name in characters: in a narrow column, and elsewhere.
 NAME, WHOLE_NAME = 24, 60
 CELL = len("-.02 ")
 
 
 class CorrelationMatrix:
-    """The matrix, each pair once: features are numbered, so that many fit beside each other.
+    """The correlation matrix, each pair once.
 
-    What the terminal is too narrow for stands below, in blocks of columns. Figures above half of
-    the highest are bold, those below a tenth of it dim. Of a sample, each figure's error stands
-    beside it.
+    Columns are numbered, so that many fit side by side. Columns that do not fit the terminal follow
+    below, in blocks. Figures above half of the highest are bold, those below a tenth of it dim. For
+    a sample, each figure is followed by its error.
 
     Args:
-        document: `measure`, `features`, `matrix`, `errors`, `sample_fraction` and `num_items` are
-            read.
+        document: the document of `longtail mine`; read are `measure`, `features`, `matrix`,
+            `errors`, `sample_fraction` and `num_items`.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -40,15 +40,15 @@ class CorrelationMatrix:
         if self._errors is not None:
             share = document["sample_fraction"]
             self._title += f", of {document['num_items']:,} items, {share:.2%} of the catalogue"
-        # Elsewhere it is a 1 that says nothing.
+        # For the other measures the diagonal is always 1, which says nothing.
         self._diagonal_is_entropy = document["measure"] == "mutual_information"
         pairs = (value for row, values in enumerate(self._matrix) for value in values[:row])
         self._highest = max(pairs, default=0.0)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         labels = [Text(readable_value(name, NAME)) for name in self._names]
-        beside = len(f"{len(labels)} ") + max(label.cell_len for label in labels) + 1
-        num_columns = max((options.max_width - beside) // self._cell_width, 1)
+        label_width = len(f"{len(labels)} ") + max(label.cell_len for label in labels) + 1
+        num_columns = max((options.max_width - label_width) // self._cell_width, 1)
         yield Text(self._title, style="bold")
         for first in range(0, len(labels), num_columns):
             yield Text()
@@ -81,7 +81,7 @@ class CorrelationMatrix:
 
 
 def masking_plan(document: Mapping[str, Any]) -> Table:
-    """What is masked together with each seed feature, and what is never masked."""
+    """Return a table of the features masked with each seed feature, and those never masked."""
     plan: Mapping[str, Sequence[str]] = document["plan"]
     table = grid("seed", "masked with it, most correlated first", title="Masking plan")
     for seed in document["features"]:
@@ -96,7 +96,7 @@ def masking_plan(document: Mapping[str, Any]) -> Table:
 
 
 def associations(document: Mapping[str, Any]) -> Table:
-    """The value pairs behind the strongest correlations that a person can judge."""
+    """Return a table of the value pairs behind the strongest correlations."""
     table = grid("", "", "#items", "#times chance", title="Strongest value associations")
     for pair, strength in _strongest(document):
         left, right = (readable_value(name, NAME) for name in pair["features"])
@@ -109,26 +109,26 @@ def associations(document: Mapping[str, Any]) -> Table:
     if not table.row_count:
         table.add_row("none")
     listed = {name: None for pair in document["associations"] for name in pair["near_unique"]}
-    _add_note(table, "Not listed, since hardly two items share a value of it: ", list(listed))
+    _add_note(table, "Not listed, because hardly two items share a value: ", list(listed))
     return table
 
 
 def _strongest(document: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """The pairs with associations and the highest correlation, with that figure."""
+    """Yield the pairs with associations and the highest correlations, each with that figure."""
     place = {name: index for index, name in enumerate(document["features"])}
 
     def correlation(pair: Mapping[str, Any]) -> float:
         left, right = pair["features"]
         return float(document["matrix"][place[left]][place[right]])
 
-    told = [pair for pair in document["associations"] if pair["value_pairs"]]
-    for pair in sorted(told, key=correlation, reverse=True)[:NUM_PAIRS]:
+    listed = [pair for pair in document["associations"] if pair["value_pairs"]]
+    for pair in sorted(listed, key=correlation, reverse=True)[:NUM_PAIRS]:
         if correlation(pair) >= NEGLIGIBLE:
             yield pair, short_number(correlation(pair))
 
 
 def _value_cell(value: str | int | None) -> Text:
-    # The columns of values give way to those of figures, and their cells stay on one line.
+    # On a narrow terminal values are cut, so that figures stay whole and rows on one line.
     return Text(f"  {readable_value(value)}", no_wrap=True, overflow="ellipsis")
 
 
@@ -137,7 +137,7 @@ def _listed(names: Sequence[str]) -> Text:
 
 
 def _add_note(table: Table, words: str, names: Sequence[str]) -> None:
-    """Put a line below a table, if there is any name to say it of."""
+    """Put a line with some names below a table, if there are any."""
     if names:
         table.caption_justify = "left"
         table.caption_style = "none"

@@ -1,4 +1,4 @@
-"""How embedding health looks to people."""
+"""Tables of embedding health."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from longtail.cli.tables.result_tables import SLICES, grid
 
 
 def health(document: Mapping[str, Any]) -> Group:
-    """The section `health` of an evaluation: by slice, of the whole space, and by feature."""
+    """Return the tables of an evaluation's `health`: by slice, for the whole space, by feature."""
     tables = [_slices(document), _space(document)]
     if document["probes"]:
         tables.append(_probes(document))

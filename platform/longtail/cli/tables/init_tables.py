@@ -1,4 +1,4 @@
-"""How the summary of a new project looks."""
+"""The summary of a new project."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from longtail.cli.tables.result_tables import grid
 
 
 def summary(document: Mapping[str, Any], folder: Path) -> Iterator[RenderableType]:
-    """The tables as they were understood, what becomes of each column, and what to do next."""
+    """Yield the tables as they were read, the use of each column, and what to type next."""
     yield _tables(document)
     for side in ("items", "queries"):
         if document[side]["features"]:

@@ -1,4 +1,4 @@
-"""How results look to people."""
+"""The house style of tables, and the tables of results."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ SLICES = ("overall", "head", "tail", "cold")
 
 
 def grid(*columns: str, title: str | None = None) -> Table:
-    """An empty table in the house style; columns whose name starts with `#` hold numbers."""
+    """Return an empty table in the house style; a column named `#...` holds numbers."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for column in columns:
         is_number = column.startswith("#")
@@ -22,7 +22,7 @@ def grid(*columns: str, title: str | None = None) -> Table:
 
 
 def facts(document: Mapping[str, Any], *, title: str | None = None) -> Table:
-    """Two columns: the plain values of a document."""
+    """Return a table of two columns: the plain values of a document by name."""
     table = Table(title=title, box=None, show_header=False, title_justify="left", padding=(0, 2))
     for name, value in document.items():
         if isinstance(value, float):
@@ -35,7 +35,7 @@ def facts(document: Mapping[str, Any], *, title: str | None = None) -> Table:
 
 
 def metrics(document: Mapping[str, Any]) -> Table:
-    """Retrieval by slice, and below it the same of the baselines, where the document has them."""
+    """Return a table of retrieval by slice, and below it the baselines, if the document has any."""
     table = grid("", *(f"#{name}" for name in METRICS), "#pairs", title="Retrieval, held-out pairs")
     for name, values in sorted(document["metrics"].items(), key=_slice_order):
         table.add_row(name, *_metric_cells(values))
@@ -58,7 +58,7 @@ def _metric_cells(values: Mapping[str, Any]) -> list[str]:
 
 
 def results(document: Mapping[str, Any], title: str) -> Table:
-    """Items with their scores, best first."""
+    """Return a table of items with their scores, best first."""
     table = grid("##", "item", "#score", title=title)
     for rank, result in enumerate(document["results"], start=1):
         table.add_row(str(rank), result["item"], f"{result['score']:.3f}")
@@ -66,7 +66,7 @@ def results(document: Mapping[str, Any], title: str) -> Table:
 
 
 def versions(document: Mapping[str, Any]) -> Table:
-    """The versions on disk."""
+    """Return a table of the versions on disk."""
     table = grid("version", "as of", "state", "#items", "created (UTC)")
     for entry in document["versions"]:
         num_items = entry.get("num_items")

@@ -1,4 +1,4 @@
-"""How a study looks in a terminal: one table a fraction."""
+"""The tables of a study in a terminal, one for each fraction."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ COLUMNS = {
 
 
 def study(document: dict[str, Any]) -> list[Table]:
-    """Overall Recall@50 and MAP@50, Recall@50 of tail and cold items, and the gains.
+    """Return tables of overall Recall@50 and MAP@50, Recall@50 of tail and cold items, and gains.
 
     A variant has two rows: its figures, and below them the gains over the reference with the 95%
     interval of the paired difference.
@@ -38,7 +38,7 @@ def study(document: dict[str, Any]) -> list[Table]:
 
 
 def _gain(row: dict[str, Any]) -> str:
-    """`+4.1% ±0.9`, the latter half of the interval of the paired difference."""
+    """Return a gain with half of the interval of the paired difference: `+4.1% ±0.9`."""
     if row["relative_gain"] is None:
         return ""
     paired = row["relative_difference"]

@@ -1,7 +1,7 @@
-"""Which rows of a table are let in: the one decision, for a check as for a run.
+"""Admission: decides which rows of a table are used, in the same way for a check and for a run.
 
-A row that cannot be used is refused with its reason, and the rest goes on. Refused rows are counted
-and written to a quarantine; too many of them stop a run (`checks.max_refused_share`).
+A row that cannot be used is refused with a reason, and the other rows go on. Refused rows are
+counted and written to a quarantine; too many of them stop a run (`checks.max_refused_share`).
 """
 
 import shutil
@@ -29,15 +29,15 @@ NULL, FUTURE, BAD_WEIGHT, DUPLICATE = "null", "future_timestamp", "bad_weight", 
 
 @dataclass(frozen=True)
 class Admitted:
-    """A table as it was read, parted into what is used and what is refused.
+    """A table as it was read, split into the rows that are used and those that are refused.
 
     Attributes:
-        table: which of the three.
-        source: its file, or its data source's name in Feast.
-        rows: the rows that are used; where `unique` was given, sorted by it.
-        refused: the others, in the order of the source: `refused_reason` (one of `null`,
-            `future_timestamp`, `bad_weight`, `duplicate`), `refused_column`, `refused_row`
-            (position in the source, from 0), and the columns as they are in `rows`.
+        table: name of the table.
+        source: its file, or the name of its data source in Feast.
+        rows: the rows that are used; sorted by `unique`, if that was given.
+        refused: the other rows, in the order of the source. Columns: `refused_reason` (one of
+            `null`, `future_timestamp`, `bad_weight`, `duplicate`), `refused_column`, `refused_row`
+            (position in the source, from 0), then the columns of `rows`.
     """
 
     table: TableName
@@ -47,23 +47,23 @@ class Admitted:
 
     @property
     def num_rows(self) -> int:
-        """Rows that were read."""
+        """Number of rows that were read."""
         return int(self.rows.num_rows + self.refused.num_rows)
 
     @property
     def refused_share(self) -> float:
-        """Refused rows among those that were read."""
+        """Share of the refused rows among those that were read."""
         return float(self.refused.num_rows / max(1, self.num_rows))
 
     def refused_for(self, reason: str, column: str | None = None) -> pa.Table:
-        """The rows refused for one reason, in one column where it is given."""
+        """Return the rows refused for one reason, and if `column` is given, for that column."""
         wanted = pc.equal(self.refused[REASON], reason)
         if column is not None:
             wanted = pc.and_(wanted, pc.equal(self.refused[COLUMN], column))
         return self.refused.filter(wanted)
 
     def counts(self) -> dict[str, int]:
-        """How many rows were refused for each reason."""
+        """Count the refused rows by reason."""
         counted = self.refused[REASON].value_counts().to_pylist()
         return {each["values"]: each["counts"] for each in counted}
 
@@ -78,21 +78,22 @@ def admit(
     unique: Sequence[str] = (),
     weight: str | None = None,
 ) -> Admitted:
-    """Part the rows of a table.
+    """Split the rows of a table into those that are used and those that are refused.
 
-    A row is refused for the first of these that holds: an id or the timestamp is null, the
-    timestamp is later than now, the weight is negative or not finite, or an earlier row that is not
+    A row is refused for the first of these reasons that holds: an id or the timestamp is null; the
+    timestamp is later than now; the weight is negative or not finite; an earlier row that is not
     refused has the same values in `unique`.
 
     Args:
-        rows: columns in the types of `sources.normalised`, `event_timestamp` among them.
-        table: which of the three it is.
-        source: its name in messages.
-        ids: columns that must be known.
-        now: the moment after which nothing can have happened.
-        unique: columns that name a row; empty where rows may repeat.
-        weight: the column of weights, if there is one. Null stands for 1.
+        rows: the rows, in the types of `sources.normalised`, with a column `event_timestamp`.
+        table: name of the table.
+        source: the table's name in messages.
+        ids: columns that must not be null.
+        now: the latest moment that a timestamp may have.
+        unique: columns that identify a row; empty if rows may repeat.
+        weight: the column of weights, if there is one. A null weight stands for 1.
     """
+    # A row's code is the index of its reason and column in this list; 0: not refused.
     reasons: list[tuple[str, str]] = [("", "")]
     code = np.zeros(rows.num_rows, np.int8)
 
@@ -109,6 +110,8 @@ def admit(
     if weight is not None:
         values = rows[weight]
         refuse(pc.or_(pc.invert(pc.is_finite(values)), pc.less(values, 0.0)), BAD_WEIGHT, weight)
+    # Duplicates are looked for among the rows still in use, so that a row is not refused for being
+    # equal to one that is refused itself. The sort is stable: the earliest of equal rows is kept.
     used = np.flatnonzero(code == 0)
     if unique:
         keys = rows.select(list(unique)).take(pa.array(used))
@@ -119,6 +122,7 @@ def admit(
             code[used[~first]] = len(reasons)
             reasons.append((DUPLICATE, unique[0]))
         used = used[first]
+    # Nothing is copied where every row is used in its order.
     kept = rows.take(pa.array(used)) if unique or len(used) < rows.num_rows else rows
     out = np.flatnonzero(code)
     names = pa.array([reason for reason, _ in reasons]), pa.array([column for _, column in reasons])
@@ -130,20 +134,20 @@ def admit(
 
 
 def quarantine_file(config: Config, as_of: date, table: TableName) -> Path:
-    """Where the refused rows of a table are written."""
+    """Return the file that the refused rows of a table are written to."""
     return RunPaths(config, as_of).quarantine / f"{table}.parquet"
 
 
 def write_quarantine(
     config: Config, as_of: date, tables: Mapping[TableName, Admitted]
 ) -> dict[str, Any]:
-    """Write down the refused rows of a day, and what was refused why.
+    """Write the refused rows of a day to its quarantine, and summarise them.
 
-    Where nothing is refused, nothing is written, and what an earlier look wrote is removed.
+    If no row is refused, nothing is written, and an earlier quarantine of the day is removed.
 
     Returns:
-        by table: `num_rows` (read), `num_refused`, `share`, `reasons` (counts) and `file`, which is
-        None where no row is refused.
+        for each table: `num_rows` (read), `num_refused`, `share`, `reasons` (counts) and `file`,
+        which is None if no row of the table is refused.
     """
     refused = {name: admitted.refused for name, admitted in tables.items()}
     folder = RunPaths(config, as_of).quarantine

@@ -1,4 +1,4 @@
-"""The catalogue of a day: items, queries, their histories and interactions, as Feast has them."""
+"""Writes the catalogue of a day: items, queries, their histories, and interactions, from Feast."""
 
 import logging
 import os
@@ -33,29 +33,33 @@ FIRST_SEEN = "first_seen"
 
 
 def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
-    """Write `runs/<as_of>/catalogue`: everything later stages read of the data of that day.
+    """Write `runs/<as_of>/catalogue`: all the data of the day that later stages read.
 
-    Items that are not active by then are in `item_history.parquet` only. The definitions are
-    applied to the registry first. Refused rows go to `runs/<as_of>/quarantine`.
+    The definitions are applied to the registry first. Items that are no longer active on the day
+    are in `item_history.parquet` only. Refused rows go to `runs/<as_of>/quarantine`.
 
     Returns:
         the stamp: `fingerprint` of the contents, `as_of`, `num_items`, `num_queries`,
         `num_interactions`.
 
     Raises:
-        InputError: definitions or tables are wrong; nothing is written but the quarantine.
+        InputError: definitions or tables are wrong; only the quarantine is written.
     """
     repository = FeatureRepository(config)
     repository.apply()
     schema = repository.schema()
     admitted, known = _read_tables(repository, as_of)
+    # Written before too many refused rows end the run, so that the owner can look at them.
     write_quarantine(config, as_of, admitted)
     require_within_limit(admitted.values(), config.checks)
     interactions = known["interactions"]()
     item_history, query_history = known["items"](), known["queries"]()
     log.info(
         "read %d interactions, %d item rows and %d query rows up to %s",
-        *(interactions.num_rows, item_history.num_rows, query_history.num_rows, as_of),
+        interactions.num_rows,
+        item_history.num_rows,
+        query_history.num_rows,
+        as_of,
     )
     items = current_items(item_history, schema.item_key)
     queries = latest_rows(query_history, schema.query_key)
@@ -72,7 +76,7 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
         }
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             written = pool.map(partial(pq.write_table, compression="zstd"), tables.values(), tables)
-        list(written)  # raises the error of a table that could not be written
+        list(written)  # raises the error of a write that failed
         stamp = {
             "fingerprint": _fingerprint(temporary),
             "as_of": as_of.isoformat(),
@@ -83,7 +87,10 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
         write_json(temporary / STAMP, stamp)
     log.info(
         "catalogue of %s: %d items, %d queries, %d interactions",
-        *(as_of, items.num_rows, queries.num_rows, interactions.num_rows),
+        as_of,
+        items.num_rows,
+        queries.num_rows,
+        interactions.num_rows,
     )
     return stamp
 
@@ -91,10 +98,11 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
 def _read_tables(
     repository: FeatureRepository, as_of: date
 ) -> tuple[dict[TableName, Admitted], dict[TableName, Callable[[], pa.Table]]]:
-    """Read the tables one after another, and part and sort each while the next one is read.
+    """Read the tables one after another; admit and sort each while the next one is read.
 
     Returns:
-        what is admitted of each; and of that what is known by the day, or its error, when called.
+        the admission of each table; and for each table a function that returns its rows known by
+        the day, or raises their error.
     """
 
     def know(coming: Future[Admitted]) -> pa.Table:
@@ -102,7 +110,7 @@ def _read_tables(
         known = known_pairs if table.table == "interactions" else known_history
         return known(table.rows, as_of, table.source)
 
-    order: list[TableName] = ["interactions", "queries", "items"]  # what takes longest comes first
+    order: list[TableName] = ["interactions", "queries", "items"]  # the slowest first
     admitted: dict[TableName, Future[Admitted]] = {}
     known: dict[TableName, Future[pa.Table]] = {}
     with ThreadPoolExecutor(2 * len(order)) as pool:
@@ -116,10 +124,14 @@ def _read_tables(
 
 
 def current_items(history: pa.Table, key: str) -> pa.Table:
-    """The latest row of every item that is still active, with `first_seen`, its first timestamp.
+    """Return the latest row of every item that is still active.
 
     Args:
-        history: item rows sorted by key, then timestamp, with the column `active`.
+        history: item rows with the column `active`, sorted by key, then timestamp.
+        key: the column that identifies an item.
+
+    Returns:
+        the rows without `active`, and with `first_seen`, the item's first timestamp.
     """
     first = history.filter(first_of_group(history, [key]))[TIMESTAMP]
     latest = latest_rows(history, key).append_column(FIRST_SEEN, first)

@@ -1,4 +1,4 @@
-"""The Feast repository: its settings, its stores' places, and the objects that it defines."""
+"""The Feast repository's settings, the places of its stores, and the objects that it defines."""
 
 import importlib
 import os
@@ -27,7 +27,7 @@ from longtail.config import Config
 from longtail.errors import InputError
 
 SQLITE_URL = "sqlite:///"
-# As Feast expands them; a comment may speak of one.
+# `${NAME}`, as Feast expands it. One that only a comment mentions need not be set.
 _VARIABLE = re.compile(r"^[^#\n]*?\$\{(\w+)\}", re.MULTILINE)
 
 _import_lock = threading.Lock()
@@ -36,8 +36,8 @@ _import_lock = threading.Lock()
 def open_store(config: Config) -> FeatureStore:
     """Open the project's Feast store.
 
-    Embedded stores (a SQLite registry, a SQLite online store) stand in `<home>/feast`, whatever
-    folder `feature_store.yaml` names; every other store is left as it is configured.
+    Embedded stores (a SQLite registry, a SQLite online store) are in `<home>/feast`, whatever
+    folder `feature_store.yaml` names. Every other store is left as it is configured.
 
     Raises:
         InputError: `feature_store.yaml` is missing or wrong, or names a variable that is not set.
@@ -53,7 +53,9 @@ def open_store(config: Config) -> FeatureStore:
     try:
         settings: Any = yaml.safe_load(text)
         if not isinstance(settings, dict):
-            raise InputError(f"{file} must be a mapping")
+            raise InputError(
+                f"{file} must be a mapping of Feast's settings, such as `project: NAME`"
+            )
         _embed(settings, config.home / "feast")
         return FeatureStore(config=RepoConfig(repo_path=config.feature_repo, **settings))
     except (FeastError, ValueError, TypeError, yaml.YAMLError) as error:
@@ -67,7 +69,7 @@ def _settings_file(config: Config) -> Path:
 
 
 def _embed(settings: dict[str, Any], folder: Path) -> None:
-    """Move the embedded stores of Feast's settings into `folder`, which is made."""
+    """Move the embedded stores of Feast's settings into `folder`, and make that folder."""
     folder.mkdir(parents=True, exist_ok=True)
     registry, online = settings.get("registry"), settings.get("online_store")
     if isinstance(registry, dict) and str(registry.get("path")).startswith(SQLITE_URL):
@@ -85,10 +87,10 @@ def redis_nodes(connection_string: str) -> list[tuple[str, int]]:
 def load_definitions(config: Config) -> RepoContents:
     """Import the repository's Python files and collect the Feast objects in them.
 
-    As `feast apply` does it, but without changing the working directory and without leaving
-    modules behind, so that one process can read several repositories, or one twice. While the
-    files run, `LONGTAIL_HOME` is the configuration's home: the definition of the published slot
-    reads the pointer there.
+    This is what `feast apply` does, but the working directory stays, and no modules are left
+    behind: one process can read several repositories, or one twice. While the files run,
+    `LONGTAIL_HOME` is the configuration's home, because the definition of the published slot reads
+    the pointer there.
 
     Raises:
         InputError: a file cannot be imported.
@@ -110,7 +112,7 @@ def load_definitions(config: Config) -> RepoContents:
 
 
 def _collect(candidate: Any, contents: RepoContents) -> None:
-    """Add one module attribute to the contents if it is a Feast object that is not yet there."""
+    """Add a module attribute to the contents, if it is a Feast object that is not there yet."""
     kinds: list[tuple[type, list[Any]]] = [
         (Project, contents.projects),
         (DataSource, contents.data_sources),
@@ -129,15 +131,16 @@ def _collect(candidate: Any, contents: RepoContents) -> None:
 
 @contextmanager
 def _importable(config: Config) -> Iterator[None]:
-    """Let the repository's files import each other by their plain names, for a while."""
+    """Let the repository's files import each other by their plain names inside the block."""
     root = config.feature_repo
     own = {file.relative_to(root).with_suffix("").parts[0] for file in get_repo_files(root)}
+    # Other loaded modules with such a name are put aside, and come back at the end.
     hidden = {
         name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in own
     }
     home, bytecode = os.environ.get("LONGTAIL_HOME"), sys.dont_write_bytecode
     sys.path.insert(0, str(root))
-    # A file that is edited twice within a second would be read from stale bytecode.
+    # Python dates bytecode to the second, and would run a stale file after two edits in one second.
     sys.dont_write_bytecode = True
     os.environ["LONGTAIL_HOME"] = str(config.home)
     importlib.invalidate_caches()

@@ -1,4 +1,4 @@
-"""Rows over time: which belong to a day, and which come first and last of each key."""
+"""Rows over time: those up to the end of a day, and the first and last row of each key."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -16,16 +16,18 @@ EPOCH_DAY = date(1970, 1, 1)
 
 
 def before_end_of(rows: pa.Table, as_of: date) -> pa.Table:
-    """The rows whose `event_timestamp` is before the day after `as_of`, 00:00 UTC."""
+    """Return the rows with an `event_timestamp` before the end of the day `as_of` in UTC."""
     end = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC) + timedelta(days=1)
     before = pc.less(rows["event_timestamp"], pa.scalar(end, pa.timestamp("us", "UTC")))
     return rows if pc.all(before).as_py() else rows.filter(before)
 
 
 def first_of_group(rows: pa.Table, columns: Sequence[str]) -> pa.Array:
-    """A boolean mask [num_rows] of the first row of each run of equal values in `columns`.
+    """Return a mask, `[num_rows]` bool, of the first row of each run of equal values.
 
-    The columns have no nulls.
+    Args:
+        rows: the rows.
+        columns: the columns to compare; they have no nulls.
     """
     first = np.zeros(rows.num_rows, dtype=bool)
     first[:1] = True
@@ -37,15 +39,15 @@ def first_of_group(rows: pa.Table, columns: Sequence[str]) -> pa.Array:
 
 
 def latest_rows(history: pa.Table, key: str) -> pa.Table:
-    """The last row of each key of a history that is sorted by key, then timestamp."""
+    """Return the last row of each key of a history that is sorted by key, then timestamp."""
     first = first_of_group(history, [key]).to_numpy(zero_copy_only=False)
     return history.filter(pa.array(np.append(first[1:], True)))
 
 
 def newest_day(rows: pa.Table, source: str) -> date:
-    """The day of the newest row, or the last complete UTC day where all rows are of 1970-01-01.
+    """Return the day of the newest row, or the last complete UTC day if that is 1970-01-01.
 
-    That is what tables without timestamps are given.
+    Tables without timestamps have 1970-01-01 in every row.
 
     Raises:
         InputError: there is no row.
@@ -56,24 +58,27 @@ def newest_day(rows: pa.Table, source: str) -> date:
 
 
 def known_pairs(rows: pa.Table, as_of: date, source: str) -> pa.Table:
-    """Interactions up to the end of a day, each pair once, at its earliest; sorted by pair.
+    """Return the interactions up to the end of a day: each pair once, at its earliest moment.
+
+    If a pair has several rows at that moment, the one with the largest weight counts.
 
     Args:
-        rows: `query_id`, `item_id`, `event_timestamp`, maybe `weight`, where null stands for 1.
+        rows: `query_id`, `item_id`, `event_timestamp`, and maybe `weight`, where null stands for 1.
         as_of: the day.
         source: the table's name in messages.
 
     Returns:
-        columns `query_id`, `item_id`, `event_timestamp`, `weight` float32.
+        columns `query_id`, `item_id`, `event_timestamp`, `weight` (float32), sorted by pair.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no interaction up to then.
     """
     known = _required(before_end_of(rows, as_of), rows, as_of, source)
     if WEIGHT in known.column_names:
         weight = pc.fill_null(known[WEIGHT], 1.0)
     else:
         weight = pa.array(np.ones(known.num_rows, dtype=np.float32))
+    # A pair of ids becomes one number, which sorts far faster than two texts.
     (query_ids, query), (item_ids, item) = ranked(known["query_id"]), ranked(known["item_id"])
     moments = known["event_timestamp"].cast(pa.int64()).to_numpy()
     order = _earliest(query * len(item_ids) + item, moments, -weight.to_numpy())
@@ -88,30 +93,34 @@ def known_pairs(rows: pa.Table, as_of: date, source: str) -> pa.Table:
 
 
 def _earliest(
-    group: npt.NDArray[np.int64], moments: npt.NDArray[np.int64], then: npt.NDArray[np.float32]
+    group: npt.NDArray[np.int64], moments: npt.NDArray[np.int64], tie: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.int64]:
-    """The row of each group that is first by moment, then by `then`; in the order of the groups."""
+    """Return the row of each group that is first by moment, then by `tie`, in order of groups."""
     order = np.argsort(group)
     ordered = group[order]
     first = np.append(True, ordered[1:] != ordered[:-1])
-    if not first.all():  # few groups have several rows: only these are sorted by more
+    if not first.all():  # few groups have several rows, so only these are sorted by all keys
         repeated = ~first
         repeated[:-1] |= ~first[1:]
         rows = order[repeated]
-        order[repeated] = rows[np.lexsort([rows, then[rows], moments[rows], group[rows]])]
+        order[repeated] = rows[np.lexsort([rows, tie[rows], moments[rows], group[rows]])]
     earliest: npt.NDArray[np.int64] = order[first]
     return earliest
 
 
 def ranked(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """The distinct values of a column, sorted, and the place of each row's among them.
+    """Return the sorted distinct values of a column, and each row's rank among them.
 
-    Numbers sort ten times faster than texts do.
+    Ranks then stand in for the values: numbers sort ten times faster than texts.
 
     Args:
         column: `[num_rows]` without nulls, at least one row.
+
+    Returns:
+        `[num_values]` values, and `[num_rows]` int64 ranks.
     """
-    encoded = pc.dictionary_encode(in_one(column))  # of chunks the dictionaries would be unified
+    # In one piece, because the dictionaries of several chunks would have to be unified.
+    encoded = pc.dictionary_encode(in_one(column))
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
@@ -120,17 +129,17 @@ def ranked(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
 
 
 def in_one(column: pa.ChunkedArray) -> pa.Array:
-    """A column in one piece: texts with offsets of 64 bits, as they may be longer than 2 GiB."""
+    """Return a column in one piece; texts get 64-bit offsets, as they may exceed 2 GiB."""
     if pa.types.is_string(column.type) and column.num_chunks != 1:
         column = column.cast(pa.large_string())
     return column.combine_chunks()
 
 
 def known_history(rows: pa.Table, as_of: date, source: str) -> pa.Table:
-    """Rows of a side up to the end of a day.
+    """Return the rows of a side up to the end of a day.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no row up to then.
     """
     return _required(before_end_of(rows, as_of), rows, as_of, source)
 
@@ -140,7 +149,7 @@ def _required(known: pa.Table, rows: pa.Table, as_of: date, source: str) -> pa.T
     if not known.num_rows:
         oldest = pc.min(rows["event_timestamp"]).as_py().isoformat()
         raise InputError(
-            f"{source} has no row that is older than the end of {as_of} (UTC); the oldest is of "
+            f"{source} has no row from before the end of {as_of} (UTC); its oldest row is of "
             f"{oldest}: choose a later --as-of, or correct its timestamps"
         )
     return known
@@ -148,4 +157,4 @@ def _required(known: pa.Table, rows: pa.Table, as_of: date, source: str) -> pa.T
 
 def _require_some(rows: pa.Table, source: str) -> None:
     if not rows.num_rows:
-        raise InputError(f"no row of {source} can be used: mend the rows that were refused")
+        raise InputError(f"no row of {source} can be used: correct the rows that were refused")

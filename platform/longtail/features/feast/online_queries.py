@@ -1,4 +1,4 @@
-"""The online features of queries: written for all of them, read for the ones that ask."""
+"""The online features of queries: written for all queries, read for those that ask."""
 
 from collections.abc import Iterator, Sequence
 
@@ -36,30 +36,30 @@ class OnlineQueries:
             table: `[n]` rows: the query key (string), the service's features, `event_timestamp`.
 
         Raises:
-            LongtailError: what was read back is not what was written.
+            LongtailError: a row that was read back differs from what was written.
         """
         for view, rows in self._rows(table):
             with store_failures():
                 self._provider.online_write_batch(self._store.config, view, rows, None)
             if (wrong := self._first_difference(view, rows)) is not None:
                 raise LongtailError(
-                    f"the online store returned other features of {view.name} than were "
-                    f"written for {rows[wrong][0].entity_values[0]}: publish them again"
+                    f"the online store returned other features of {view.name} for "
+                    f"{rows[wrong][0].entity_values[0]} than were written: publish them again"
                 )
 
     def holds(self, table: pa.Table) -> bool:
-        """Whether the store has exactly these rows; see `write`."""
+        """Return whether the store has exactly these rows; see `write`."""
         return all(self._first_difference(view, rows) is None for view, rows in self._rows(table))
 
     def make_room(self) -> None:
-        """Make what the views' rows stand in, where the store was lost since `feast apply`."""
+        """Set the store up for the views again, if it was lost since `feast apply`."""
         service = required_service(self._store, self._service_name)
         views = [self._store.get_feature_view(p.name) for p in service.feature_view_projections]
         with store_failures():
             self._provider.update_infra(self._store.project, [], views, [], [], partial=True)
 
     def _rows(self, table: pa.Table) -> Iterator[tuple[FeatureView, list[OnlineRow]]]:
-        """The rows of each of the service's views, as Feast takes them."""
+        """Yield the rows of each of the service's views, in the form that Feast takes."""
         service = required_service(self._store, self._service_name)
         timestamps = table["event_timestamp"].to_pylist()
         for projection in service.feature_view_projections:
@@ -96,14 +96,14 @@ class OnlineQueries:
         )
 
     def read(self, queries: Sequence[str], features: Sequence[Feature]) -> pa.Table:
-        """The online features of queries, in the order asked for.
+        """Return the online features of queries, in the order of the queries.
 
         Args:
             queries: `[n]` query keys.
-            features: the query features of a version's schema, its key among them.
+            features: the query features of a version's schema, with its key.
 
         Returns:
-            `[n]` rows, one column a feature.
+            `[n]` rows, one column per feature.
 
         Raises:
             LongtailError: a query is unknown, or a feature is not served online.
@@ -124,6 +124,7 @@ class OnlineQueries:
                 f"the served version reads {', '.join(missing)}, which the Feast service "
                 f"{service.name} does not offer: restore these features, or train a new version"
             )
+        # The dictionary has None for a missing value and for a missing row; the statuses tell.
         names = response.proto.metadata.feature_names.val
         statuses = [
             result.statuses

@@ -1,4 +1,4 @@
-"""One slot of embeddings in an online store: emptied, written, read back, compared."""
+"""One slot of embeddings in an online store: emptied, written, read back and compared."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ from longtail.features.feast.slot_storage import STORE_ERRORS, open_storage
 
 @dataclass(frozen=True)
 class EmbeddingRows:
-    """Embeddings as an online store returned them, one row a key asked for.
+    """Embeddings as an online store returned them, one row per key asked for.
 
     Attributes:
         vectors: `[n]` lists of `dim` floats; None where the store has no row.
-        versions: `[n]` the row's `model_version`; None where the store has no row.
+        versions: `[n]` model versions, one per row; None where the store has no row.
     """
 
     vectors: list[list[float] | None]
@@ -27,12 +27,12 @@ class EmbeddingRows:
 
 @dataclass(frozen=True)
 class ReadBack:
-    """What a store returned for one batch.
+    """The comparison of one batch with what the store returned for it.
 
     Attributes:
-        problem: what differs first from what was written; None where every row is equal.
+        problem: the first difference from what was written; None if every row is equal.
         content: every row as it was returned: the key's length (4 bytes, little-endian), the key in
-            UTF-8, the vector's floats (little-endian); empty where a row differs.
+            UTF-8, the vector's floats (little-endian). Empty if a row differs.
     """
 
     problem: str | None
@@ -40,7 +40,7 @@ class ReadBack:
 
 
 class OnlineSlot:
-    """The rows of one slot, read and written past service and registry."""
+    """The rows of one slot, read and written without the service and the registry."""
 
     def __init__(self, store: FeastOnlineStore, config: RepoConfig, view: FeatureView) -> None:
         self._format = RowFormat(config, view)
@@ -49,20 +49,20 @@ class OnlineSlot:
 
     @property
     def parallel(self) -> bool:
-        """Whether several threads may read and write it at once, and gain by it."""
+        """Whether several threads may read and write the slot at once, and are faster for it."""
         return self._storage.parallel
 
     def empty(self) -> None:
-        """Remove every row, of whatever version."""
+        """Remove every row, whatever its version."""
         with store_failures():
             self._storage.clear()
 
     def write(self, items: Sequence[str], vectors: Float32Array, *, version: str) -> None:
-        """Write one batch of rows, over those of the same items.
+        """Write one batch of rows; they replace the rows of the same items.
 
         Args:
             items: `[n]` keys.
-            vectors: `[n, dim]`.
+            vectors: `[n, dim]` float32.
             version: the model version that every row carries.
         """
         keys, values = self._format.keys(items), self._format.vectors(vectors)
@@ -79,11 +79,11 @@ class OnlineSlot:
         )
 
     def read_back(self, items: Sequence[str], vectors: Float32Array, *, version: str) -> ReadBack:
-        """Read one batch of rows, and compare it with what it must be, bit by bit.
+        """Read one batch of rows, and compare it with what was written, bit by bit.
 
         Args:
             items: `[n]` keys.
-            vectors: `[n, dim]`.
+            vectors: `[n, dim]` float32.
             version: the model version that every row must carry.
         """
         keys, expected = self._format.keys(items), self._format.vectors(vectors)
@@ -92,29 +92,30 @@ class OnlineSlot:
         carried = self._format.text(version)
         for item, vector, (found, found_version) in zip(items, expected, rows, strict=True):
             if found != vector:
-                what = "has another vector"
+                difference = "has another vector"
                 if found is None:
-                    what = "has no row"
+                    difference = "has no row"
                 elif len(found) != len(vector):
-                    what = f"has {len(self._format.floats(found))} values"
-                return ReadBack(f"item {item!r} {what}")
+                    difference = f"has {len(self._format.floats(found))} values"
+                return ReadBack(f"item {item!r} {difference}")
             if found_version != carried:
                 other = None if found_version is None else self._format.string(found_version)
                 return ReadBack(f"item {item!r} carries version {other!r}")
+        # Cut out of the stored bytes: what precedes the key's length and the floats is constant.
         start, size = len(self._format.key_start), 4 * vectors.shape[1]
         returned = zip(keys, rows, strict=True)
         content = (key[start:] + (vector or b"")[-size:] for key, (vector, _) in returned)
         return ReadBack(None, b"".join(content))
 
     def num_rows(self) -> int | None:
-        """How many items have a row; None where the store cannot say at a bearable cost."""
+        """Count the items that have a row; None if the store cannot count at a bearable cost."""
         with store_failures():
             return self._storage.num_rows()
 
 
 @contextmanager
 def store_failures() -> Iterator[None]:
-    """Turn what a store raises into one error.
+    """Turn the exceptions of all stores into one kind of error.
 
     Raises:
         LongtailError: the store cannot be reached, or refuses.
@@ -123,6 +124,6 @@ def store_failures() -> Iterator[None]:
         yield
     except STORE_ERRORS as error:
         raise LongtailError(
-            f"the online store failed ({type(error).__name__}: {error}): see that it runs, and "
-            "`online_store` in Feast's settings names it; then try again"
+            f"the online store failed ({type(error).__name__}: {error}): check that it runs, and "
+            "that `online_store` in Feast's settings names it; then try again"
         ) from error

@@ -1,4 +1,4 @@
-"""The online half of the one adapter around Feast: slots of embeddings, and their service."""
+"""The slots of embeddings in the online store, and the FeatureService that names one of them."""
 
 import threading
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ OnlineRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 SERVICE = "item_embeddings"
 READ_ROWS = 10_000
-"""Keys in one lookup: below the number of variables that SQLite takes in a statement."""
+"""Keys in one lookup: below the number of variables that SQLite allows in a statement."""
 
 SQLITE_WAIT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class _ServedSlot:
-    """What the service named when the registry was read."""
+    """The slot that the service named when the registry was read."""
 
     slot: str
     service: FeatureService
@@ -37,7 +37,10 @@ class _ServedSlot:
 
 
 class OnlineStore:
-    """The slots, identical feature views, and the FeatureService that names one of them."""
+    """All slots of embeddings, and the FeatureService that names the one to serve.
+
+    The slots are identical feature views.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -50,22 +53,22 @@ class OnlineStore:
 
     @property
     def cache_ttl(self) -> timedelta:
-        """How long a consumer may go on reading an older registry."""
+        """Longest time for which a consumer may go on reading an older registry."""
         return timedelta(seconds=self._store.config.registry.cache_ttl_seconds)
 
     def refresh(self) -> None:
-        """Read the registry again; until then `lookup` reads the slot that it found first."""
-        with self._refreshing:  # or an older registry would take the place of a newer one
+        """Read the registry again; until then, `lookup` stays with the slot that it found first."""
+        with self._refreshing:  # otherwise an older registry could replace a newer one
             self._store.refresh_registry()
             self._served = None
 
     def service_slot(self) -> str | None:
-        """The slot that the registered service names; None where it is not applied."""
+        """Return the slot that the registered service names; None if the service is not applied."""
         service = find_service(self._store, SERVICE)
         return _slot_of(service) if service else None
 
     def point_service(self, slot: str) -> None:
-        """Make the service name a slot; what else is registered about it stays."""
+        """Make the service name a slot; its description, tags and owner stay."""
         registered = find_service(self._store, SERVICE)
         service = FeatureService(
             name=SERVICE,
@@ -77,10 +80,10 @@ class OnlineStore:
         self._store.apply([service])
 
     def restore_slots(self, slots: Sequence[str]) -> None:
-        """Register every slot that was never applied, or that somebody took out of the registry.
+        """Register every slot that was never applied, or was removed from the registry.
 
         Raises:
-            InputError: the repository does not define them.
+            InputError: the repository does not define one of them.
         """
         registered = {view.name for view in self._store.list_feature_views()}
         missing = {_view_name(slot) for slot in slots} - registered
@@ -96,7 +99,7 @@ class OnlineStore:
         self._store.apply([*defined.projects, *defined.entities, *views])
 
     def slot(self, slot: str) -> OnlineSlot:
-        """The rows of a slot, straight in the online store, past service and cache."""
+        """Return the rows of a slot, straight from the online store, without service and cache."""
         if slot not in self._slots:
             store = self._provider.online_store
             self._slots[slot] = OnlineSlot(store, self._store.config, self._view(slot))
@@ -105,9 +108,9 @@ class OnlineStore:
     def empty_slot(self, slot: str) -> None:
         """Remove every row of a slot from the online store.
 
-        The registry is left alone. It would take the slot out and in again, and a consumer that
-        read it in between would not know the slot until its cache is refreshed: an error, where
-        the slot is served before that.
+        The registry is left alone. Emptying through it would remove the slot and add it again. A
+        consumer that read the registry in between would not know the slot until its cache is
+        refreshed, and would fail if the slot is served before that.
         """
         self.slot(slot).empty()
 
@@ -122,13 +125,13 @@ class OnlineStore:
         return self.slot(slot).read(items)
 
     def lookup(self, items: Sequence[str]) -> tuple[str, EmbeddingRows]:
-        """Read embeddings as every Feast consumer does: through the service, registry cached.
+        """Read embeddings as every Feast consumer does: through the service and a cached registry.
 
         Args:
             items: `[n]` keys, any number.
 
         Returns:
-            The slot that the service named, and the rows.
+            the slot that the service named, and the rows.
 
         Raises:
             LongtailError: the service is not applied, or the store cannot be read.
@@ -145,7 +148,7 @@ class OnlineStore:
                 response = self._store.get_online_features(
                     features=served.service, entity_rows={served.join_key: keys}
                 )
-            # What `to_dict` returns, in a seventh of its time.
+            # This returns what `to_dict` does, in a seventh of its time.
             names = response.proto.metadata.feature_names.val
             columns = dict(zip(names, response.proto.results, strict=True))
             vectors += [
@@ -173,7 +176,7 @@ def open_online(config: Config) -> FeatureStore:
     """Open the project's Feast store for online reads and writes.
 
     The embedded store is one SQLite file. With a write-ahead log its readers never wait for a
-    writer, and two writers, of embeddings and of queries' features, wait for each other.
+    writer. Two writers (of embeddings, and of query features) wait for each other.
     """
     store = open_store(config)
     online = store._get_provider().online_store
@@ -185,17 +188,18 @@ def open_online(config: Config) -> FeatureStore:
 
 
 def one_read_at_a_time(store: FeatureStore) -> AbstractContextManager[object]:
-    """What a thread holds while it reads, where a read could be answered with an older state.
+    """Return the lock that a thread must hold while it reads, so that it sees the newest state.
 
-    Feast's SQLite store has one connection, whose reads see one state of the file until none is
-    under way: while threads take turns without a pause, what was committed meanwhile is not seen.
+    Feast's SQLite store has one connection. Its reads see one state of the file until none is
+    under way: while threads take turns without a pause, they do not see what was committed since.
+    Other stores need no lock.
     """
     online = store._get_provider().online_store
     return threading.Lock() if isinstance(online, SqliteOnlineStore) else nullcontext()
 
 
 def find_service(store: FeatureStore, name: str, *, cached: bool = False) -> FeatureService | None:
-    """A registered FeatureService, or None."""
+    """Return a registered FeatureService; None if it is not applied."""
     try:
         return store.get_feature_service(name, allow_cache=cached)
     except FeatureServiceNotFoundException:
@@ -203,7 +207,7 @@ def find_service(store: FeatureStore, name: str, *, cached: bool = False) -> Fea
 
 
 def required_service(store: FeatureStore, name: str) -> FeatureService:
-    """A registered FeatureService, out of the cached registry where it stands there.
+    """Return a registered FeatureService, from the cached registry if that has it.
 
     Raises:
         LongtailError: it is not applied.
@@ -217,7 +221,7 @@ def required_service(store: FeatureStore, name: str) -> FeatureService:
 
 
 def entity_keys(view: FeatureView, keys: Sequence[str]) -> list[EntityKey]:
-    """The protos of `[n]` keys; ids are strings everywhere."""
+    """Return the protos of `[n]` keys; ids are strings everywhere."""
     join_keys = [view.join_keys[0]]
     return [EntityKey(join_keys=join_keys, entity_values=[Value(string_val=key)]) for key in keys]
 

@@ -1,7 +1,7 @@
 """The model's schema, derived from the two FeatureServices of the Feast registry.
 
-There is no second list of features: what a service projects is what the model sees. Tags refine
-it: a field's for a feature, the entity's for the id, which is a feature of the model too.
+There is no second list of features: the model sees what a service projects. Tags on a field refine
+a feature; tags on an entity refine its id, which is a feature of the model too.
 """
 
 import re
@@ -39,7 +39,7 @@ def derive_schema(store: FeatureStore, config: FeaturesConfig) -> Schema:
 
     Raises:
         InputError: a service or view is missing, or a feature has a type or a tag that the model
-            cannot take, or features that share a table disagree. All problems are named at once.
+            cannot take, or features that share a table disagree. It names all problems at once.
     """
     problems: list[str] = []
     schema = Schema(
@@ -60,7 +60,7 @@ def derive_schema(store: FeatureStore, config: FeaturesConfig) -> Schema:
 
 
 def side_view(store: FeatureStore, service: str) -> FeatureView:
-    """The one feature view whose features a service projects.
+    """Return the one feature view that a service takes its features from.
 
     Raises:
         InputError: the service or its view does not exist, or it has several views or entities.
@@ -95,7 +95,7 @@ def _side_features(
     if entity.value_type != ValueType.STRING:
         problems.append(
             f"entity `{entity.name}` has value type {entity.value_type.name}: ids must be STRING, "
-            "so cast the column and declare it so"
+            "so cast the column, and declare it as STRING"
         )
     features = [_feature(side, entity.join_key, "single", "string", entity.tags, config, problems)]
     for field in store.get_feature_service(service).feature_view_projections[0].features:
@@ -121,7 +121,7 @@ def _feature(
     problems: list[str],
 ) -> Feature:
     where = f"{side} feature `{name}`"
-    # Feast's DuckDB join drops every column that ends so, taking it for its own.
+    # Feast's DuckDB join takes a column with this ending for one of its own, and drops it.
     if name.endswith("_y"):
         problems.append(f"{where}: Feast's DuckDB store loses columns that end in `_y`: rename it")
     table = tags.get("table", f"{side}_{name}")
@@ -137,6 +137,7 @@ def _feature(
         problems.append(
             f"{where}: tag vocabulary is {tags['vocabulary']!r}: it must be `exact` or `hash`"
         )
+    # A tag without effect is refused, not ignored: its author expects something of it.
     if kind == "dense":
         problems += [
             f"{where}: tag {tag} counts only for categories, and its values are numbers: remove it"
@@ -155,7 +156,10 @@ def _feature(
     buckets = _positive(tags, "buckets", config.hash_buckets, where, problems)
     dim = _positive(tags, "dim", config.default_dim, where, problems)
     if dim % 4:
-        problems.append(f"{where}: its embeddings have {dim} numbers: FBGEMM wants a multiple of 4")
+        problems.append(
+            f"{where}: its embeddings have {dim} numbers: FBGEMM needs a multiple of 4, so change "
+            "tag dim or `features.default_dim`"
+        )
     return Feature(
         name=name,
         side=side,

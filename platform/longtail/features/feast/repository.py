@@ -1,8 +1,8 @@
-"""The adapter around Feast, offline half: definitions, histories and point-in-time features.
+"""The project's Feast repository as a whole: its tables, histories and point-in-time features.
 
-Everything above sees Arrow tables with normalised columns: ids are `string`, single values
-`string` or `int64`, multiple ones lists of these, timestamps `timestamp[us, UTC]`, and the
-timestamp's column is called `event_timestamp`. Missing is null.
+All other code sees Arrow tables with normalised columns: ids are `string`, single categories
+`string` or `int64`, several categories lists of these, numbers `float64`, vectors lists of
+`float32`, and timestamps `timestamp[us, UTC]` in a column `event_timestamp`. Missing is null.
 """
 
 from collections.abc import Callable, Iterator
@@ -50,18 +50,19 @@ from longtail.features.finding import TableName
 from longtail.features.schema import Schema, Side
 
 ROW = "longtail_row"
-# Feast takes the keys as one data frame, and joins it in memory.
+# Keys of one join. Feast takes the keys as a data frame and joins it in memory, so a chunk bounds
+# the memory that a join needs.
 POINT_IN_TIME_CHUNK = 500_000
 
 
 class FeatureRepository:
-    """What the project's Feast repository says about queries, items and interactions."""
+    """The project's Feast repository: the data of its queries, items and interactions."""
 
     def __init__(self, config: Config) -> None:
         """Open the repository.
 
         Raises:
-            InputError: its `feature_store.yaml` is missing or wrong.
+            InputError: `feature_store.yaml` is missing or wrong.
         """
         self.config = config
         self.store = open_store(config)
@@ -70,8 +71,8 @@ class FeatureRepository:
     def apply(self) -> None:
         """Bring the registry in line with the definitions, as `feast apply` does.
 
-        Objects that are no longer defined are removed. The published slot stays: its definition
-        reads the pointer in `config.home`.
+        Objects that are no longer defined are removed. The published slot stays, because its
+        definition reads the pointer in `config.home`.
 
         Raises:
             InputError: a definition cannot be imported or contradicts another.
@@ -91,23 +92,23 @@ class FeatureRepository:
             ) from error
 
     def schema(self) -> Schema:
-        """The model's schema, from the two FeatureServices.
+        """Return the model's schema, derived from the two FeatureServices.
 
         Raises:
             InputError: see `registry_schema.derive_schema`.
         """
-        if self._schema is None:  # Feast checks the types of all that it parses, at every call
+        if self._schema is None:  # kept: Feast parses and checks the definitions at every call
             self._schema = derive_schema(self.store, self.config.features)
         return self._schema
 
     def admitted(self, table: TableName) -> Admitted:
-        """One of the three tables, read whole, with the rows that are refused apart.
+        """Read one of the three tables whole, and split off the rows that are refused.
 
         Returns:
-            for items and queries the key, its features, `event_timestamp`, and for items `active`
-            (true where the source has none or null), sorted by key, then timestamp; for
-            interactions `query_id`, `item_id` (always named so), `event_timestamp`, and `weight`
-            where there are weights.
+            the table. Items and queries have the key, its features and `event_timestamp`, sorted by
+            key, then timestamp. Items also have `active` (true where the source has no such column
+            or null). Interactions have `query_id`, `item_id` (under these names whatever the keys
+            are called), `event_timestamp`, and `weight` if the source has weights.
 
         Raises:
             InputError: the table is missing, empty, or lacks a column, or a dense feature has a
@@ -116,13 +117,14 @@ class FeatureRepository:
         return self.admission(table)()
 
     def admission(self, table: TableName) -> Callable[[], Admitted]:
-        """Read one of the three tables; what is returned parts its rows, on any thread.
+        """Read one of the three tables, and return a function that admits its rows.
 
-        Feast reads one table at a time. Same result and errors as `admitted`.
+        Feast reads one table at a time, but the function may run on any thread meanwhile. The
+        result and the errors are those of `admitted`.
         """
         source, columns = self.source(table)
         rows = read_source(self.store, source, columns, table)
-        # Not refused row by row: Feast's join reads the source itself, these rows included.
+        # An error, not refused rows: Feast's join reads the source itself, with these rows.
         dense = [column.name for column in columns if column.form in ("decimal", "vector")]
         raise_findings(dense_findings(rows, dense, columns[0].name, table, describe(source)))
         ids = [column.name for column in columns if column.form == "id"]
@@ -146,10 +148,10 @@ class FeatureRepository:
         )
 
     def source(self, table: TableName) -> tuple[DataSource, list[Column]]:
-        """Where one of the three tables is, and the columns that are read of it, ids first.
+        """Return the data source of one of the three tables, and the columns to read, ids first.
 
         Raises:
-            InputError: it is not defined, or has no such file.
+            InputError: the source is not defined, or its file does not exist.
         """
         schema = self.schema()
         if table == "interactions":
@@ -174,10 +176,10 @@ class FeatureRepository:
         return view.batch_source, columns
 
     def resolve_as_of(self, as_of: date | None) -> date:
-        """The day to refresh for: `as_of`, or else the day of the newest interaction.
+        """Return the day to refresh for: `as_of`, or else the day of the newest interaction.
 
-        Where every interaction has the timestamp 1970-01-01, which stands for tables without
-        timestamps, it is the last complete UTC day.
+        If every interaction has the timestamp 1970-01-01, as tables without timestamps do, it is
+        the last complete UTC day.
 
         Raises:
             InputError: the interactions cannot be read.
@@ -188,21 +190,22 @@ class FeatureRepository:
         return newest_day(admitted.rows, admitted.source)
 
     def within_limit(self, table: TableName) -> Admitted:
-        """A table as `admitted` has it, of which not too many rows are refused.
+        """Return a table as `admitted` does, if not too many of its rows are refused.
 
         Raises:
-            InputError: as `admitted`; or more rows are refused than `checks.max_refused_share`.
+            InputError: as `admitted`; or a larger share of the rows is refused than
+                `checks.max_refused_share`.
         """
         admitted = self.admitted(table)
         require_within_limit([admitted], self.config.checks)
         return admitted
 
     def interactions(self, as_of: date) -> pa.Table:
-        """All interactions up to the end of a day, each pair once, at its earliest.
+        """Return all interactions up to the end of a day: each pair once, at its earliest moment.
 
         Returns:
-            columns `query_id`, `item_id` (always named so), `event_timestamp`, `weight` float32;
-            sorted by query and item.
+            columns `query_id`, `item_id` (always under these names), `event_timestamp`, `weight`
+            (float32), sorted by query and item.
 
         Raises:
             InputError: the table is missing, wrong or empty.
@@ -211,11 +214,11 @@ class FeatureRepository:
         return known_pairs(admitted.rows, as_of, admitted.source)
 
     def history(self, side: Side, as_of: date) -> pa.Table:
-        """All rows of one side up to the end of a day.
+        """Return all rows of one side up to the end of a day.
 
         Returns:
             columns: the key, its features, `event_timestamp`, and for items `active` (true where
-            the source has none or null); sorted by key, then timestamp.
+            the source has no such column or null); sorted by key, then timestamp.
 
         Raises:
             InputError: the table is missing, wrong or empty.
@@ -224,34 +227,34 @@ class FeatureRepository:
         return known_history(admitted.rows, as_of, admitted.source)
 
     def latest(self, side: Side, as_of: date) -> pa.Table:
-        """The newest row of each key up to the end of a day, sorted by key.
+        """Return the newest row of each key up to the end of a day, sorted by key.
 
-        Same columns and errors as `history`; rows with `active` false are still there.
+        Columns and errors are those of `history`; rows with `active` false are included.
         """
         history = self.history(side, as_of)
         return latest_rows(history, history.column_names[0])
 
     def time_to_live(self, side: Side) -> timedelta | None:
-        """How long a row of a side holds where no other follows; None: for good."""
+        """Return the time for which a row of a side holds if no other follows; None: for good."""
         return self._view(side).ttl or None
 
     def point_in_time(self, side: Side, keys: pa.Table) -> pa.Table:
-        """All of `point_in_time_chunks` in one table."""
+        """Return all of `point_in_time_chunks` in one table."""
         return pa.concat_tables(self.point_in_time_chunks(side, keys))
 
     def point_in_time_chunks(self, side: Side, keys: pa.Table) -> Iterator[pa.Table]:
-        """The features of each key as they were at its moment, through Feast's own join.
+        """Yield the features of each key as they were at its moment, through Feast's own join.
 
         A row that is valid from exactly that moment on counts.
 
         Args:
-            keys: columns: the side's key (string) and `event_timestamp` (UTC), [num_rows]. Pass
-                distinct rows: the join costs by row.
+            keys: `[num_rows]` with the columns of the side's key (string) and `event_timestamp`
+                (UTC). Pass distinct rows: the cost of the join grows with their number.
 
         Yields:
-            the key, `event_timestamp` and the features, of the first `POINT_IN_TIME_CHUNK` rows of
-            `keys`, then of the next ones, in the order of `keys`; at least one table, which is
-            empty where `keys` is. Features are null where the key has no row by then.
+            tables of the key, `event_timestamp` and the features, each for the next
+            `POINT_IN_TIME_CHUNK` rows of `keys`, in their order. Features are null where the key
+            has no row by then. If `keys` is empty, one empty table.
 
         Raises:
             LongtailError: Feast lost or repeated rows.
@@ -267,6 +270,7 @@ class FeatureRepository:
             ).empty_table()
         for start in range(0, keys.num_rows, POINT_IN_TIME_CHUNK):
             chunk = keys.select([key, TIMESTAMP]).slice(start, POINT_IN_TIME_CHUNK)
+            # Feast returns the rows in any order. Their numbers restore it, and show lost rows.
             numbered = chunk.append_column(ROW, pa.array(np.arange(chunk.num_rows)))
             with duckdb_session():
                 service = self.store.get_feature_service(self._service(side))
@@ -282,7 +286,7 @@ class FeatureRepository:
                 )
             values = joined.select([feature.name for feature in features[1:]]).combine_chunks()
             values = values.take(pa.array(order))
-            del joined
+            del joined  # before the next copy is made: a chunk of vectors takes gigabytes
             values = values.add_column(0, TIMESTAMP, chunk[TIMESTAMP])
             yield normalised(values.add_column(0, key, chunk[key]), columns)
 
@@ -300,7 +304,7 @@ def _has_tombstone(view: FeatureView) -> bool:
             if field.dtype != Bool:
                 raise InputError(
                     f"feature `{ACTIVE}` of view `{view.name}` is {field.dtype}: the tombstone "
-                    "must be Bool; give another feature another name"
+                    "must be Bool, and any other feature needs another name"
                 )
             return True
     return False

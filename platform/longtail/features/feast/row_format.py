@@ -1,8 +1,8 @@
-"""How Feast 0.67 lays out the rows of a view of embeddings: the one file that knows it.
+"""The byte layout of rows of embeddings in Feast 0.67's stores; no other file knows it.
 
-Publication writes rows as bytes, past Feast's objects, because building those takes most of the
-time of `materialize`. What is written must be what Feast would have written: tests compare every
-byte with Feast's own, for each store.
+Publication writes rows as bytes, without Feast's objects, because making those takes most of the
+time of `materialize`. The bytes must be those that Feast would have written: tests compare every
+one with Feast's own, for each store.
 """
 
 import struct
@@ -33,21 +33,21 @@ class RowFormat:
     def __init__(self, config: RepoConfig, view: FeatureView) -> None:
         version = config.entity_key_serialization_version
         empty = EntityKey(join_keys=view.join_keys[:1], entity_values=[Value(string_val="")])
-        # Up to the length of the value, which is the last thing before the value itself.
+        # All that comes before the value's length, which is followed by the value itself.
         self.key_start: bytes = serialize_entity_key(empty, version)[: -_length.size]
 
     def keys(self, items: Sequence[str]) -> list[bytes]:
-        """`serialize_entity_key` of `[n]` string keys."""
+        """Serialize `[n]` string keys, as Feast's `serialize_entity_key` does."""
         start, pack = self.key_start, _length.pack
         return [start + pack(len(item)) + item for item in map(str.encode, items)]
 
     def items(self, keys: Sequence[bytes]) -> list[str]:
-        """What `keys` was made from."""
+        """Return the string keys that `keys` serialized."""
         start = len(self.key_start) + _length.size
         return [key[start:].decode() for key in keys]
 
     def key_length(self, key: bytes) -> int | None:
-        """How long the key is that these bytes begin with; None where they begin with none."""
+        """Return the length of the key that `key` begins with; None if it begins with no key."""
         start = len(self.key_start)
         if not key.startswith(self.key_start) or len(key) < start + _length.size:
             return None
@@ -55,10 +55,11 @@ class RowFormat:
 
     @staticmethod
     def vectors(vectors: Float32Array) -> list[bytes]:
-        """The `Value` protos of `[n, dim]` vectors, serialized.
+        """Serialize `[n, dim]` vectors as Feast's `Value` protos.
 
-        A packed repeated float is its little-endian bytes after a head that depends on their number
-        alone: the head is taken from a proto of Feast's, the rest is the matrix's own memory.
+        A packed repeated float is a head that depends only on the number of floats, then their
+        little-endian bytes. The head is taken from a proto of Feast's; the rest is the matrix's own
+        memory.
         """
         num_rows, dim = vectors.shape
         zeros = Value(float_list_val=FloatList(val=[0.0] * dim)).SerializeToString()
@@ -71,22 +72,22 @@ class RowFormat:
 
     @staticmethod
     def floats(value: bytes) -> list[float]:
-        """What a row of `vectors` was made from."""
+        """Return the floats of one serialized vector."""
         return list(Value.FromString(value).float_list_val.val)
 
     @staticmethod
     def text(value: str) -> bytes:
-        """The `Value` proto of a string, serialized."""
+        """Serialize a string as Feast's `Value` proto."""
         return bytes(Value(string_val=value).SerializeToString())
 
     @staticmethod
     def string(value: bytes) -> str:
-        """What `text` was made from."""
+        """Return the string that `text` serialized."""
         return str(Value.FromString(value).string_val)
 
 
 class SqliteFormat:
-    """One table a view, one row a key and feature, as `SqliteOnlineStore` has them."""
+    """The layout of `SqliteOnlineStore`: one table per view, one row per key and feature."""
 
     def __init__(self, config: RepoConfig, view: FeatureView) -> None:
         versioned = config.registry.enable_online_feature_view_versioning
@@ -102,12 +103,12 @@ class SqliteFormat:
 
     @staticmethod
     def timestamp(moment: datetime) -> int:
-        """What Feast's adapter stores: seconds of the UTC clock, read as if it were local."""
+        """Return the seconds that Feast's adapter stores: the UTC clock, read as local time."""
         return int(to_naive_utc(moment).timestamp())
 
 
 class RedisFormat:
-    """One hash a key, of all views of its entity, as `RedisOnlineStore` has them."""
+    """The layout of `RedisOnlineStore`: one hash per key, with all views of its entity."""
 
     def __init__(self, config: RepoConfig, view: FeatureView) -> None:
         versioned = config.registry.enable_online_feature_view_versioning
@@ -118,7 +119,7 @@ class RedisFormat:
 
     @staticmethod
     def timestamp(moment: datetime) -> bytes:
-        """A `Timestamp` proto, serialized."""
+        """Serialize a moment as a `Timestamp` proto."""
         proto = Timestamp()
         proto.FromDatetime(moment.astimezone(UTC))
         return bytes(proto.SerializeToString())

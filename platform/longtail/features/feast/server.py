@@ -1,7 +1,7 @@
 """`python -m longtail.features.feast.server`: Feast's feature server over the project's stores.
 
-Feast's own command would read the stores' places from `feature_store.yaml`, which do not follow
-`LONGTAIL_HOME`.
+Feast's own command would take the places of the stores from `feature_store.yaml`, and these do not
+follow `LONGTAIL_HOME`.
 """
 
 import argparse
@@ -11,15 +11,16 @@ from longtail.config import load_config
 from longtail.features.feast.definitions import open_store
 
 LOOPBACK = "127.0.0.1"
-# A publication is seen this much later; far below `cache_ttl_seconds`, for which slots are kept.
+# The server sees a publication at most this much later. This is far below `cache_ttl_seconds`, for
+# which an old slot is kept.
 REGISTRY_REFRESH_SECONDS = 5
 
 
 def main() -> None:
-    """Serve until ended by a signal.
+    """Serve until a signal ends the process.
 
-    The server writes as well as reads, and asks nobody who they are: it listens on this machine's
-    loopback address, nowhere else.
+    The server reads and writes, and asks for no credentials, so it listens only on this machine's
+    loopback address.
     """
     parser = argparse.ArgumentParser(prog="longtail.features.feast.server", description=__doc__)
     parser.add_argument("--config", type=Path, default=None)

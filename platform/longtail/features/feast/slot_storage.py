@@ -1,7 +1,7 @@
-"""Where the rows of a slot stand, store by store: to clear them, to put them and to get them.
+"""Clears, writes and reads the rows of a slot in each kind of online store.
 
-A store that has no class here is written and read through Feast's own interface; a class is worth
-its lines where that is slow. To add one: the class, its entry in `_STORAGES`, its entry in
+A store without a class here is written and read through Feast's own interface; a class is worth
+its lines where that is slow. To add a store, write its class, and enter it in `_STORAGES` and in
 tests/embeddings/stores.py.
 """
 
@@ -31,13 +31,13 @@ from longtail.features.feast.row_format import (
 )
 
 STORE_ERRORS = (sqlite3.Error, RedisError)
-"""What a store raises when it cannot be reached, or cannot do its work."""
+"""The exceptions of a store that cannot be reached, or cannot do its work."""
 
 Stored = tuple[bytes | None, bytes | None]
-"""The serialized embedding and model version of one key; None where there is none."""
+"""The serialized embedding and model version of one key; None if there is none."""
 
 KEYS_AT_A_TIME = 5_000
-"""Keys in one statement or pipeline: far below the variables that SQLite takes in a statement."""
+"""Keys in one statement or pipeline: far below the variables that SQLite allows in a statement."""
 
 
 class SlotStorage(Protocol):
@@ -45,23 +45,23 @@ class SlotStorage(Protocol):
 
     @property
     def parallel(self) -> bool:
-        """Whether several threads may put and get at once, and gain by it."""
+        """Whether several threads may put and get at once, and are faster for it."""
 
     def clear(self) -> None:
-        """Remove every row, whatever it is of."""
+        """Remove every row."""
 
     def put(self, keys: Sequence[bytes], vectors: Sequence[bytes], version: str) -> None:
-        """Write rows, over those of the same keys."""
+        """Write rows; they replace the rows of the same keys."""
 
     def get(self, keys: Sequence[bytes]) -> list[Stored]:
         """Read rows, in the order of the keys."""
 
     def num_rows(self) -> int | None:
-        """How many keys have a row; None where the store cannot say at a bearable cost."""
+        """Count the keys that have a row; None if the store cannot count at a bearable cost."""
 
 
 def open_storage(store: FeastOnlineStore, config: RepoConfig, view: FeatureView) -> SlotStorage:
-    """The storage of a view in the online store that a Feast repository configures."""
+    """Return the fastest storage for a view in the online store that a Feast repository uses."""
     for kind, storage in _STORAGES.items():
         if isinstance(store, kind) and storage.fits(config):
             fitting: SlotStorage = storage(store, config, view)
@@ -70,15 +70,15 @@ def open_storage(store: FeastOnlineStore, config: RepoConfig, view: FeatureView)
 
 
 class FeastStorage:
-    """Any online store, through the interface that all of them have."""
+    """Storage in any online store, through the interface that all stores have."""
 
-    parallel: ClassVar[bool] = False  # not every store's client may be used by two threads
+    parallel: ClassVar[bool] = False  # two threads may not share the client of every store
 
     def __init__(self, store: FeastOnlineStore, config: RepoConfig, view: FeatureView) -> None:
         self._store, self._config, self._view = store, config, view
 
     def clear(self) -> None:
-        """Drop the view's rows as the removal of the view would, and make room for it again."""
+        """Drop the view from the store, rows and all, and add it again, empty."""
         self._update(delete=[self._view], keep=[])
         self._update(delete=[], keep=[self._view])
 
@@ -92,7 +92,7 @@ class FeastStorage:
         self._store.online_write_batch(self._config, self._view, rows, None)
 
     def get(self, keys: Sequence[bytes]) -> list[Stored]:
-        """See `SlotStorage`. An empty value is none: some stores return one for a missing row."""
+        """See `SlotStorage`. An empty value is none: some stores return it for a missing row."""
         found = self._store.online_read(
             self._config, self._view, self._protos(keys), list(FEATURES)
         )
@@ -101,7 +101,7 @@ class FeastStorage:
         return [(_serialized(embedding), _serialized(version)) for embedding, version in values]
 
     def num_rows(self) -> int | None:
-        """Feast has no call that counts."""
+        """Return None: Feast has no call that counts."""
         return None
 
     def _protos(self, keys: Sequence[bytes]) -> list[EntityKey]:
@@ -113,22 +113,22 @@ class FeastStorage:
 
 
 class SqliteStorage(FeastStorage):
-    """Feast's embedded store: its own connection, many rows a statement."""
+    """Storage in Feast's embedded store: over its connection, many rows in one statement."""
 
     @staticmethod
     def fits(config: RepoConfig) -> bool:
-        """Vector search keeps a second copy of each vector: Feast's own write does that."""
+        """Return whether vector search is off: only Feast writes its second copy of each vector."""
         return not config.online_store.vector_enabled
 
     def __init__(self, store: SqliteOnlineStore, config: RepoConfig, view: FeatureView) -> None:
         super().__init__(store, config, view)
-        # A file that was lost is made anew, tables and all; its registry may stand elsewhere.
+        # The file may have been lost while the registry, kept elsewhere, still has the view.
         self._update(delete=[], keep=[view])
         self._connection = store._get_conn(config)
         self._format = SqliteFormat(config, view)
 
     def put(self, keys: Sequence[bytes], vectors: Sequence[bytes], version: str) -> None:
-        """See `SlotStorage`. One transaction."""
+        """See `SlotStorage`. All rows are written in one transaction."""
         moment = self._format.timestamp(datetime.now(UTC))
         model_version = RowFormat.text(version)
 
@@ -160,13 +160,13 @@ class SqliteStorage(FeastStorage):
 
 
 class RedisStorage(FeastStorage):
-    """Redis, alone, as a cluster or behind sentinels: whatever client Feast opens."""
+    """Storage in Redis, with the client that Feast opens: one server, a cluster, or sentinels."""
 
     parallel: ClassVar[bool] = True
 
     @staticmethod
     def fits(config: RepoConfig) -> bool:
-        """Every Redis that Feast is configured for."""
+        """Return True: every Redis that Feast can use fits."""
         return True
 
     def __init__(self, store: RedisOnlineStore, config: RepoConfig, view: FeatureView) -> None:
@@ -176,17 +176,19 @@ class RedisStorage(FeastStorage):
         self._key_ttl = config.online_store.key_ttl_seconds
 
     def clear(self) -> None:
-        """Take the view's fields out of every hash of the entity; empty hashes go by themselves.
+        """Remove the view's fields from every hash of the entity; Redis drops empty hashes.
 
-        Feast's own way lists all keys and all their fields in memory first, does nothing where
-        `full_scan_for_deletion` is off, and also clears a project whose name ends with this one's.
+        Feast's own deletion lists all keys and all their fields in memory first, does nothing if
+        `full_scan_for_deletion` is off, and also clears a project with a name that ends in the
+        name of this one.
         """
         fields = [self._format.timestamp_field, *self._format.fields]
-        # A length inside the key may be any byte, that of an asterisk included.
+        # Lengths inside the key may be any byte, also one that a pattern takes for a wildcard.
         start = re.sub(rb"([*?\[\]^\\-])", rb"\\\1", self._keys.key_start)
         found = self._client.scan_iter(start + b"*", count=KEYS_AT_A_TIME)
         while page := list(itertools.islice(found, KEYS_AT_A_TIME)):
             with self._client.pipeline(transaction=False) as pipeline:
+                # The pattern also finds other projects' keys, and keys that only begin alike.
                 for key in page:
                     length = self._keys.key_length(key)
                     if length is not None and key[length:] == self._format.project:

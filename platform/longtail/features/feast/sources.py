@@ -1,7 +1,7 @@
-"""A Feast data source, read whole through the offline store, checked and normalised.
+"""Reads a Feast data source whole through the offline store, checks it and normalises it.
 
-Everything that reads one of the three tables reads it here, and `admission.admit` then says which
-of its rows are used: a check and a run see the same rows.
+All code reads the three tables here, and `admission.admit` then decides which rows are used, so a
+check and a run see the same rows.
 """
 
 import warnings
@@ -26,18 +26,18 @@ from longtail.features.finding import MAX_EXAMPLES, Finding, TableName
 def source_findings(
     source: DataSource, columns: Sequence[Column], table: TableName
 ) -> list[Finding]:
-    """What keeps a source from being read: no file, missing columns, wrong types.
+    """Find what keeps a source from being read: no file, missing columns, wrong types.
 
     Args:
-        source: where the rows are.
-        columns: what is read besides the timestamp.
-        table: which of the three it is.
+        source: the data source.
+        columns: the columns that are read besides the timestamp.
+        table: name of the table.
     """
     name = describe(source)
     timestamp = source.timestamp_field
     if not timestamp:
-        what = f"the source of {name} names no `timestamp_field`"
-        return [Finding(what, "name its column", name, table)]
+        problem = f"the source of {name} names no `timestamp_field`"
+        return [Finding(problem, "name the column of timestamps", name, table)]
     if not isinstance(source, FileSource):
         return []
     wanted = [*columns, Column(timestamp, "timestamp")]
@@ -45,6 +45,7 @@ def source_findings(
         files = file_schemas(source)
     except InputError as error:
         return [replace(Finding.of(str(error), name), table=table)]
+    # One finding per column, however many files of the table are wrong in it.
     found: dict[str | None, Finding] = {}
     wrong: dict[str | None, set[str]] = {}
     for file, schema in files.items():
@@ -55,7 +56,7 @@ def source_findings(
 
 
 def _disagreement(finding: Finding, files: Mapping[str, pa.Schema], wrong: set[str]) -> Finding:
-    """Where only some files of a table are wrong, the finding says what the others have."""
+    """Extend a finding that holds for some files only by the type that the others have."""
     right = [file for file in files if file not in wrong]
     if not right:
         return finding
@@ -67,17 +68,17 @@ def _disagreement(finding: Finding, files: Mapping[str, pa.Schema], wrong: set[s
 def read_source(
     store: FeatureStore, source: DataSource, columns: Sequence[Column], table: TableName
 ) -> pa.Table:
-    """All rows of a source, in its order, before any is refused.
+    """Read all rows of a source, in its order, before any is refused.
 
     Args:
         store: the project's store.
-        source: where the rows are.
-        columns: what to read besides the timestamp, the ids first.
-        table: which of the three it is.
+        source: the data source.
+        columns: the columns to read besides the timestamp, ids first.
+        table: name of the table.
 
     Returns:
-        the columns in the Arrow types of their forms, and `event_timestamp` in UTC, last. Anything
-        may be null.
+        the columns in the Arrow types of their forms, then `event_timestamp` in UTC. Any value may
+        be null.
 
     Raises:
         InputError: the table is missing or empty, a column is missing or of another type, or a
@@ -99,10 +100,10 @@ def read_source(
 
 
 def column_names(store: FeatureStore, source: DataSource) -> list[str]:
-    """The columns of a source.
+    """Return the names of a source's columns.
 
     Raises:
-        InputError: a file source has no such file.
+        InputError: the file of a file source does not exist.
     """
     if isinstance(source, FileSource):
         return list(next(iter(file_schemas(source).values())).names)
@@ -110,15 +111,15 @@ def column_names(store: FeatureStore, source: DataSource) -> list[str]:
 
 
 def describe(source: DataSource) -> str:
-    """A source as an error names it: its file, or its name in Feast."""
+    """Return the name of a source for messages: its file, or its name in Feast."""
     return source.path if isinstance(source, FileSource) else f"data source `{source.name}`"
 
 
 def file_schemas(source: FileSource) -> dict[str, pa.Schema]:
-    """The Arrow schema of every file of a source, in their order; one for a single file.
+    """Return the Arrow schema of every file of a source, by file, in their order.
 
     Raises:
-        InputError: there is no such file, or it is not a Parquet file.
+        InputError: the file does not exist, or it is not a Parquet file.
     """
     filesystem, path = FileSource.create_filesystem_and_path(
         source.path, source.s3_endpoint_override or ""
@@ -144,12 +145,12 @@ def file_schemas(source: FileSource) -> dict[str, pa.Schema]:
 
 
 def normalised(rows: pa.Table, columns: Sequence[Column]) -> pa.Table:
-    """The rows with every column in the Arrow type of its form."""
+    """Return the rows with every column in the Arrow type of its form."""
     types = {column.name: ARROW_TYPES[column.form] for column in columns}
     types[TIMESTAMP] = ARROW_TYPES["timestamp"]
     if pa.types.is_string(rows[TIMESTAMP].type):
-        # ibis 12 does not know DuckDB 2's type for nanoseconds with a zone, as pandas writes them,
-        # and passes them on in words.
+        # pandas writes nanoseconds with a zone. ibis 12 does not know DuckDB 2's type for these,
+        # and passes them on as text.
         precise = rows[TIMESTAMP].cast(pa.timestamp("ns", "UTC"))
         rows = rows.set_column(rows.column_names.index(TIMESTAMP), TIMESTAMP, precise)
     if rows[TIMESTAMP].type == pa.timestamp("ns", rows[TIMESTAMP].type.tz):
@@ -159,9 +160,9 @@ def normalised(rows: pa.Table, columns: Sequence[Column]) -> pa.Table:
 
 
 def _to_the_nearest_microsecond(moments: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Nanoseconds as DuckDB casts them in Feast's join: halves go away from zero.
+    """Round nanoseconds as DuckDB does in Feast's join: halves go away from zero.
 
-    Cut instead, an interaction would come before the features that were written with it.
+    If they were cut off, an interaction would come before the features that were written with it.
     """
     nanoseconds = moments.cast(pa.int64())
     half = pc.if_else(pc.less(nanoseconds, 0), -500, 500)
@@ -173,37 +174,38 @@ _ROUNDED = (ARROW_TYPES["decimal"], ARROW_TYPES["vector"])
 
 def _cast(values: pa.ChunkedArray, name: str, to: pa.DataType) -> pa.ChunkedArray:
     if values.null_count == len(values):
-        # Whatever DuckDB takes a column without any value for, texts for example, is no type of it.
+        # A column without any value has no type of its own, whatever DuckDB makes of it.
         return pa.chunked_array([pa.nulls(len(values), to)])
     try:
-        # Not safe: finer timestamps lose digits, large integers become the nearest float.
+        # These casts may lose digits: of finer timestamps, and of large integers read as floats.
         return values.cast(to, safe=name != TIMESTAMP and to not in _ROUNDED)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
-            f"column `{name}` has values that are no {to}: cast or correct them ({error})"
+            f"column `{name}` has values that cannot be read as {to}: cast or correct them "
+            f"({error})"
         ) from error
 
 
 def raise_findings(findings: Sequence[Finding]) -> None:
-    """Raise everything that was found as one `InputError`, if there is anything."""
+    """Raise all findings as one `InputError`, if there are any."""
     if findings:
         raise InputError("; ".join(finding.message for finding in findings))
 
 
 @contextmanager
 def duckdb_session() -> Iterator[None]:
-    """Give Feast's DuckDB store a connection of its own, dropped when the block is left.
+    """Give Feast's DuckDB store a connection of its own, and drop it at the end of the block.
 
-    The store uses ibis's default connection, which otherwise keeps every data frame that was ever
-    joined, and which DuckDB reports as leaked, line by line, when the process ends. It is the whole
-    process's, so that one thread at a time has a session; the others wait.
+    Otherwise the store uses ibis's default connection. That keeps every data frame that was ever
+    joined, and DuckDB reports these as leaked, line by line, when the process ends. There is one
+    default per process, so one thread at a time has a session and the others wait.
     """
     with _SESSION:
         before = ibis.options.default_backend
         ibis.options.default_backend = None
         try:
             with warnings.catch_warnings():
-                # ibis 12 calls DuckDB by a name that DuckDB 2 renames; Feast makes Python show it.
+                # ibis 12 calls a function that DuckDB 2 renames, and Feast turns warnings on.
                 warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
                 yield
         finally:

@@ -1,7 +1,7 @@
-"""What must hold of the three tables before anything is made from them.
+"""The conditions that the three tables must meet before anything is made from them.
 
-Pure functions on Arrow schemas and on what was refused; each returns what it found, worded for the
-owner of the data: file, column, examples, and the cure.
+Pure functions on Arrow schemas and on refused rows. Each returns findings worded for the owner of
+the data: file, column, examples, and the cure.
 """
 
 import math
@@ -29,7 +29,7 @@ from longtail.features.finding import MAX_EXAMPLES, Finding, TableName
 from longtail.features.schema import Feature
 
 REFUSED_SHARE = "refused_share"
-"""The check of `over_limit_findings`."""
+"""The name of the check that `over_limit_findings` makes."""
 
 Form = Literal[
     "id",
@@ -72,14 +72,14 @@ ARROW_TYPES: dict[Form, pa.DataType] = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column that a table must have, and the form of its values."""
+    """A column that a table must have, and the form that its values must have."""
 
     name: str
     form: Form
 
 
 def feature_column(feature: Feature) -> Column:
-    """The column of a feature."""
+    """Return the column that a feature is read from."""
     if feature.is_id:
         return Column(feature.name, "id")
     forms: dict[tuple[str, str], Form] = {
@@ -96,45 +96,41 @@ def feature_column(feature: Feature) -> Column:
 def schema_findings(
     schema: pa.Schema, columns: Sequence[Column], table: TableName, source: str
 ) -> list[Finding]:
-    """Missing columns, wrong types and timestamps without a zone of the table in `source`."""
+    """Find missing columns, wrong types and timestamps without a zone.
+
+    Args:
+        schema: the schema of the table, or of one of its files.
+        columns: the columns that it must have.
+        table: name of the table.
+        source: the table's (or the file's) name in messages.
+    """
     findings = []
     for column in columns:
         name = column.name
         if name not in schema.names:
-            findings.append(
-                Finding(
-                    f"{source} has no column `{name}`",
-                    "add it, or correct the definition (its columns are "
-                    f"{', '.join(schema.names)})",
-                    *(source, table, name),
-                )
-            )
+            problem = f"{source} has no column `{name}`"
+            cure = f"add it, or correct the definition (its columns are {', '.join(schema.names)})"
+            findings.append(Finding(problem, cure, source, table, name))
             continue
         found = schema.field(name).type
+        # A local time taken for UTC is hours off, and could show features from the future.
         if column.form == "timestamp" and pa.types.is_timestamp(found) and found.tz is None:
-            findings.append(
-                Finding(
-                    f"column `{name}` of {source} has timestamps without a zone",
-                    "write them with the zone UTC (pandas: `.dt.tz_localize('UTC')`)",
-                    *(source, table, name),
-                )
-            )
+            problem = f"column `{name}` of {source} has timestamps without a zone"
+            cure = "write them with the zone UTC (pandas: `.dt.tz_localize('UTC')`)"
+            findings.append(Finding(problem, cure, source, table, name))
         elif not has_form(found, column.form):
-            findings.append(
-                Finding(
-                    f"column `{name}` of {source} is {found} where {TYPES[column.form]} is "
-                    "declared",
-                    "cast the column, or change the declaration in the feature repository",
-                    *(source, table, name),
-                )
-            )
+            declared = TYPES[column.form]
+            problem = f"column `{name}` of {source} is {found} where {declared} is declared"
+            cure = "cast the column, or change the declaration in the feature repository"
+            findings.append(Finding(problem, cure, source, table, name))
     return findings
 
 
 def has_form(found: pa.DataType, form: Form) -> bool:
-    """Whether values of an Arrow type can be read as a form."""
+    """Return whether values of an Arrow type can be read as a form."""
     if pa.types.is_dictionary(found):
         found = found.value_type
+    # A column that is null throughout has no type, and fits any form but the timestamp's.
     if pa.types.is_null(found):
         return form != "timestamp"
     if form in ("id", "string"):
@@ -156,7 +152,7 @@ def has_form(found: pa.DataType, form: Form) -> bool:
 
 
 def null_findings(admitted: Admitted) -> Iterator[Finding]:
-    """Rows refused because an id or the timestamp is unknown; one finding a column."""
+    """Find the rows refused because an id or the timestamp is null; one finding per column."""
     nulls = admitted.refused_for(NULL)
     for column in nulls[COLUMN].unique().to_pylist():
         rows = admitted.refused_for(NULL, column)
@@ -164,41 +160,50 @@ def null_findings(admitted: Admitted) -> Iterator[Finding]:
             f"column `{column}` of {admitted.source} is null in {rows.num_rows} of "
             f"{admitted.num_rows} rows, first in row {rows[ROW][0]} (counted from 0)",
             "fill it in, or drop these rows",
-            *(admitted.source, admitted.table, column, rows.num_rows),
-            example_rows(rows),
+            source=admitted.source,
+            table=admitted.table,
+            column=column,
+            num_rows=rows.num_rows,
+            examples=example_rows(rows),
         )
 
 
 def duplicate_findings(admitted: Admitted) -> Iterator[Finding]:
-    """Rows refused because they say once more what was true of one key from one moment on."""
+    """Find the rows refused because another row has the same key and timestamp."""
     rows = admitted.refused_for(DUPLICATE)
     if rows.num_rows:
         key = rows[COLUMN][0].as_py()
         yield Finding(
             f"{admitted.source} has {rows.num_rows} duplicated rows: `{key}` = "
-            f"{rows[key][0].as_py()!r} stands more than once with `{TIMESTAMP}` = "
+            f"{rows[key][0].as_py()!r} occurs more than once with `{TIMESTAMP}` = "
             f"{rows[TIMESTAMP][0].as_py().isoformat()}",
-            "keep one row a key and timestamp",
-            *(admitted.source, admitted.table, key, rows.num_rows),
-            example_rows(rows),
+            "keep one row per key and timestamp",
+            source=admitted.source,
+            table=admitted.table,
+            column=key,
+            num_rows=rows.num_rows,
+            examples=example_rows(rows),
         )
 
 
 def future_findings(admitted: Admitted) -> Iterator[Finding]:
-    """Rows refused because nothing can be known of their moment yet."""
+    """Find the rows refused because their timestamp is in the future."""
     rows = admitted.refused_for(FUTURE)
     if rows.num_rows:
         yield Finding(
             f"column `{TIMESTAMP}` of {admitted.source} is later than now in {rows.num_rows} of "
             f"{admitted.num_rows} rows, such as {rows[TIMESTAMP][0].as_py().isoformat()}",
             "write moments that have passed, in UTC (a local time written as UTC is hours off)",
-            *(admitted.source, admitted.table, TIMESTAMP, rows.num_rows),
-            example_rows(rows),
+            source=admitted.source,
+            table=admitted.table,
+            column=TIMESTAMP,
+            num_rows=rows.num_rows,
+            examples=example_rows(rows),
         )
 
 
 def weight_findings(admitted: Admitted) -> Iterator[Finding]:
-    """Rows refused because their weight is negative or not finite."""
+    """Find the rows refused because their weight is negative or not finite."""
     rows = admitted.refused_for(BAD_WEIGHT)
     if rows.num_rows:
         column = rows[COLUMN][0].as_py()
@@ -207,13 +212,16 @@ def weight_findings(admitted: Admitted) -> Iterator[Finding]:
             f"{rows.num_rows} of {admitted.num_rows} rows, such as {rows[column][0]} in row "
             f"{rows[ROW][0]}",
             "weights must be finite and not negative, so correct or drop these rows",
-            *(admitted.source, admitted.table, column, rows.num_rows),
-            example_rows(rows),
+            source=admitted.source,
+            table=admitted.table,
+            column=column,
+            num_rows=rows.num_rows,
+            examples=example_rows(rows),
         )
 
 
 def over_limit_findings(admitted: Admitted, max_share: float) -> Iterator[Finding]:
-    """A table of which more rows are refused than a run may go on without."""
+    """Yield one finding if a larger share of a table's rows is refused than `max_share`."""
     if admitted.refused_share <= max_share:
         return
     every = (null_findings, duplicate_findings, future_findings, weight_findings)
@@ -222,18 +230,22 @@ def over_limit_findings(admitted: Admitted, max_share: float) -> Iterator[Findin
         f"{admitted.refused.num_rows} of {admitted.num_rows} rows of {admitted.source} are refused "
         f"({admitted.refused_share:.2%}, more than {max_share:.2%}): "
         + "; ".join(finding.message for finding in reasons),
-        "the rows and their reasons stand in the quarantine; mend them, or raise "
+        "the quarantine has these rows and the reasons; correct them, or raise "
         "`checks.max_refused_share`",
-        *(admitted.source, admitted.table, None, admitted.refused.num_rows),
-        tuple(example for finding in reasons for example in finding.examples)[:MAX_EXAMPLES],
+        source=admitted.source,
+        table=admitted.table,
+        num_rows=admitted.refused.num_rows,
+        examples=tuple(example for each in reasons for example in each.examples)[:MAX_EXAMPLES],
     )
 
 
 def require_within_limit(tables: Iterable[Admitted], checks: ChecksConfig) -> None:
-    """Refuse to go on where too many rows were refused, unless that is no error by configuration.
+    """Raise an error if too many rows of a table were refused.
+
+    It does nothing if `checks.severity` makes the check less than an error.
 
     Raises:
-        InputError: it names every such table, and why its rows were refused.
+        InputError: names every such table, and the reasons why its rows were refused.
     """
     if checks.severity.get(REFUSED_SHARE, "error") != "error":
         return
@@ -244,7 +256,7 @@ def require_within_limit(tables: Iterable[Admitted], checks: ChecksConfig) -> No
 
 
 def example_rows(rows: pa.Table) -> tuple[dict[str, Any], ...]:
-    """The first rows, as JSON has them; a refused row with its position as `row`."""
+    """Return the first rows in JSON's types; a refused row has its position as `row`."""
     first = rows.slice(0, MAX_EXAMPLES)
     if ROW in first.column_names:
         first = first.drop_columns([REASON, COLUMN])
@@ -255,7 +267,7 @@ def example_rows(rows: pa.Table) -> tuple[dict[str, Any], ...]:
 
 
 def json_value(value: Any) -> Any:
-    """A value as JSON has it: moments in ISO 8601, numbers that are none as words."""
+    """Return a value in JSON's types: moments in ISO 8601, NaN and infinities as text."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):

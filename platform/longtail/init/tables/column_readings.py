@@ -1,7 +1,7 @@
-"""What form the values of each column have, and how they are read: one SQL expression a column.
+"""Decides the form of each column, and writes the SQL expression that reads it.
 
-What the model or Feast cannot take as it is stored is converted here, and said in the reading's
-note; what cannot be converted has a reason instead.
+Values that Feast or the model cannot take as they are stored are converted here, and the reading's
+note says so. A column that cannot be converted gets a reason instead.
 """
 
 from collections.abc import Iterator
@@ -27,8 +27,9 @@ Form = Literal[
     "unreadable",
 ]
 
-# A whole number above it is not exact as a double.
+# Above it, a double does not hold every whole number.
 _EXACT = 2**53
+# At most 18 digits, which always fit in 64 bits. A leading zero marks a code, not a number.
 _INTEGER = r"-?(0|[1-9][0-9]{0,17})"
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _MOMENT = (
@@ -39,17 +40,17 @@ _MOMENT = (
 
 @dataclass(frozen=True)
 class Reading:
-    """How a column is read.
+    """The form of a column's values, and the SQL that reads them.
 
     Attributes:
-        name: the column.
-        form: of its values; strings, integers: lists of them; vector: a list of numbers whose
-            length never changes.
-        expression: SQL over the raw table; its DuckDB type is VARCHAR, BIGINT, DOUBLE, BOOLEAN,
-            TIMESTAMPTZ, or for lists VARCHAR[], BIGINT[], FLOAT[]. Missing is NULL.
-        note: how the values are converted; empty where they stay as they are.
-        reason: why an unreadable column cannot be read.
-        is_whole: all its numbers are whole: it may be an id.
+        name: the column's name in the user's table.
+        form: the form of its values. `strings` and `integers` are lists of such values; a `vector`
+            is a list of numbers that has the same length in every row.
+        expression: SQL over the raw table; its DuckDB type is VARCHAR, BIGINT, DOUBLE, BOOLEAN or
+            TIMESTAMPTZ, for lists VARCHAR[], BIGINT[] or FLOAT[]. A missing value is NULL.
+        note: how the values are converted; empty if they stay as they are.
+        reason: why an unreadable column cannot be read; else empty.
+        is_whole: all its numbers are whole, so the column may be an id.
     """
 
     name: str
@@ -61,7 +62,7 @@ class Reading:
 
 
 def read_columns(connection: duckdb.DuckDBPyConnection, table: RawTable) -> list[Reading]:
-    """Find the form of every column, from all of its values."""
+    """Return the reading of every column, decided from all of its values."""
     return [_read_column(connection, table, column) for column in table.columns]
 
 
@@ -69,6 +70,7 @@ def _read_column(
     connection: duckdb.DuckDBPyConnection, table: RawTable, column: RawColumn
 ) -> Reading:
     name, stored, source = column.name, quoted(column.name), column.type
+    # DuckDB reads dictionary-encoded values as plain ones, so the type of the values decides.
     if pa.types.is_dictionary(source):
         reading = _read_column(connection, table, RawColumn(name, source.value_type, False))
         note = reading.note or f"categories of {source.value_type}, read as their values"
@@ -88,7 +90,9 @@ def _read_column(
         return _read_moments(name, source)
     if _is_list(source):
         return _read_lists(connection, table, name, source.value_type)
-    return _unreadable(name, f"it is {source}, which is no category, number or list of them")
+    return _unreadable(
+        name, f"it is {source}: only categories, numbers and lists of them can be features"
+    )
 
 
 def _unreadable(name: str, reason: str) -> Reading:
@@ -113,9 +117,9 @@ def _is_list(found: pa.DataType) -> bool:
 
 def _read_moments(name: str, source: pa.DataType) -> Reading:
     if pa.types.is_date(source):
-        note = "dates, read as their first moment in UTC"
+        note = "dates, read as midnight in UTC"
     else:
-        note = "" if source.tz else "timestamps without a zone, taken as UTC"
+        note = "" if source.tz else "timestamps without a zone, read as UTC"
     return Reading(name, "moment", f"CAST({quoted(name)} AS TIMESTAMPTZ)", note)
 
 
@@ -123,10 +127,11 @@ def _read_integers(
     connection: duckdb.DuckDBPyConnection, table: RawTable, name: str, source: pa.DataType
 ) -> Reading:
     stored = quoted(name)
+    # Feast's largest integer type is Int64. As categories, larger values may as well be strings.
     if pa.types.is_uint64(source):
         (highest,) = one_row(connection, f"SELECT max({stored}) FROM {table.relation}")
         if highest is not None and highest >= 2**63:
-            note = "beyond 64 bits with a sign, read as strings"
+            note = "integers too large for Int64, read as strings"
             return Reading(name, "string", f"CAST({stored} AS VARCHAR)", note)
     return Reading(name, "integer", f"CAST({stored} AS BIGINT)", is_whole=True)
 
@@ -143,7 +148,7 @@ def _read_numbers(
     if not known:
         return _unreadable(name, "it has no value at all")
     if known == whole < table.num_rows:
-        # Pandas has no missing integer, and makes floats of a column that misses one.
+        # Pandas has no missing integer: it stores a column of integers with gaps as floats.
         note = "whole numbers with gaps, read as integers"
         return Reading(name, "integer", f"CAST({finite} AS BIGINT)", note, is_whole=True)
     return Reading(name, "number", finite, note, is_whole=known == whole)
@@ -156,6 +161,7 @@ def _read_text(
     (known,) = one_row(connection, f"SELECT count({text}) FROM {table.relation}")
     if not known:
         return _unreadable(name, "it has no value at all")
+    # Only CSV and folder names store numbers and dates as text. In Parquet, text was meant as text.
     if column.is_text:
         typed = next(_typed_texts(connection, table, name, text, known), None)
         if typed is not None:
@@ -174,7 +180,7 @@ def _read_text(
 def _typed_texts(
     connection: duckdb.DuckDBPyConnection, table: RawTable, name: str, text: str, known: int
 ) -> Iterator[Reading]:
-    """What the texts of a CSV column are, if they all are one thing."""
+    """Yield the typed readings that fit all texts of a CSV column, best first."""
     patterns = ", ".join(
         f"count(*) FILTER (regexp_full_match({text}, '{pattern}'))"
         for pattern in (_INTEGER, _NUMBER, _MOMENT)
@@ -187,7 +193,7 @@ def _typed_texts(
     if integers == known:
         yield Reading(name, "integer", f"CAST({text} AS BIGINT)", is_whole=True)
     if numbers == known:
-        # Digits beyond 64 bits or with a leading zero are an id, whatever else they look like.
+        # If all are plain digits, some are too long or start with a zero: ids, not quantities.
         (coded,) = one_row(
             connection,
             f"SELECT count(*) FILTER (regexp_full_match({text}, '[+-]?[0-9]+')) "
@@ -198,7 +204,7 @@ def _typed_texts(
     if booleans == known:
         yield Reading(name, "boolean", f"CAST(lower({text}) AS BOOLEAN)")
     if moments == known == dated:
-        note = "ISO dates in text, taken as UTC where they name no zone"
+        note = "ISO dates in text, read as UTC unless they name a zone"
         yield Reading(name, "moment", f"CAST({text} AS TIMESTAMPTZ)", note)
 
 
@@ -216,7 +222,10 @@ def _read_lists(
         cast, form = "VARCHAR[]", "strings"
         note = note if _is_text(values) else f"lists of {values}, read as lists of strings"
     else:
-        return _unreadable(name, f"it is a list of {values}, which are no categories or numbers")
+        return _unreadable(
+            name, f"it is a list of {values}: only lists of categories or numbers can be features"
+        )
+    # A null in a list says nothing. A column that has only empty lists has no value.
     kept = f"list_filter(CAST({stored} AS {cast}), lambda v: v IS NOT NULL)"
     (known,) = one_row(
         connection, f"SELECT count(*) FILTER (len({kept}) > 0) FROM {table.relation}"
@@ -243,6 +252,7 @@ def _read_number_lists(
     )
     if not known or not values:
         return _unreadable(name, "it has no value at all")
+    # Lists of one length are a vector. Whole numbers in text are not: they are likely ids.
     if shortest == longest and not (is_text and whole == values):
         usable = f"len(list_filter({doubles}, lambda x: isfinite(x))) = {longest}"
         return Reading(name, "vector", f"CASE WHEN {usable} THEN CAST({doubles} AS FLOAT[]) END")
@@ -250,5 +260,5 @@ def _read_number_lists(
         kept = f"list_filter(CAST({doubles} AS BIGINT[]), lambda v: v IS NOT NULL)"
         return Reading(name, "integers", kept, "lists of whole numbers, read as integers")
     return _unreadable(
-        name, f"it has lists of {shortest} to {longest} numbers: make them one length"
+        name, f"it has lists of {shortest} to {longest} numbers: give all lists the same length"
     )

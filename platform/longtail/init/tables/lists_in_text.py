@@ -1,4 +1,4 @@
-"""Lists that stand in text, as CSV has them: `a|b|c`, or a JSON list."""
+"""Finds lists that are written as text: `a|b|c`, or a JSON list."""
 
 from dataclasses import dataclass
 
@@ -7,26 +7,27 @@ import duckdb
 from longtail.init.tables.sql import literal, one_row
 
 _SEPARATORS = ("|", ";", ",")
-# Of the texts, with at least one separator. Fewer are an accident.
+# Smallest share of the texts that contain the separator. In fewer texts it is there by accident.
 _MIN_SHARE_SEPARATED = 0.05
-# Words a part. Of prose, parts between commas are longer.
+# Most words that a part has, on average. Prose has more words between two commas.
 _MAX_WORDS = 3.0
-# In how many different texts a part stands, on average.
+# Fewest different texts that contain the same part, on average.
 _MIN_REPETITION = 1.2
-# Commas stand in addresses and prose, too: of the parts between them, so many stand in several.
+# Smallest share of the parts that occur in several texts. Asked of commas only, because addresses
+# and prose have commas too.
 _MIN_SHARE_REPEATED = 0.3
-# A verdict needs no more rows.
+# The decision needs no more rows than these.
 _SAMPLE_ROWS = 200_000
 
 
 @dataclass(frozen=True)
 class ListInText:
-    """How a text becomes a list.
+    """A way to turn the texts of a column into lists.
 
     Attributes:
-        expression: SQL for VARCHAR[], without empty parts.
-        note: what was found.
-        is_numeric: the parts are numbers.
+        expression: SQL for a VARCHAR[] without empty parts.
+        note: how the texts are converted, in words for the user.
+        is_numeric: all parts are numbers.
     """
 
     expression: str
@@ -37,27 +38,29 @@ class ListInText:
 def find_list(
     connection: duckdb.DuckDBPyConnection, relation: str, text: str, num_known: int
 ) -> ListInText | None:
-    """How the texts of a column are clearly lists, or None.
+    """Return how to turn the texts of a column into lists; None if they are not clearly lists.
 
     Args:
-        text: SQL for the column; NULL where it is missing.
-        num_known: texts that are not NULL.
+        text: SQL for the column; NULL where a value is missing.
+        num_known: number of texts that are not NULL.
     """
-    json, *separated = one_row(
+    # One scan counts the JSON lists and the texts with each separator.
+    num_json, *num_separated = one_row(
         connection,
         f"SELECT count(*) FILTER (json_type(CASE WHEN json_valid({text}) AND {text} LIKE '[%' "
         f"THEN {text} END) = 'ARRAY'), "
         + ", ".join(f"count(*) FILTER (contains({text}, '{mark}'))" for mark in _SEPARATORS)
         + f" FROM {relation}",
     )
-    if json == num_known:
+    if num_json == num_known:
         (numeric,) = one_row(
             connection,
             f"SELECT count(TRY_CAST({text} AS DOUBLE[])) FROM {relation}",
         )
         parts = f"from_json({text}, '[\"VARCHAR\"]')"
         return ListInText(_kept(parts), "JSON lists in text, read as lists", numeric == num_known)
-    for mark, count in zip(_SEPARATORS, separated, strict=True):
+    for mark, count in zip(_SEPARATORS, num_separated, strict=True):
+        # The count is known already, so it spares most columns the second scan.
         if count >= _MIN_SHARE_SEPARATED * num_known and _is_separator(
             connection, relation, text, mark
         ):
@@ -69,8 +72,8 @@ def find_list(
 def _is_separator(
     connection: duckdb.DuckDBPyConnection, relation: str, text: str, mark: str
 ) -> bool:
-    """Whether the parts between the marks are short, and texts have them in common."""
-    different, repeated, standing, words = one_row(
+    """Return whether the parts between the marks are short and recur in several texts."""
+    num_parts, num_repeated, num_occurrences, words = one_row(
         connection,
         f"WITH texts AS (SELECT DISTINCT t FROM (SELECT {text} AS t FROM {relation} "
         f"LIMIT {_SAMPLE_ROWS})), "
@@ -81,8 +84,8 @@ def _is_separator(
     )
     return bool(
         words <= _MAX_WORDS
-        and standing >= _MIN_REPETITION * different
-        and (mark != "," or repeated >= _MIN_SHARE_REPEATED * different)
+        and num_occurrences >= _MIN_REPETITION * num_parts
+        and (mark != "," or num_repeated >= _MIN_SHARE_REPEATED * num_parts)
     )
 
 

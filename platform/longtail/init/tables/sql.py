@@ -1,4 +1,4 @@
-"""The few words of SQL that every step needs."""
+"""Quoting for SQL, and a query for one row of results."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ import duckdb
 
 
 def quoted(name: str) -> str:
-    """A column's name."""
+    """Return a column's name as SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A text."""
+    """Return a string as a SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def one_row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    """The only row of a query that aggregates."""
+    """Return the only row of an aggregating query."""
     row = connection.execute(query).fetchone()
     assert row is not None
     return row

@@ -1,10 +1,11 @@
 """The launcher of a training run: prepares the version's folder, starts torchrun, reports.
 
-`python -m longtail.training.launch --config FILE --as-of DAY [--num-ranks N]`. Inside a Dagster
-Pipes process it forwards progress and metadata to Dagster; nothing else knows of Dagster.
+`python -m longtail.training.launch --config FILE --as-of DAY [--num-ranks N]`. If Dagster started
+it through Pipes, it forwards log lines and metadata to Dagster. No other module of training knows
+Dagster. If the environment names a `PROGRESS_FILE`, it also appends each record of losses there.
 
-Exit codes: 0 trained, 1 failed, 2 wrong configuration, 75 told to stop (SIGTERM, SIGINT): start the
-same command again, and it goes on from the checkpoint of its last step.
+Exit codes: 0 trained, 1 failed, 2 wrong configuration, 75 told to stop by SIGTERM or SIGINT. After
+75, start the same command again: it goes on from the checkpoint of the last step.
 """
 
 import argparse
@@ -27,9 +28,9 @@ from longtail.training.checkpoint_files import checkpoints
 from longtail.training.checkpoint_selection import validation_metric
 from longtail.training.interruption import STOP_SIGNALS, TrainingInterruptedError
 from longtail.training.launch.torchrun import only_one, run_ranks
-from longtail.training.launch.training_log import LogTail
+from longtail.training.launch.training_log import PROGRESS_FILE, LogTail
 from longtail.training.launch.version_name import version_name
-from longtail.training.reports import require_tensorboard
+from longtail.training.reports import JsonLines, require_tensorboard
 from longtail.training.warm_start import warm_start_parent
 
 log = logging.getLogger("longtail.training")
@@ -42,16 +43,16 @@ def train(
     num_ranks: int | None = None,
     on_progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Train the version of a day, or find it trained.
+    """Train the version of a day. A version that is trained already is not trained again.
 
-    An interrupted run of the same version goes on from its newest checkpoint. While the ranks
-    work, SIGTERM and SIGINT stop them at their next step, with a checkpoint of it.
+    An interrupted run of the same version goes on from its newest checkpoint. SIGTERM or SIGINT
+    stops the ranks after their current step, with a checkpoint of that step.
 
     Args:
-        config_path: the configuration file; None is the default one.
-        as_of: the day, whose training set and correlations are there.
-        num_ranks: processes; default, the configuration's.
-        on_progress: called with each new record of the training log, in place of a log line every
+        config_path: the configuration file. None: the default one.
+        as_of: the day. Its training set and its correlations must exist.
+        num_ranks: the number of processes. None: as configured.
+        on_progress: called with each new record of losses. Without it, a log line is written every
             few seconds.
 
     Returns:
@@ -59,8 +60,8 @@ def train(
         "examples_per_second"}`, also written to the run's `model.json`.
 
     Raises:
-        TrainingInterruptedError: it was told to stop.
-        LongtailError: training failed; the message says where its log stands.
+        TrainingInterruptedError: a signal stopped the run.
+        LongtailError: training failed. The message names the log file.
     """
     config = load_config(config_path)
     version = version_name(config, as_of)
@@ -84,6 +85,7 @@ def _train(
     num_ranks: int,
     on_progress: Callable[[dict[str, Any]], None] | None,
 ) -> None:
+    """Run the ranks of a version that is not trained yet, and follow their log."""
     parent = warm_start_parent(config, as_of) if config.training.warm_start else None
     _prepare(config, as_of, paths)
     steps = checkpoints(paths.checkpoints)
@@ -106,35 +108,42 @@ def _train(
 
 
 def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
-    """Put beside the model what it was made from."""
+    """Fill the version's folder with the inputs that the model depends on.
+
+    Raises:
+        InputError: the configuration asks for something that cannot work. It is raised here,
+            before any rank starts.
+    """
     run = RunPaths(config, as_of)
     correlations = read_json(run.correlations / "correlations.json")
     plan = MaskingPlan.from_json(correlations)
-    config.self_supervision.augmenter.masks(correlations["features"], plan)  # or an error
+    config.self_supervision.augmenter.masks(correlations["features"], plan)  # raises if impossible
     if config.reporting.tensorboard:
         require_tensorboard()
     if config.checkpoints.best_by not in (None, "training_loss"):
         validation_metric(config.checkpoints.best_by)
     paths.folder.mkdir(parents=True, exist_ok=True)
+    # The paths of this machine are left out: the folder may be read on another one.
     settings = config.model_dump(mode="json", exclude={"home", "feature_repo", "feature_store"})
     write_json(paths.config, settings)
     write_json(paths.schema, read_json(run.training_set / "schema.json"))
     write_json(paths.masking_plan, correlations)
     shutil.copytree(run.vocabularies, paths.vocabularies, dirs_exist_ok=True)
+    # Without checkpoints the run starts from step 0, so an old log would tell of steps to come.
     if not paths.checkpoints.is_dir():
         paths.training_log.unlink(missing_ok=True)
     paths.checkpoints.mkdir(exist_ok=True)
 
 
 def main() -> None:
-    """Parse the command line; report through Dagster Pipes where Dagster started us."""
+    """Parse the command line and train. Report through Dagster Pipes if Dagster started this."""
     parser = argparse.ArgumentParser(prog="longtail.training.launch", description=__doc__)
     parser.add_argument("--config", type=Path, default=None)
     parser.add_argument("--as-of", type=date.fromisoformat, required=True)
     parser.add_argument("--num-ranks", type=int, default=None)
     arguments = parser.parse_args()
-    # Before and after the ranks work, nothing is lost by ending at once. Set explicitly, for both
-    # may have been handed down as ignored.
+    # Before and after the ranks work, nothing is lost by ending at once. Both handlers are set
+    # explicitly, because the parent process may have passed these signals on as ignored.
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: sys.exit(TrainingInterruptedError.exit_code))
     try:
@@ -145,17 +154,27 @@ def main() -> None:
 
 
 def _launch(arguments: argparse.Namespace) -> None:
+    """Train, and report the result to Dagster or on standard output."""
     from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, open_dagster_pipes
+
+    def run() -> dict[str, Any]:
+        file = os.environ.get(PROGRESS_FILE)
+        return train(
+            arguments.config,
+            arguments.as_of,
+            num_ranks=arguments.num_ranks,
+            on_progress=JsonLines(Path(file)).write if file else None,
+        )
 
     if DAGSTER_PIPES_CONTEXT_ENV_VAR not in os.environ:
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-        result = train(arguments.config, arguments.as_of, num_ranks=arguments.num_ranks)
-        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.write(json.dumps(run()) + "\n")
         return
     with open_dagster_pipes() as pipes:
-        log.setLevel(logging.INFO)
+        # Dagster's log has every line, also those that `longtail run` leaves out beside its bar.
+        log.setLevel(logging.DEBUG)
         log.addHandler(_PipesHandler(pipes))
-        result = train(arguments.config, arguments.as_of, num_ranks=arguments.num_ranks)
+        result = run()
         pipes.report_asset_materialization(
             metadata={name: value for name, value in result.items() if value is not None},
             data_version=result["version"],
@@ -163,11 +182,11 @@ def _launch(arguments: argparse.Namespace) -> None:
 
 
 class _PipesHandler(logging.Handler):
-    """Forwards log records to Dagster."""
+    """Forwards log records to Dagster, each with its level."""
 
     def __init__(self, pipes: Any) -> None:
         super().__init__()
         self._pipes = pipes
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._pipes.log.info(self.format(record))
+        self._pipes.log.log(record.levelno, self.format(record))

@@ -1,20 +1,21 @@
-"""How the threads of torch's operators wait for one another."""
+"""Settings for the time in which torch's operator threads wait for one another."""
 
 from collections.abc import Mapping
 
-# In units of the processor's pause instruction: some tens of microseconds.
+# In pause instructions of the processor. Together they take some tens of microseconds.
 _SPINS = "1000"
 
 
 def waiting(environment: Mapping[str, str]) -> dict[str, str]:
-    """What to add to a process's environment before it imports torch, for GNU's OpenMP.
+    """Return settings for GNU's OpenMP, to add to an environment before torch is imported.
 
-    Between two operators a thread spins a little, then sleeps. Waking a sleeping one costs a
-    tenth of a step. One that spins as long as OpenMP has it by default starves the batch builder
-    and whatever else runs: beside other work that made a step six times slower.
+    With them a thread spins a little between two operators, then sleeps. Waking a sleeping thread
+    costs a tenth of a step. A thread that spins for OpenMP's default time starves the batch builder
+    and other processes: beside other work, a step took six times as long.
 
     Args:
-        environment: what the process has so far. Who says there how to wait is obeyed.
+        environment: the process's environment so far. If it says how to wait, that is kept, and
+            the result is empty.
     """
     if "OMP_WAIT_POLICY" in environment or "GOMP_SPINCOUNT" in environment:
         return {}

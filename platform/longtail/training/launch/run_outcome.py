@@ -1,8 +1,8 @@
-"""How the ranks ended, where they ended by their own decision; the launcher reads it.
+"""The reason why the ranks decided to end a run early. A rank writes it, and the launcher reads it.
 
-torchrun restarts a group of which one rank ended with an exit code other than zero. A run that was
-told to stop, or whose loss diverged, must not be restarted: its ranks end with zero, and rank 0
-leaves this file behind.
+torchrun restarts a group if one of its ranks ends with an exit code other than zero. But a run that
+was told to stop, or that has diverged, must not be restarted. So its ranks end with zero, and leave
+this file behind.
 """
 
 from pathlib import Path
@@ -16,17 +16,17 @@ _FILE = "outcome.json"
 
 
 def clear_outcome(folder: Path) -> None:
-    """Forget how an earlier start of the run in this folder ended."""
+    """Remove the outcome of an earlier start of the run in this folder."""
     (folder / _FILE).unlink(missing_ok=True)
 
 
 def write_outcome(folder: Path, error: LongtailError) -> None:
-    """Say why the run in this folder has ended before its end."""
+    """Write the reason why the run in this folder ended early."""
     interrupted = isinstance(error, TrainingInterruptedError)
     write_json(folder / _FILE, {"interrupted": interrupted, "message": str(error)})
 
 
 def read_outcome(folder: Path) -> dict[str, Any] | None:
-    """`{"interrupted", "message"}`, or None where no rank has decided to end."""
+    """Return `{"interrupted", "message"}`, or None if the ranks did not decide to end the run."""
     file = folder / _FILE
     return read_json(file) if file.is_file() else None

@@ -1,4 +1,4 @@
-"""Starting the ranks, watching over them, and telling them to stop."""
+"""Starts the ranks with torchrun, watches them, and tells them to stop."""
 
 import fcntl
 import os
@@ -24,8 +24,8 @@ from longtail.training.launch.run_outcome import clear_outcome, read_outcome
 from longtail.training.launch.torchrun_agent import child_environment
 
 _POLL_SECONDS = 0.5
-# How long ranks that were told to stop may take for their step and its checkpoint. Whoever told us
-# to stop has a limit of its own, and kills us, and with us the ranks.
+# Seconds that the ranks may take to stop: for their step and its checkpoint. It is generous, since
+# the sender of the signal has a limit of its own. It kills this process, and the ranks with it.
 _STOP_SECONDS = 3600
 
 
@@ -41,21 +41,21 @@ def run_ranks(
 ) -> None:
     """Train on this machine with torchrun, until the result is there.
 
-    A first SIGTERM or SIGINT stops the run at the next step, with a checkpoint; a second one kills
-    it. (Signals are heard in the main thread only.)
+    A first SIGTERM or SIGINT stops the run after its step, with a checkpoint. A second one kills
+    it. Only the main thread can receive them.
 
     Args:
-        config: training section is read.
-        config_path: its file.
+        config: the section `training` is read.
+        config_path: the configuration's file. None: the default one.
         as_of: the day.
-        paths: of the version.
-        num_ranks: processes.
-        parent: the version of a warm start.
-        on_poll: called again and again while the ranks work.
+        paths: the paths of the version.
+        num_ranks: the number of processes.
+        parent: the version of a warm start. None: a cold start.
+        on_poll: called twice a second while the ranks work.
 
     Raises:
-        TrainingInterruptedError: told to stop, and stopped.
-        LongtailError: training failed; the message says why and where its log stands.
+        TrainingInterruptedError: a signal stopped the run.
+        LongtailError: training failed. The message says why, and names its log.
     """
     clear_outcome(paths.folder)
     command = _command(config, config_path, as_of, paths.version, num_ranks, parent)
@@ -67,23 +67,25 @@ def run_ranks(
             stdin=subprocess.DEVNULL,
             stdout=handle,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the ranks once, from us
+            start_new_session=True,  # so that Ctrl-C reaches the ranks once, from this process
         )
         try:
-            with _forwarding_signals(process) as told:
+            with _forwarding_signals(process) as received:
                 while process.poll() is None:
                     time.sleep(_POLL_SECONDS)
                     on_poll()
         finally:
-            if process.poll() is None:  # we fail ourselves
+            if process.poll() is None:  # this process fails
                 process.kill()
                 process.wait()
+    # The result counts, whatever else happened: a signal may come just after the last step.
     outcome = read_outcome(paths.folder)
     clear_outcome(paths.folder)
     if paths.training.is_file():
         return
-    if told or (outcome is not None and outcome["interrupted"]):
+    if received or (outcome is not None and outcome["interrupted"]):
         raise TrainingInterruptedError(_interruption(paths))
+    # A decision of the ranks has words of its own. Otherwise the log has the error.
     cause = outcome["message"] if outcome is not None else _cause(output)
     again = "" if outcome is not None else "; run it again to go on from the newest checkpoint"
     raise LongtailError(f"training of {paths.version} failed: {cause}. Its log is {output}{again}")
@@ -91,12 +93,15 @@ def run_ranks(
 
 @contextmanager
 def only_one(lock: Path) -> Iterator[None]:
-    """Keep two runs from writing the same checkpoints.
+    """Hold a lock while the block runs, so that no other process writes the same checkpoints.
 
-    The lock ends with its process, however that ends.
+    The system releases the lock when the process ends, in whatever way.
+
+    Args:
+        lock: a file, with the name of what it protects.
 
     Raises:
-        LongtailError: another process holds it.
+        LongtailError: another process holds the lock.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as handle:
@@ -104,7 +109,8 @@ def only_one(lock: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise LongtailError(
-                f"{lock.stem} is being trained by another process, which holds {lock}: wait for it"
+                f"{lock.stem} is being trained by another process, which holds {lock}: wait until "
+                "it has ended"
             ) from error
         yield
 
@@ -117,7 +123,8 @@ def _command(
     num_ranks: int,
     parent: str | None,
 ) -> list[str]:
-    # -P: a folder named `longtail` where the command runs must not shadow ours.
+    """Return the command line of torchrun."""
+    # -P keeps a folder named `longtail` in the current directory from shadowing ours.
     command = [
         sys.executable,
         "-P",
@@ -134,6 +141,7 @@ def _command(
 
 
 def _environment(config: Config, num_ranks: int) -> dict[str, str]:
+    """Return the environment of torchrun and its ranks."""
     threads = config.training.threads_per_rank or max(1, (os.cpu_count() or 1) // num_ranks)
     return {
         **os.environ,
@@ -141,46 +149,52 @@ def _environment(config: Config, num_ranks: int) -> dict[str, str]:
         "LONGTAIL_HOME": str(config.home),
         "OMP_NUM_THREADS": str(threads),
         **waiting(os.environ),
-        # A restarted group hangs in its rendezvous while the store is shared (torch 2.13).
+        # With a shared store a restarted group hangs in its rendezvous (torch 2.13).
         "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
     }
 
 
 @contextmanager
 def _forwarding_signals(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """Pass on what we are told; yields the list of the signals that came.
+    """Pass signals on to a process while the block runs: the first as SIGTERM, others as SIGKILL.
 
-    Both are set explicitly: a background shell hands on an ignored SIGINT, and Dagster gives
-    SIGTERM whatever handler SIGINT has.
+    Both handlers are set explicitly. A background shell passes SIGINT on as ignored, and Dagster
+    gives SIGTERM the handler that SIGINT has.
+
+    Yields:
+        The signals that have come so far.
     """
-    told: list[int] = []
+    received: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
-        told.append(number)
+        received.append(number)
         if process.poll() is None:
-            process.send_signal(signal.SIGTERM if len(told) == 1 else signal.SIGKILL)
+            process.send_signal(signal.SIGTERM if len(received) == 1 else signal.SIGKILL)
 
     if threading.current_thread() is not threading.main_thread():
-        yield told
+        yield received
         return
     before = {number: signal.signal(number, forward) for number in STOP_SIGNALS}
     try:
-        yield told
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _interruption(paths: VersionPaths) -> str:
+    """Return the message of a run that was told to stop."""
     steps = checkpoints(paths.checkpoints)
     again = (
-        f"goes on after step {steps[-1]}" if steps else "begins anew, for there is no checkpoint"
+        f"goes on after step {steps[-1]}"
+        if steps
+        else "starts from the beginning, because there is no checkpoint"
     )
     return f"training of {paths.version} was told to stop: the same command {again}"
 
 
 def _cause(output: Path) -> str:
-    """The last error that a rank itself printed, not torchrun's report of it."""
+    """Return the last error that a rank itself printed, rather than torchrun's report of it."""
     lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
     errors = (line for line in reversed(lines) if re.search(r"[Ee]rror:", line))
     return next((line.strip() for line in errors if "ChildFailedError" not in line), "see the log")

@@ -1,4 +1,4 @@
-"""The name of a version: the day, and a hash of everything that decides what it learns.
+"""The name of a version: its day, and a hash of everything that decides what it learns.
 
 Light to import: no torch.
 """
@@ -9,7 +9,8 @@ from longtail.artifacts import RunPaths
 from longtail.config import Config
 from longtail.fingerprints import fingerprint, required_stamp, source_hash
 
-# How a run is carried out, not what it learns from: another number of ranks is the same version.
+# Settings of how a run is carried out, not of what it learns from. A run with another number of
+# ranks makes the same version.
 _SPEED_SETTINGS = {
     "num_ranks",
     "threads_per_rank",
@@ -21,7 +22,11 @@ _SPEED_SETTINGS = {
 
 
 def version_name(config: Config, as_of: date) -> str:
-    """The name of the version that these inputs and this configuration make."""
+    """Return the name of the version that a day's inputs and a configuration make.
+
+    Raises:
+        LongtailError: the day's training set or its correlations are not finished.
+    """
     run = RunPaths(config, as_of)
     identity = fingerprint(
         required_stamp(run.training_set, made_by="dataset")["fingerprint"],
@@ -39,7 +44,7 @@ def version_name(config: Config, as_of: date) -> str:
 
 
 def modules_that_learn(config: Config) -> list[str]:
-    """Return the modules whose code decides what a version learns."""
+    """Return the names of the modules that decide, by their code, what a version learns."""
     modules = ["longtail.training.worker", "longtail.augmentation.registry"]
     chosen_by, _, function = (config.checkpoints.best_by or "").partition(":")
     if function and chosen_by.startswith("longtail."):

@@ -1,12 +1,12 @@
-"""What ranks send each other of a lookup: the bags that have values, and no others.
+"""Exchanges the looked-up bags that have values between CPU ranks, and leaves the empty ones out.
 
 A `KeyedJaggedTensor` has a bag for every key and row, and TorchRec sends them all. Here most rows
-of most keys are empty: a feature's distinct cells fill the first rows of its key, a query's
-features leave the rows of the items free, and many features have no value. Which bags are empty
-both ends know before a vector is sent, from the lengths that came with the indices.
+of most keys are empty: a feature's distinct cells fill only the first rows of its key, a query's
+features leave the rows of the items free, and many features have no value. Sender and receiver both
+know the empty bags before a vector is sent, from the lengths that came with the indices.
 
-On CPU ranks. The sizes of what is sent follow from lengths, for which a GPU would have to wait:
-there TorchRec's own exchange stays.
+CUDA ranks keep TorchRec's own exchange. The sizes of the messages here follow from the lengths, and
+the host would have to wait until a GPU has them.
 """
 
 from dataclasses import dataclass, field
@@ -42,31 +42,32 @@ class _Context(EmbeddingBagCollectionContext):  # type: ignore[misc]
     """One batch on its way through the tables.
 
     Attributes:
-        filled: by sharding type, `[keys, rows]` bool: which of this rank's bags have values. Not
-            there on one rank and on CUDA.
+        filled: for each sharding type, `[keys, rows]` bool: whether a bag of this rank has values.
+            Empty on a single rank and on CUDA.
     """
 
     filled: list[torch.Tensor] = field(default_factory=list)
 
 
 class Bags(ShardedEmbeddingBagCollection):  # type: ignore[misc]
-    """TorchRec's sharded tables, whose whole tables' and columns' bags go through `FilledBags`."""
+    """TorchRec's sharded tables with `FilledBags` as the exchange of whole tables and columns."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
+        # Whole tables and columns have this exchange. Replicated tables send no bags.
         self._packs = self._device.type == "cpu" and self._env.world_size > 1
         for number, exchange in enumerate(self._output_dists):
             if self._packs and type(exchange) is TwPooledEmbeddingDist:
                 self._output_dists[number] = FilledBags(exchange)
 
     def create_context(self) -> _Context:
-        """See TorchRec."""
+        """Return the context of a batch, as TorchRec asks for it."""
         return _Context()
 
     def input_dist(
         self, ctx: _Context, features: KeyedJaggedTensor
     ) -> Awaitable[Awaitable[KJTList]]:
-        """Send the indices, and keep which bags they fill."""
+        """Send the indices, and keep in the context which bags they fill."""
         sent = super().input_dist(ctx, features)
         if not self._packs:
             return sent
@@ -79,7 +80,7 @@ class Bags(ShardedEmbeddingBagCollection):  # type: ignore[misc]
     def compute_and_output_dist(
         self, ctx: _Context, dist_input: KJTList
     ) -> LazyAwaitable[KeyedTensor]:
-        """Look up, and send the bags back."""
+        """Look up the bags, and send them to the ranks that asked for them."""
         if self._packs:
             for exchange, own, features in zip(
                 self._output_dists, ctx.filled, dist_input, strict=True
@@ -90,7 +91,7 @@ class Bags(ShardedEmbeddingBagCollection):  # type: ignore[misc]
 
 
 class BagsSharder(EmbeddingBagCollectionSharder):  # type: ignore[misc]
-    """Makes `Bags` of an `EmbeddingBagCollection`."""
+    """Turns an `EmbeddingBagCollection` into `Bags`."""
 
     def shard(
         self,
@@ -100,7 +101,7 @@ class BagsSharder(EmbeddingBagCollectionSharder):  # type: ignore[misc]
         device: torch.device | None = None,
         module_fqn: str | None = None,
     ) -> Bags:
-        """See TorchRec."""
+        """Return the sharded tables, as TorchRec asks for them."""
         return Bags(
             module=module,
             table_name_to_parameter_sharding=params,
@@ -114,16 +115,17 @@ class BagsSharder(EmbeddingBagCollectionSharder):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Route:
-    """Where filled bags stand in two grids of pieces, and how many go where.
+    """The places of the filled bags in two grids of pieces, and the counts to send.
 
-    A piece is as many columns as divide every key's dimension.
+    A piece is a part of a bag. All pieces have the same width, which divides every key's dimension.
+    One grid has the bags that this rank looked up. The other one has those that it asked for.
 
     Attributes:
-        width: columns of a piece.
-        held: int64, pieces of the `[rows of all ranks, keys here]` that this rank looked up.
-        held_by_rank: how many of them are of each rank's rows.
-        own: int64, pieces of the `[rows, keys of all ranks]` that this rank asked for.
-        own_by_rank: how many of them each rank looks up.
+        width: the number of columns of a piece.
+        held: int64, the filled pieces among the `[rows of all ranks, keys here]` looked up here.
+        held_by_rank: the number of those pieces in each rank's rows.
+        own: int64, the filled pieces among this rank's `[rows, keys of all ranks]`.
+        own_by_rank: the number of those pieces that each rank looks up.
     """
 
     width: int
@@ -134,10 +136,10 @@ class _Route:
 
 
 class FilledBags(nn.Module):
-    """In the place of TorchRec's exchange of whole grids; equal to it bit by bit.
+    """Replaces TorchRec's exchange of whole grids. Its result is the same, bit by bit.
 
     Args:
-        replaced: TorchRec's, for tables that stand whole, or by columns, on their ranks.
+        replaced: TorchRec's exchange, for tables that are whole or cut by columns.
     """
 
     def __init__(self, replaced: TwPooledEmbeddingDist) -> None:
@@ -146,7 +148,7 @@ class FilledBags(nn.Module):
         self._callbacks = replaced._callbacks or []
         self._dims = dims = replaced._emb_dim_per_rank_per_feature
         self._width = gcd(*(dim for of_rank in dims for dim in of_rank))
-        # By rank: how many pieces each of its keys has.
+        # For each rank, the number of pieces of each of its keys.
         self._pieces = [
             torch.tensor([dim // self._width for dim in of_rank], dtype=torch.int64)
             for of_rank in dims
@@ -154,18 +156,26 @@ class FilledBags(nn.Module):
         self._expected: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def expect(self, own: torch.Tensor, held: torch.Tensor) -> None:
-        """What the next call exchanges.
+        """Set which bags the next call exchanges.
 
         Args:
-            own: `[keys of all ranks, rows]` bool, the bags of this rank's batch that have values.
-            held: `[keys here * rows of all ranks]` bool, those that this rank looks up.
+            own: `[keys of all ranks, rows]` bool, whether a bag of this rank's batch has values.
+            held: `[keys here * rows of all ranks]` bool, the same of the bags looked up here.
         """
         self._expected = own, held
 
     def forward(
         self, looked_up: torch.Tensor, context: EmbeddingShardingContext
     ) -> Awaitable[torch.Tensor]:
-        """`[rows, dims of all ranks]`, zero where empty, of `[rows of all ranks, dims here]`."""
+        """Exchange the filled bags.
+
+        Args:
+            looked_up: `[rows of all ranks, dims here]`, the bags that this rank looked up.
+            context: TorchRec's, with the number of rows of each rank.
+
+        Returns:
+            `[rows, dims of all ranks]`, the bags of this rank's rows. Empty ones are zero.
+        """
         assert self._expected is not None
         (own, held), self._expected = self._expected, None
         route = self._route(own, held, context.batch_size_per_rank)
@@ -176,10 +186,12 @@ class FilledBags(nn.Module):
         return NoWait(pooled)
 
     def _route(self, own: torch.Tensor, held: torch.Tensor, rows_by_rank: list[int]) -> _Route:
+        """Return the places of the filled pieces, for masks as `expect` takes them."""
         pieces = [int(of_rank.sum()) for of_rank in self._pieces]
         keys_here = self._pieces[dist.get_rank(self._group)]
         here = _grid(held.view(len(keys_here), sum(rows_by_rank)), keys_here)
-        # In the order in which the ranks that hold them walk through theirs: by row, then by key.
+        # Pieces arrive rank by rank. Each rank sends them by row, then by key, so the places are
+        # listed in that order.
         of_ranks, first = [], 0
         for grid in _grid(own, torch.cat(self._pieces)).split(pieces, dim=1):
             row, piece = grid.nonzero(as_tuple=True)
@@ -195,19 +207,19 @@ class FilledBags(nn.Module):
 
 
 def _grid(filled: torch.Tensor, pieces: torch.Tensor) -> torch.Tensor:
-    """From `[keys, rows]` to `[rows, pieces of all keys]`."""
+    """Turn a mask `[keys, rows]` into `[rows, pieces of all keys]`."""
     by_row = filled.T.contiguous()
     return by_row if len(pieces) == pieces.sum() else by_row.repeat_interleave(pieces, dim=1)
 
 
 class _Exchange(torch.autograd.Function):
-    """Vectors of filled bags to the ranks that asked for them, and their gradients back."""
+    """Sends filled bags to the ranks that asked for them, and their gradients back."""
 
     @staticmethod
     def forward(
         ctx: Any, looked_up: torch.Tensor, shape: list[int], route: _Route, group: dist.ProcessGroup
     ) -> torch.Tensor:
-        """The bags of this rank's rows: a grid of that shape."""
+        """Return the bags of this rank's rows, in a grid of the given shape."""
         ctx.route, ctx.group, ctx.shape = route, group, looked_up.shape
         sent = looked_up.view(-1, route.width).index_select(0, route.held)
         received = sent.new_empty(len(route.own), route.width)
@@ -227,7 +239,7 @@ class _Exchange(torch.autograd.Function):
         )
         if get_gradient_division():
             received /= dist.get_world_size(ctx.group)
-        # A bag without values has no row of a table that could learn: its gradient is never read.
+        # The gradient of an empty bag is never read, because no row of a table belongs to the bag.
         of_lookup = sent.new_empty(ctx.shape)
         of_lookup.view(-1, route.width).index_copy_(0, route.held, received)
         return of_lookup, *[None] * 3

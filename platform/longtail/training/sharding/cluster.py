@@ -1,4 +1,4 @@
-"""Where a model is trained: the ranks, their memory, and what of it the tables may not have."""
+"""The ranks that train a model, their memory, and the part that is not for tables."""
 
 import itertools
 import os
@@ -22,13 +22,13 @@ _HOST_GIGABYTES = 128  # TorchRec's default
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where a model is to be trained.
+    """The ranks that a model is to be trained on.
 
     Attributes:
-        world_size: ranks.
-        local_world_size: ranks a node.
+        world_size: the number of ranks.
+        local_world_size: the number of ranks on each machine.
         device: `cpu` or `cuda`.
-        hbm_bytes: device memory of a rank; 0 on a CPU.
+        hbm_bytes: device memory of a rank. 0 on a CPU.
         ddr_bytes: host memory of a rank.
     """
 
@@ -39,7 +39,7 @@ class Cluster:
     ddr_bytes: int
 
     def topology(self) -> Topology:
-        """TorchRec's description of it."""
+        """Return TorchRec's description of the cluster."""
         return TopologyFactory.create_topology(
             TrainerConfig(
                 world_size=self.world_size,
@@ -53,7 +53,7 @@ class Cluster:
 
 
 def this_cluster(config: Config, device: torch.device, world_size: int) -> Cluster:
-    """The cluster that this rank is one of, as torchrun has started it."""
+    """Return the cluster that this rank belongs to, as torchrun has started it."""
     sharding = config.sharding
     hbm = 0
     if device.type == "cuda":
@@ -70,22 +70,23 @@ def this_cluster(config: Config, device: torch.device, world_size: int) -> Clust
 
 
 def host_bytes(sharding: ShardingConfig) -> int:
-    """Host memory of a rank: what is configured, else TorchRec's 128 GB."""
+    """Return the host memory of a rank: as configured, or TorchRec's default of 128 GB."""
     return int((sharding.ddr_gb or _HOST_GIGABYTES) * GIGABYTE)
 
 
 def reserved_bytes(config: Config, schema: Schema, cluster: Cluster) -> int:
-    """Memory of a rank that its tables may not have."""
+    """Return the memory of a rank that is kept for other things than tables."""
     memory = cluster.hbm_bytes if cluster.device == "cuda" else cluster.ddr_bytes
     return max(int(config.sharding.reserved_share * memory), tower_bytes(config, schema))
 
 
 def tower_bytes(config: Config, schema: Schema) -> int:
-    """A rough estimate of a rank's memory beside its tables: towers, activations, logits.
+    """Return a rough estimate of a rank's memory beside its tables: towers, activations, logits.
 
-    Weights, gradients, Adagrad's sums and the buckets of the all-reduce are four numbers a
-    parameter; an activation stands until its gradient is there; the logits of N examples and C
-    candidates are held as scores, exclusions, probabilities and gradient.
+    - A tower's parameter takes four numbers: weight, gradient, Adagrad's sum, and its place in the
+      buckets of the all-reduce.
+    - An activation takes two: it stays until its gradient has been computed.
+    - A logit, of an example and a candidate, takes four: score, exclusion, probability, gradient.
     """
     numbers = 0
     sampled = config.sample_size
@@ -93,6 +94,7 @@ def tower_bytes(config: Config, schema: Schema) -> int:
     candidates = config.training.batch_size + (sampled if config.loss.mixed_negatives else 0)
     rows = {"query": config.training.batch_size, "item": config.training.batch_size}
     rows["item"] += sampled * max(views, config.self_supervision.augmenter.num_copies)
+    # Both towers: their layers, the activations, and the dense inputs.
     for side in ("query", "item"):
         dims = sum(feature.dim for feature in schema.side(side))
         widths = [dims, *config.model.hidden, config.model.output_dim]

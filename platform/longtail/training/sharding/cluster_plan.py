@@ -1,4 +1,4 @@
-"""The plan of a cluster that need not exist: memory and time of each rank, and what limits it."""
+"""Plans for a cluster that need not exist: memory and time of each rank, and the bottleneck."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ from longtail.training.sharding.torchrec_planner import (
 Document = dict[str, Any]
 
 _NO_LIMIT = 2**60
-# Encoded rows, and the values of a batch, are int32.
+# Row numbers, and the values of a batch, are int32.
 _MOST_ROWS = 2**31 - 1
 _PARTS = {
     "fwd_compute": "lookup",
@@ -41,13 +41,14 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class Model:
-    """What is to be trained.
+    """The model that is to be trained.
 
     Attributes:
         schema: the features.
         config: the whole configuration.
-        num_rows: rows of each embedding table.
-        lengths: values of a feature in the mean row, by feature key; one where it is not named.
+        num_rows: the number of rows of each embedding table.
+        lengths: the mean number of values a row, by feature key. Features that are not named have
+            one.
     """
 
     schema: Schema
@@ -56,7 +57,11 @@ class Model:
     lengths: Mapping[str, float]
 
     def scaled(self, factor: float) -> "Model":
-        """The model of a catalogue with so many times the values; hashed tables stay."""
+        """Return the model of a larger catalogue. Hashed tables keep their size.
+
+        Args:
+            factor: multiplies the number of values of each exact vocabulary.
+        """
         rows = {
             table: max(1, math.ceil(self.num_rows[table] * factor))
             if features[0].vocabulary == "exact"
@@ -68,12 +73,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the planner puts each shard, and what it takes.
+    """The planner's place for each shard, and the memory and time that this takes.
 
     Attributes:
-        options: one a table.
-        storage: of each rank: weights, optimizer state, and buffers of the lookup.
-        perf: of each rank, milliseconds a step, as the planner estimates them.
+        options: one for each table.
+        storage: memory of each rank: weights, optimizer state, and buffers of the lookup.
+        perf: time of each rank in milliseconds a step, as the planner estimates it.
     """
 
     options: list[ShardingOption]
@@ -81,11 +86,11 @@ class Placement:
     perf: list[Perf]
 
     def largest_table(self, rank: int, resource: str) -> str:
-        """The table that takes most of a rank's `hbm` or `ddr`."""
+        """Return the table that takes most of a rank's `hbm` or `ddr`."""
         return self._largest(rank, lambda shard: getattr(shard.storage, resource))
 
     def slowest_table(self, rank: int) -> str:
-        """The table that takes most of a rank's time."""
+        """Return the table that takes most of a rank's time."""
         return self._largest(rank, lambda shard: shard.perf.total)
 
     def _largest(self, rank: int, cost: Callable[[Shard], float]) -> str:
@@ -97,10 +102,10 @@ class Placement:
 
 
 def lengths_in(catalogue: CatalogueFiles, schema: Schema) -> dict[str, float]:
-    """Values in the mean row of each multi-valued feature, by feature key.
+    """Return the mean number of values a row of each multi-valued feature, by feature key.
 
     Args:
-        catalogue: a day's.
+        catalogue: the files of a day's catalogue.
         schema: the features.
     """
     lengths = {}
@@ -115,12 +120,15 @@ def lengths_in(catalogue: CatalogueFiles, schema: Schema) -> dict[str, float]:
 
 
 def place(model: Model, cluster: Cluster, *, limited: bool = True) -> Placement | None:
-    """Ask the planner; None where nothing fits.
+    """Ask the planner for a place for each table.
 
     Args:
-        model: what is to be trained.
-        cluster: where.
-        limited: whether memory has an end.
+        model: the model that is to be trained.
+        cluster: the cluster that trains it.
+        limited: False plans as if memory had no end.
+
+    Returns:
+        The best placement, or None if the tables do not fit.
 
     Raises:
         InputError: the device does not have what the configuration asks for.
@@ -131,6 +139,7 @@ def place(model: Model, cluster: Cluster, *, limited: bool = True) -> Placement 
         reserved = 0
         hbm = _NO_LIMIT if cluster.device == "cuda" else 0
         cluster = replace(cluster, hbm_bytes=hbm, ddr_bytes=_NO_LIMIT)
+    # The learning rate does not matter, since nothing is trained.
     tables = tables_of(schema, model.num_rows, config.sharding)
     bags = unallocated_bags(tables, config.sharding, learning_rate=1.0)
     planner = make_planner(
@@ -148,6 +157,7 @@ def place(model: Model, cluster: Cluster, *, limited: bool = True) -> Placement 
         planner.plan(bags, sharders())
     except PlannerError:
         return None
+    # The plan itself says only where shards go. The planner keeps their estimates to itself.
     options: list[ShardingOption] = planner._best_plan
     storage = [Storage(0, 0) for _ in range(cluster.world_size)]
     perf = [Perf(0, 0, 0, 0) for _ in range(cluster.world_size)]
@@ -159,16 +169,16 @@ def place(model: Model, cluster: Cluster, *, limited: bool = True) -> Placement 
 
 
 def plan_cluster(model: Model, cluster: Cluster) -> Document:
-    """The plan, as `longtail plan --json` prints it; the alternatives are not in it yet.
+    """Return the plan as `longtail plan --json` prints it, but without the alternatives.
 
-    Where nothing fits, `ranks` and `tables` are of the plan that would be made if memory had no
-    end.
+    If the tables do not fit, `ranks` and `tables` are those of a plan for unlimited memory.
 
     Raises:
         InputError: the device does not have what the configuration asks for.
     """
     placement = place(model, cluster)
     fits = placement is not None
+    # A plan that does not fit is still worth showing: it says what is too large.
     if placement is None:
         placement = place(model, cluster, limited=False)
     assert placement is not None
@@ -206,6 +216,7 @@ def plan_cluster(model: Model, cluster: Cluster) -> Document:
 
 
 def _table(option: ShardingOption) -> Document:
+    """Return a table's entry in the plan."""
     total = reduce(add, (shard.storage for shard in option.shards))
     rows, dim = option.tensor.shape
     return {
@@ -221,7 +232,8 @@ def _table(option: ShardingOption) -> Document:
 
 
 def _memory_bottleneck(placement: Placement, cluster: Cluster, reserved: int) -> Document:
-    """The rank and the resource of which most of what tables may have is used."""
+    """Return the rank and the resource with the highest used share of the memory for tables."""
+    # Tables must leave the reserved part to the towers, in the memory of the device.
     on_cpu = cluster.device == "cpu"
     limits = {
         "hbm": max(0, cluster.hbm_bytes - reserved),
@@ -244,7 +256,7 @@ def _memory_bottleneck(placement: Placement, cluster: Cluster, reserved: int) ->
 
 
 def _time_bottleneck(placement: Placement) -> Document:
-    """The slowest rank, and by what; the others wait for it."""
+    """Return the slowest rank, for which the others wait, and what it spends its time on."""
     milliseconds = [perf.total for perf in placement.perf]
     rank = milliseconds.index(max(milliseconds))
     parts = {name: getattr(placement.perf[rank], part) for part, name in _PARTS.items()}
@@ -260,12 +272,13 @@ def _time_bottleneck(placement: Placement) -> Document:
 
 
 def _notes(model: Model, cluster: Cluster, reserved: int) -> list[str]:
+    """Return remarks on what the planner does not check."""
     notes = []
     for table, rows in model.num_rows.items():
         if rows > _MOST_ROWS:
             notes.append(
-                f"table {table} would have {rows:,} rows; row numbers are int32, which ends at "
-                f"{_MOST_ROWS:,}: hash it"
+                f"table {table} would have {rows:,} rows, but row numbers are int32, which ends at "
+                f"{_MOST_ROWS:,}: hash it (`vocabulary: hash`)"
             )
     memory = cluster.hbm_bytes if cluster.device == "cuda" else cluster.ddr_bytes
     if reserved > model.config.sharding.reserved_share * memory + 1:

@@ -1,4 +1,4 @@
-"""In-batch negatives across ranks: every rank scores its examples against all ranks' candidates."""
+"""Gathers the candidates of all ranks, so that each rank has them as in-batch negatives."""
 
 from typing import Any
 
@@ -9,15 +9,16 @@ from torch.nn import functional
 
 
 def candidates_of_all_ranks(own: torch.Tensor, num_candidates: int) -> torch.Tensor:
-    """All ranks' candidate vectors, in the order of the ranks; every rank calls it.
+    """Return the candidate vectors of all ranks, in the order of the ranks. Every rank calls it.
 
     Args:
-        own: `[rows, dim]`, this rank's.
-        num_candidates: C, a multiple of the number of ranks: each has as many places.
+        own: `[rows, dim]`, this rank's candidates.
+        num_candidates: C, a multiple of the number of ranks. Each rank has an equal share of
+            places, and fills what it does not use with zeros.
 
     Returns:
-        `[C, dim]`. A rank's gradient is the sum of what all ranks' losses give its candidates, so
-        that averaging the parameters' gradients over ranks gives that of the mean loss.
+        `[C, dim]`. The gradient of `own` is the sum over all ranks' losses. So the mean of the
+        parameters' gradients over ranks is the gradient of the mean loss.
     """
     surplus = num_candidates // dist.get_world_size() - len(own)
     every: torch.Tensor = _AllRanks.apply(  # type: ignore[no-untyped-call]
@@ -27,10 +28,10 @@ def candidates_of_all_ranks(own: torch.Tensor, num_candidates: int) -> torch.Ten
 
 
 class _AllRanks(torch.autograd.Function):
-    """All-gather whose gradient is a reduce-scatter.
+    """An all-gather with a reduce-scatter as its gradient.
 
-    `torch.distributed.nn.functional.all_gather` sends each rank a list of tensors, which then have
-    to be joined, and on gloo has no reduce-scatter.
+    `torch.distributed.nn.functional.all_gather` gives each rank a list of tensors, which would have
+    to be joined. On gloo it also has no reduce-scatter.
     """
 
     @staticmethod

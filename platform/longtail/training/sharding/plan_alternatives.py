@@ -1,4 +1,4 @@
-"""What would make a plan fit: changes that a user can make, each tried with the planner."""
+"""Finds changes that make a plan fit: each one that a user could make is tried with the planner."""
 
 import math
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from longtail.features.schema import Feature, Schema
 from longtail.training.sharding.cluster import Cluster
 from longtail.training.sharding.cluster_plan import Document, Model, place
 
-_NODE = 8  # devices of one machine, where the question does not say
+_NODE = 8  # devices of a machine, if the cluster that is asked about has only one
 _MOST_DOUBLINGS = 5
 _FEWEST_ROWS = 2**14
 
 
 @dataclass(frozen=True)
 class Change:
-    """A model and a cluster that differ from those asked about, and how."""
+    """A model and a cluster that differ from those asked about, and the difference in words."""
 
     words: str
     model: Model
@@ -28,15 +28,16 @@ class Change:
 
 
 def what_would_fit(model: Model, cluster: Cluster) -> list[Document]:
-    """Changes after which the plan fits, the mildest of each kind.
+    """Return the changes after which the plan fits: the mildest one of each kind.
 
     Returns:
-        `{"change", "world_size", "hbm_bytes", "ddr_bytes", "milliseconds"}` each: memory of the
-        fullest rank, and the planner's estimate of the slowest one's time a step.
+        For each change `{"change", "world_size", "hbm_bytes", "ddr_bytes", "milliseconds"}`: the
+        memory of the fullest rank, and the planner's estimate of the slowest one's time a step.
     """
     found = []
     for kind in _kinds(model, cluster):
         for change in kind:
+            # A change may ask for something that the device does not have.
             try:
                 placement = place(change.model, change.cluster)
             except InputError:
@@ -57,7 +58,7 @@ def what_would_fit(model: Model, cluster: Cluster) -> list[Document]:
 
 
 def _kinds(model: Model, cluster: Cluster) -> Iterator[Iterator[Change]]:
-    """Kinds of changes, each from the mildest on."""
+    """Yield the kinds of changes. Each kind begins with its mildest change."""
     yield _other_types(model, cluster)
     yield _settings(model, cluster, "fp16 tables", data_type="fp16")
     if model.config.sharding.optimizer != "row_wise_adagrad":
@@ -82,6 +83,7 @@ def _kinds(model: Model, cluster: Cluster) -> Iterator[Iterator[Change]]:
 
 
 def _other_types(model: Model, cluster: Cluster) -> Iterator[Change]:
+    """Yield tables that are split: by rows on CUDA, by columns on a CPU."""
     if cluster.device == "cuda":
         types: tuple[str, ...] = ("table_wise", "row_wise", "table_row_wise")
         sharding = model.config.sharding
@@ -90,7 +92,7 @@ def _other_types(model: Model, cluster: Cluster) -> Iterator[Change]:
             return
         yield from _settings(model, cluster, "tables split by rows", sharding_types=types)
         return
-    # Row-wise Adagrad has no column shards.
+    # Row-wise Adagrad cannot have column shards.
     as_well = {} if model.config.sharding.optimizer == "adagrad" else {"optimizer": "adagrad"}
     for columns in (64, 32, 16):
         words = f"tables split by columns, at least {columns} wide"
@@ -99,7 +101,7 @@ def _other_types(model: Model, cluster: Cluster) -> Iterator[Change]:
 
 
 def _settings(model: Model, cluster: Cluster, words: str, **changed: Any) -> Iterator[Change]:
-    """The configuration with other settings for all tables, where it allows them."""
+    """Yield the model with other sharding settings for all tables, if they are valid and new."""
     sharding = model.config.sharding.model_dump()
     named = []
     for name, value in changed.items():
@@ -122,8 +124,10 @@ def _settings(model: Model, cluster: Cluster, words: str, **changed: Any) -> Ite
 
 
 def _more_ranks(model: Model, cluster: Cluster) -> Iterator[Change]:
+    """Yield clusters with twice the ranks, four times, and so on."""
     for doubling in range(1, _MOST_DOUBLINGS + 1):
         world_size = cluster.world_size * 2**doubling
+        # A single machine first grows to its full size. Several keep theirs, and get more.
         one_node = cluster.local_world_size == cluster.world_size
         local = min(world_size, _NODE) if one_node else cluster.local_world_size
         local = max(local, cluster.local_world_size)
@@ -135,6 +139,7 @@ def _more_ranks(model: Model, cluster: Cluster) -> Iterator[Change]:
 
 
 def _smaller_dims(model: Model, cluster: Cluster) -> Iterator[Change]:
+    """Yield models with smaller embeddings."""
     for divisor in (2, 4, 8):
 
         def smaller(feature: Feature, divisor: int = divisor) -> Feature:
@@ -149,6 +154,7 @@ def _smaller_dims(model: Model, cluster: Cluster) -> Iterator[Change]:
 
 
 def _hashed(model: Model, cluster: Cluster) -> Iterator[Change]:
+    """Yield models with hashed tables, of half the rows each time."""
     most = max(model.num_rows.values())
     buckets = 2 ** math.floor(math.log2(max(2, most - 1)))
     while buckets >= _FEWEST_ROWS:

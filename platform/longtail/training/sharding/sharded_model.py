@@ -1,4 +1,4 @@
-"""Sharding the model: TorchRec's planner places the tables, FBGEMM's optimizer lives in them."""
+"""Builds the sharded model: TorchRec's planner places the tables, and FBGEMM updates them."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,18 +51,18 @@ def build_model(
 ) -> tuple[DistributedModelParallel, CombinedOptimizer]:
     """Build the two-tower model, shard it over the process group, and attach its optimizers.
 
-    The tables are made on the meta device, so that no rank ever holds one that is not its own.
-    They learn inside FBGEMM's backward pass; the towers, and tables that every rank holds whole,
-    through a plain optimizer.
+    The tables are made on the meta device, so that a rank never holds a table that is not its own.
+    They learn inside FBGEMM's backward pass. The towers, and tables that every rank holds whole,
+    learn through a plain optimizer.
 
     Args:
-        training_set: its schema is read, and how many values its features have.
+        training_set: its schema, and the number of values of its features, are read.
         config: the whole configuration.
-        num_rows: rows of each embedding table.
+        num_rows: the number of rows of each embedding table.
         plan: the masking plan.
-        device: of this rank.
-        plan_file: where rank 0 writes the sharding plan. If it is there, from an earlier start of
-            the same run, every table keeps its sharding type, at any number of ranks.
+        device: this rank's device.
+        plan_file: rank 0 writes the sharding plan to this file. If an earlier start of the run has
+            written it, every table keeps its sharding type, at any number of ranks.
 
     Returns:
         The sharded model, and one optimizer over tables and towers.
@@ -77,7 +77,8 @@ def build_model(
         tables, config.sharding, learning_rate=config.training.table_learning_rate
     )
     masks = config.self_supervision.augmenter.masks([f.name for f in schema.item], plan)
-    torch.manual_seed(config.training.seed)  # the towers start equal on every rank
+    # The same seed everywhere, so that the towers start equal on every rank.
+    torch.manual_seed(config.training.seed)
     across = config.loss.negatives_across_ranks and dist.get_world_size() > 1
     model = TwoTower(
         schema,
@@ -87,17 +88,19 @@ def build_model(
         product_dtype(config, device),
         of_all_ranks=candidates_of_all_ranks if across else None,
     )
+    # The tables stay on the meta device until they are sharded.
     model.query_tower.to(device)
     model.item_tower.to(device)
     model.projections.to(device)
     sharding_plan = plan_sharding(model, tables, training_set, config, device, plan_file)
+    # From here on the ranks draw different numbers: their tables' first weights, their dropout.
     torch.manual_seed(config.training.seed + dist.get_rank())
     sharded = DistributedModelParallel(
         model,
         device=device,
         plan=sharding_plan,
         sharders=sharders(),
-        # One rank has nobody to share gradients with.
+        # A single rank has no gradients to average.
         init_data_parallel=dist.get_world_size() > 1,
     )
     return sharded, CombinedOptimizer(list(_optimizers(sharded, tables, config)))
@@ -111,13 +114,28 @@ def plan_sharding(
     device: torch.device,
     plan_file: Path | None = None,
 ) -> ShardingPlan:
-    """Ask TorchRec's planner on rank 0 where each table lives, and tell every rank."""
+    """Let TorchRec's planner on rank 0 place each table, and tell every rank.
+
+    Args:
+        model: the model, not sharded yet.
+        tables: its embedding tables.
+        training_set: the number of values of its features balances the ranks.
+        config: the whole configuration.
+        device: this rank's device.
+        plan_file: as in `build_model`.
+
+    Raises:
+        InputError: the device does not have what the configuration asks for.
+        LongtailError: the tables do not fit.
+    """
     schema = training_set.schema
     cluster = this_cluster(config, device, dist.get_world_size())
+    # A later start of the run keeps the types of the first one, since optimizer state depends on
+    # them. All ranks read the file before rank 0 writes it anew.
     chosen: dict[str, str] = {}
     if plan_file is not None and plan_file.is_file():
         chosen = {entry["name"]: entry["sharding"] for entry in read_json(plan_file)["tables"]}
-    dist.barrier()  # rank 0 writes the file below
+    dist.barrier()
     planner = make_planner(
         cluster,
         constraints(
@@ -135,7 +153,7 @@ def plan_sharding(
     except PlannerError as error:
         raise LongtailError(
             f"the embedding tables do not fit into {cluster.world_size} rank(s): `longtail plan "
-            f"--world-size {cluster.world_size} --device {cluster.device}` tells what would"
+            f"--world-size {cluster.world_size} --device {cluster.device}` lists what would"
         ) from error
     if plan_file is not None and dist.get_rank() == 0:
         write_json(plan_file, {"world_size": cluster.world_size, "tables": _record(plan)})
@@ -143,8 +161,8 @@ def plan_sharding(
 
 
 def _lengths(training_set: TrainingSet, world_size: int) -> dict[str, float]:
-    """Values a row by feature key, which is what ranks are balanced by; one rank has all."""
-    if world_size == 1:
+    """Return the mean number of values a row, by feature key. The planner balances ranks by it."""
+    if world_size == 1:  # there is nothing to balance
         return {}
     means: dict[str, float] = {}
     schema = training_set.schema
@@ -158,7 +176,7 @@ def _lengths(training_set: TrainingSet, world_size: int) -> dict[str, float]:
 
 
 def _record(plan: ShardingPlan) -> list[dict[str, Any]]:
-    """What is written of a plan."""
+    """Return what the plan file says of each table."""
     module_plan: Mapping[str, Any] = next(iter(plan.plan.values()))
     return [
         {
@@ -174,7 +192,11 @@ def _record(plan: ShardingPlan) -> list[dict[str, Any]]:
 def _optimizers(
     sharded: DistributedModelParallel, tables: Sequence[EmbeddingBagConfig], config: Config
 ) -> Iterator[tuple[str, Any]]:
-    """FBGEMM's own, the towers', and that of tables which every rank holds whole, if any."""
+    """Yield the optimizers by name: of sharded tables, of towers, and of replicated tables if any.
+
+    FBGEMM updates the sharded tables in its backward pass. So their optimizer here only keeps their
+    state.
+    """
     training = config.training
     yield "tables", sharded.fused_optimizer
     names = {table_tensor(table.name) for table in tables}

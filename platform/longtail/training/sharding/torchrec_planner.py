@@ -1,7 +1,7 @@
-"""From the configuration to TorchRec's planner: its constraints and its memory model.
+"""Sets up TorchRec's planner from the configuration: its constraints and its memory model.
 
-Nothing here needs a process group, a GPU or a table in memory, so that a plan can be made for a
-cluster that nobody has rented yet.
+Nothing here needs a process group, a GPU or a table in memory. So a plan can be made for a cluster
+that has not been rented yet.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ from longtail.model.two_tower import embedding_tables
 from longtail.training.sharding.bag_exchange import BagsSharder
 from longtail.training.sharding.cluster import Cluster
 
-# What a CPU's kernels know; FBGEMM has no reduce-scatter of row shards there.
+# The types that FBGEMM's kernels for CPUs support. They have no reduce-scatter of row shards.
 _CPU_TYPES = ("table_wise", "column_wise", "data_parallel")
 _DEFAULT_TYPES = {"cpu": ("table_wise",), "cuda": ("table_wise", "row_wise", "table_row_wise")}
 _OPTIMIZERS = {"adagrad": torch.optim.Adagrad, "row_wise_adagrad": RowWiseAdagrad}
@@ -44,15 +44,16 @@ _DATA_TYPES = {"fp32": DataType.FP32, "fp16": DataType.FP16}
 def tables_of(
     schema: Schema, num_rows: Mapping[str, int], sharding: ShardingConfig
 ) -> list[EmbeddingBagConfig]:
-    """The model's embedding tables, in the data types that are configured.
+    """Return the model's embedding tables, in the data types that are configured.
 
     Raises:
-        InputError: the configuration speaks of a table that there is not.
+        InputError: the configuration names a table that does not exist.
     """
     unknown = sorted(set(sharding.tables) - set(schema.tables))
     if unknown:
         raise InputError(
-            f"`sharding.tables.{unknown[0]}`: there is no such embedding table; there are "
+            f"`sharding.tables.{unknown[0]}`: there is no such embedding table. In this project "
+            "there are "
             f"{', '.join(schema.tables)}"
         )
     tables = embedding_tables(schema, dict(num_rows))
@@ -64,7 +65,7 @@ def tables_of(
 def unallocated_bags(
     tables: Sequence[EmbeddingBagConfig], sharding: ShardingConfig, *, learning_rate: float
 ) -> EmbeddingBagCollection:
-    """The tables on the meta device, which has no memory, with the optimizer that lives in them."""
+    """Return the tables on the meta device, which has no memory, with their optimizer attached."""
     bags = EmbeddingBagCollection(tables=list(tables), device=torch.device("meta"))
     apply_optimizer_in_backward(
         _OPTIMIZERS[sharding.optimizer], bags.parameters(), {"lr": learning_rate}
@@ -75,7 +76,10 @@ def unallocated_bags(
 def table_optimizer(
     parameters: Any, sharding: ShardingConfig, *, learning_rate: float
 ) -> torch.optim.Optimizer:
-    """The same optimizer for tables that every rank holds whole, which FBGEMM does not update."""
+    """Return the same optimizer for tables that every rank holds whole.
+
+    FBGEMM does not update those.
+    """
     optimizer: torch.optim.Optimizer = _OPTIMIZERS[sharding.optimizer](parameters, lr=learning_rate)
     return optimizer
 
@@ -88,15 +92,15 @@ def constraints(
     pooling: Mapping[str, float],
     chosen: Mapping[str, str] | None = None,
 ) -> dict[str, ParameterConstraints]:
-    """What the planner may do with each table.
+    """Return what the planner may do with each table, by table.
 
     Args:
-        tables: of the model.
+        tables: the tables of the model.
         sharding: the configuration.
         device: `cpu` or `cuda`.
-        pooling: values looked up a row of the batch, by feature key.
-        chosen: sharding types that an earlier start of the same run has chosen, by table: they
-            stay, since optimizer state depends on them.
+        pooling: the number of values looked up for a row of the batch, by feature key.
+        chosen: the sharding types of an earlier start of the same run, by table. They are kept,
+            since optimizer state depends on them.
 
     Raises:
         InputError: the device has none of the types or kernels that are configured.
@@ -114,19 +118,23 @@ def _constraint(
     pooling: Mapping[str, float],
     chosen: str | None,
 ) -> ParameterConstraints:
+    """Return what the planner may do with one table."""
     settings = sharding.of(table.name)
     types = (chosen,) if chosen else settings.sharding_types or _DEFAULT_TYPES[device]
     kernels = settings.compute_kernels or ("fused",)
+    # A CPU has fewer types and one kernel. Types that it does not have are left out, as long as
+    # one is left.
     if device == "cpu":
         types = tuple(name for name in types if name in _CPU_TYPES)
         if not types or "fused" not in kernels:
             wanted = chosen or " or ".join(settings.sharding_types or _DEFAULT_TYPES[device])
             raise InputError(
-                f"table {table.name} is to be {wanted}, {' or '.join(kernels)} (`sharding`), which "
-                f"a CPU does not have: there it is one of {', '.join(_CPU_TYPES)}, and fused"
+                f"`sharding` asks for table {table.name} as {wanted} with kernel "
+                f"{' or '.join(kernels)}, which a CPU does not have: choose one of "
+                f"{', '.join(_CPU_TYPES)}, with kernel fused"
             )
     load_factor = settings.cache_load_factor
-    # Tables that every rank holds whole know one kernel, which is named otherwise.
+    # Tables that every rank holds whole have one kernel, which has another name.
     dense = ("dense",) if "data_parallel" in types else ()
     return ParameterConstraints(
         sharding_types=list(types),
@@ -138,9 +146,10 @@ def _constraint(
 
 
 class StorageEstimator(EmbeddingStorageEstimator):  # type: ignore[misc]
-    """TorchRec's estimate of a shard's memory, with what it leaves out of fp16 tables.
+    """TorchRec's estimate of a shard's memory, corrected for fp16 tables.
 
-    It takes optimizer state to have the weights' data type; FBGEMM keeps it in fp32 always.
+    TorchRec assumes that optimizer state has the weights' data type. FBGEMM always keeps it in
+    fp32.
     """
 
     def estimate(self, sharding_options: list[ShardingOption], sharder_data_map: Any) -> None:
@@ -165,18 +174,20 @@ def make_planner(
     batch_size: int,
     reserved_bytes: int,
 ) -> EmbeddingShardingPlanner:
-    """The planner for a cluster.
+    """Return the planner for a cluster.
 
     Args:
-        cluster: where the model is to be trained.
-        table_constraints: by table.
-        batch_size: rows of a batch's KeyedJaggedTensor.
-        reserved_bytes: memory of a rank that its tables may not have.
+        cluster: the cluster that trains the model.
+        table_constraints: what the planner may do with each table, by table.
+        batch_size: the number of rows of a batch's KeyedJaggedTensor.
+        reserved_bytes: the memory of a rank that is kept for other things than tables.
     """
     topology = cluster.topology()
-    if cluster.device == "cpu":  # TorchRec's reservations are of device memory alone
+    # TorchRec reserves device memory only, so on a CPU the hosts are given less.
+    if cluster.device == "cpu":
         for host in topology.devices:
             host.storage.ddr = max(0, host.storage.ddr - reserved_bytes)
+    # Every part of the planner has to know the constraints.
     known = dict(table_constraints)
     return EmbeddingShardingPlanner(
         topology=topology,
@@ -199,12 +210,12 @@ def make_planner(
 
 
 def sharders() -> list[BagsSharder]:
-    """What turns planned tables into sharded ones."""
+    """Return what turns planned tables into sharded ones."""
     return [BagsSharder()]
 
 
 def batch_rows(config: Config) -> int:
-    """Rows of a batch's KeyedJaggedTensor, repeats not yet taken out."""
+    """Return the number of rows of a batch's KeyedJaggedTensor, with repeated rows counted."""
     return (
         config.training.batch_size
         + config.sample_size * config.self_supervision.augmenter.num_copies
@@ -212,14 +223,14 @@ def batch_rows(config: Config) -> int:
 
 
 def pooling_of(config: Config, schema: Schema, lengths: Mapping[str, float]) -> dict[str, float]:
-    """Values looked up a row of the batch, by feature key.
+    """Return the mean number of values looked up for a row of the batch, by feature key.
 
-    A query's features fill only the first rows of a batch, which is as long as its item side.
+    A batch has a row for each of its items. The features of queries fill only the first rows.
 
     Args:
-        config: the batch's sizes.
+        config: its batch and sample sizes are read.
         schema: the features.
-        lengths: values a row of the data, by feature key.
+        lengths: the mean number of values for a row of the data, by feature key.
     """
     share = config.training.batch_size / batch_rows(config)
     return {

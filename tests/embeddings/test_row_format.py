@@ -1,4 +1,4 @@
-"""Rows as bytes: equal to what Feast itself serializes and stores, byte by byte."""
+"""Rows as bytes: equal, byte by byte, to those that Feast itself serializes and stores."""
 
 import sqlite3
 import time
@@ -84,7 +84,7 @@ def test_keys_are_serialized_as_feast_does(project: Published) -> None:
 
 
 def write_both(project: Published) -> None:
-    """The same rows: into slot a as publication writes them, into slot b as Feast does."""
+    """Write the same rows into slot a as publication does, and into slot b as Feast does."""
     OnlineStore(project.config).write("a", KEYS, VECTORS, version=VERSION)
     store = open_store(project.config)
     view = store.get_feature_view("item_embeddings_b")
@@ -129,7 +129,7 @@ def with_redis(project: Published, file: Path, online_store: dict[str, object]) 
 def test_redis_has_the_hashes_that_feast_writes(project: Published, tmp_path: Path) -> None:
     with redis_store(tmp_path / "redis") as online_store:
         host, port = str(online_store["connection_string"]).split(":")
-        # The key of a slot is of all slots: Feast's rows of slot b go to a server of their own.
+        # All slots share a key, so both ways of writing end in one hash, in different fields.
         write_both(with_redis(project, tmp_path / "feature_store.yaml", online_store))
         with redis.Redis(host, int(port)) as client:
             hashes = {key: client.hgetall(key) for key in client.scan_iter()}
@@ -144,7 +144,7 @@ def test_redis_has_the_hashes_that_feast_writes(project: Published, tmp_path: Pa
 
 
 def test_emptying_redis_is_exact(project: Published, tmp_path: Path) -> None:
-    """A project whose name ends with this one's, and keys that look alike, are not touched."""
+    """A project with a longer name of the same ending, and similar keys, are not touched."""
     with redis_store(tmp_path / "redis") as online_store:
         host, port = str(online_store["connection_string"]).split(":")
         stored = with_redis(project, tmp_path / "feature_store.yaml", online_store)

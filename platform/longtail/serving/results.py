@@ -1,0 +1,64 @@
+"""The types of what the classes of `longtail.serving` return.
+
+They are plain dictionaries at run time, so `--json` prints them as they are; an editor completes
+their keys, and mypy checks them. Each names the version that the answer is of.
+"""
+
+from typing import TypedDict
+
+from longtail.embeddings.results import ScoredItem
+
+__all__ = ["LookupResult", "RankedItems", "RankedItemsByKey", "RankedItemsByRow", "ScoredItem"]
+
+
+class LookupResult(TypedDict):
+    """The embeddings of items.
+
+    Attributes:
+        version: the version that all of them are of.
+        embeddings: by item id, in the order asked for: `dim` floats, or None for an item that the
+            version does not have.
+        missing: the items that the version does not have.
+    """
+
+    version: str
+    embeddings: dict[str, list[float] | None]
+    missing: list[str]
+
+
+class RankedItems(TypedDict):
+    """The items that fit one query, or that are nearest to one item.
+
+    Attributes:
+        version: the version that ranked them.
+        query: the id of the query or item.
+        results: the items, best first.
+    """
+
+    version: str
+    query: str
+    results: list[ScoredItem]
+
+
+class RankedItemsByKey(TypedDict):
+    """The items that fit each of several queries, or that are nearest to each of several items.
+
+    Attributes:
+        version: the version that ranked them.
+        results: by the id of the query or item: the items, best first.
+    """
+
+    version: str
+    results: dict[str, list[ScoredItem]]
+
+
+class RankedItemsByRow(TypedDict):
+    """The items that fit each of several rows of feature values.
+
+    Attributes:
+        version: the version that ranked them.
+        results: one list for each row: the items, best first.
+    """
+
+    version: str
+    results: list[list[ScoredItem]]
