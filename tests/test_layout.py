@@ -1,7 +1,8 @@
 """The layout of the repository: where things stand, and which package may import which.
 
-`platform/longtail/DESIGN.md` explains the rules. Each rule about imports is a function of a module's
-name and imports, and is shown sources that break it: a rule that never complains is noticed.
+`platform/longtail/DESIGN.md` explains the rules. Each rule about imports is a function of a
+module's name and imports, and is shown sources that break it: a rule that never complains is
+noticed.
 """
 
 import ast

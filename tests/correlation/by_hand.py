@@ -1,4 +1,4 @@
-"""The definitions of DESIGN.md, section 3, computed item by item: slow, but obviously right."""
+"""The definitions of METHOD.md, computed item by item: slow, but obviously right."""
 
 import hashlib
 from collections import defaultdict

@@ -14,7 +14,7 @@ from tests.evaluation.questions import made_up, shown_ranking
 def looped_metrics(
     held_out: HeldOut, rankings: list[list[int]], inside: set[int], k: int
 ) -> tuple[float, float]:
-    """Return recall@k and MAP@k, computed query by query as DESIGN.md defines them."""
+    """Return recall@k and MAP@k, computed query by query as METHOD.md defines them."""
     num_found = num_pairs = 0
     averages = []
     for query, ranking in enumerate(rankings):

@@ -2,7 +2,7 @@
 
 Each item counts once, however popular it is. An item with several values spreads a weight of one
 evenly over its values, or over its value pairs, so that no item counts more than another
-(DESIGN.md, section 3).
+(model/METHOD.md, "Correlation of features").
 """
 
 from collections.abc import Sequence
