@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from longtail.config import Config, LossConfig, SelfSupervisionConfig, TrainingConfig
 from longtail.dataset.batch import Batch
@@ -199,3 +200,30 @@ def test_an_epoch_that_goes_on_is_the_epoch(training_set: TrainingSet) -> None:
     assert rest.candidate_expected.tolist() == whole[2].candidate_expected.tolist()
     assert rest.features.values().tolist() == whole[2].features.values().tolist()
     assert (rest.step, rest.mask_draw) == (whole[2].step, whole[2].mask_draw)
+
+
+def test_a_gpu_is_not_asked_how_many_values_a_feature_has() -> None:
+    """A fake device has no values, so that an operator which reads one raises an error."""
+    from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+    builder = BatchBuilder(make_training_set(), config())
+    features = next(builder.epoch(0)).features
+    order = list(reversed(range(len(features.keys()))))
+    known = features.length_per_key()
+    unknown = KeyedJaggedTensor(
+        features.keys(), features.values(), lengths=features.lengths(), stride=features.stride()
+    )
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+
+        def on_fake_device(features: KeyedJaggedTensor) -> KeyedJaggedTensor:
+            return KeyedJaggedTensor(
+                features.keys(),
+                mode.from_tensor(features.values()),
+                lengths=mode.from_tensor(features.lengths()),
+                stride=features.stride(),
+                length_per_key=features.length_per_key_or_none(),
+            )
+
+        assert on_fake_device(features).permute(order).length_per_key() == known[::-1]
+        with pytest.raises(DataDependentOutputException):
+            on_fake_device(unknown).permute(order)

@@ -279,6 +279,8 @@ class BatchBuilder:
             values=torch.from_numpy(np.concatenate([queries.values, items.values])),
             lengths=torch.from_numpy(lengths.ravel()),
             stride=stride,
+            # Said here, for on a GPU finding it out would make the host wait for the device.
+            length_per_key=lengths.sum(axis=1).tolist(),
         )
 
 

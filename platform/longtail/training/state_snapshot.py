@@ -58,6 +58,8 @@ def _copied_shards(tensor: ShardedTensor) -> ShardedTensor:
         Shard(_in_host_memory(shard.tensor), _on_cpu(shard.metadata))
         for shard in tensor.local_shards()
     ]
+    # Copies from a GPU are page-locked, and a ShardedTensor compares its shards with what is said.
+    metadata.tensor_properties.pin_memory = any(shard.tensor.is_pinned() for shard in shards)
     return ShardedTensor._init_from_local_shards_and_global_metadata(
         shards, metadata, process_group=tensor._process_group
     )

@@ -22,6 +22,7 @@ from longtail.training.interruption import STOP_SIGNALS, TrainingInterruptedErro
 from longtail.training.launch.openmp_threads import waiting
 from longtail.training.launch.run_outcome import clear_outcome, read_outcome
 from longtail.training.launch.torchrun_agent import child_environment
+from longtail.training.torch_releases import shutdown_timeout
 
 _POLL_SECONDS = 0.5
 # Seconds that the ranks may take to stop: for their step and its checkpoint. It is generous, since
@@ -133,7 +134,7 @@ def _command(
         "--standalone",
     ]
     command += [f"--nproc-per-node={num_ranks}", f"--max-restarts={config.training.max_restarts}"]
-    command += [f"--shutdown-timeout={_STOP_SECONDS}"]
+    command += shutdown_timeout(_STOP_SECONDS)
     command += ["-m", "longtail.training.worker", f"--as-of={as_of}", f"--version={version}"]
     command += [f"--config={config_path}"] if config_path else []
     command += [f"--parent={parent}"] if parent else []

@@ -36,6 +36,7 @@ from longtail.training.sharding.torchrec_planner import (
     tables_of,
     unallocated_bags,
 )
+from longtail.training.torch_releases import has_fused_adagrad
 
 log = logging.getLogger("longtail.training")
 
@@ -103,7 +104,7 @@ def build_model(
         # A single rank has no gradients to average.
         init_data_parallel=dist.get_world_size() > 1,
     )
-    return sharded, CombinedOptimizer(list(_optimizers(sharded, tables, config)))
+    return sharded, CombinedOptimizer(list(_optimizers(sharded, tables, config, device)))
 
 
 def plan_sharding(
@@ -190,7 +191,10 @@ def _record(plan: ShardingPlan) -> list[dict[str, Any]]:
 
 
 def _optimizers(
-    sharded: DistributedModelParallel, tables: Sequence[EmbeddingBagConfig], config: Config
+    sharded: DistributedModelParallel,
+    tables: Sequence[EmbeddingBagConfig],
+    config: Config,
+    device: torch.device,
 ) -> Iterator[tuple[str, Any]]:
     """Yield the optimizers by name: of sharded tables, of towers, and of replicated tables if any.
 
@@ -198,6 +202,7 @@ def _optimizers(
     state.
     """
     training = config.training
+    fused = has_fused_adagrad(device)
     yield "tables", sharded.fused_optimizer
     names = {table_tensor(table.name) for table in tables}
     plain = dict(in_backward_optimizer_filter(sharded.named_parameters()))
@@ -205,8 +210,12 @@ def _optimizers(
         "towers",
         KeyedOptimizerWrapper(
             {name: value for name, value in plain.items() if name not in names},
+            # Without the fused kernel, `foreach` is the next best: a few kernels for all tensors.
             lambda parameters: torch.optim.Adagrad(
-                parameters, lr=training.tower_learning_rate, fused=True
+                parameters,
+                lr=training.tower_learning_rate,
+                fused=fused,
+                foreach=None if fused else True,
             ),
         ),
     )

@@ -17,11 +17,12 @@ from torchrec.distributed.planner.shard_estimators import (
     EmbeddingPerfEstimatorFactory,
     EmbeddingStorageEstimator,
 )
-from torchrec.distributed.planner.storage_reservations import FixedAbsoluteStorageReservation
+from torchrec.distributed.planner.storage_reservations import FixedPercentageStorageReservation
 from torchrec.distributed.planner.types import (
     ParameterConstraints,
     ShardingOption,
     Storage,
+    Topology,
 )
 from torchrec.distributed.types import CacheParams
 from torchrec.modules.embedding_configs import DataType, EmbeddingBagConfig
@@ -152,9 +153,11 @@ class StorageEstimator(EmbeddingStorageEstimator):  # type: ignore[misc]
     fp32.
     """
 
-    def estimate(self, sharding_options: list[ShardingOption], sharder_data_map: Any) -> None:
-        """Fill in the storage of all shards."""
-        super().estimate(sharding_options, sharder_data_map=sharder_data_map)
+    def estimate(
+        self, sharding_options: list[ShardingOption], *sharders: Any, **named: Any
+    ) -> None:
+        """Fill in the storage of all shards. TorchRec's releases name the sharders differently."""
+        super().estimate(sharding_options, *sharders, **named)
         for option in sharding_options:
             missing = torch.float32.itemsize - option.tensor.element_size()
             if missing <= 0:
@@ -165,6 +168,28 @@ class StorageEstimator(EmbeddingStorageEstimator):  # type: ignore[misc]
                 more = missing * rows * (1 if optimizer is RowWiseAdagrad else columns)
                 in_hbm = option.compute_kernel == "fused" and shard.storage.hbm > 0
                 shard.storage += Storage(hbm=more, ddr=0) if in_hbm else Storage(hbm=0, ddr=more)
+
+
+class ReservedDeviceMemory(FixedPercentageStorageReservation):  # type: ignore[misc]
+    """Keeps a fixed number of bytes of each device for other things than tables.
+
+    TorchRec 1.8 has this as `FixedAbsoluteStorageReservation`; 1.6 has nothing like it.
+
+    Args:
+        num_bytes: the memory of each device that is kept.
+    """
+
+    def __init__(self, num_bytes: int) -> None:
+        super().__init__(percentage=0.0)
+        self._num_bytes = num_bytes
+
+    def reserve(self, *arguments: Any, **named: Any) -> Topology:
+        """Return the topology with that much less memory on every device."""
+        reserved = super().reserve(*arguments, **named)
+        for device in reserved.devices:
+            device.storage.hbm = max(0, device.storage.hbm - self._num_bytes)
+        self._last_reserved_topology = reserved
+        return reserved
 
 
 def make_planner(
@@ -204,7 +229,7 @@ def make_planner(
                 StorageEstimator(topology=topology, constraints=known),
             ],
         ),
-        storage_reservation=FixedAbsoluteStorageReservation(reserved_bytes),
+        storage_reservation=ReservedDeviceMemory(reserved_bytes),
         stats=[],
     )
 
