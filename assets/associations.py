@@ -18,7 +18,7 @@ def association_table(document: Mapping[str, Any]) -> MetadataValue[Any]:
     Args:
         document: the result of `mine_correlations`.
     """
-    from longtail.correlation.readable import readable_value, short_number
+    from longtail.correlation.display_text import readable_value, short_number
 
     place = {name: index for index, name in enumerate(document["features"])}
 

@@ -28,7 +28,7 @@ MAX_PREEMPTIONS = 10
 def training_set(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
     """The encoded feature rows, each distinct one once, and the examples that point at them."""
     from longtail.artifacts import RunPaths
-    from longtail.dataset.build import build_training_set
+    from longtail.dataset.build_training_set import build_training_set
 
     with stage(context) as as_of:
         config = project.load()

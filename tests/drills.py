@@ -43,7 +43,7 @@ WAIT_SECONDS = 300.0
 _PRELOADED = [
     "feast",
     "feast.repo_operations",
-    "longtail.features.feast.online_store",
+    "longtail.features.feast.embedding_slots",
     "longtail.embeddings.publish",
     "longtail.serving.client",
 ]

@@ -43,8 +43,8 @@ from training.work import Steps, Work, demo, with_settings
 
 from longtail.evaluation.held_out import HeldOut
 from longtail.evaluation.metrics import retrieval_metrics, similarity_ranks
-from longtail.training.in_process import one_rank, train_in_process
-from longtail.training.processor import prepare_cpu, product_dtype
+from longtail.training.process_setup import prepare_cpu, product_dtype
+from longtail.training.train_in_process import one_rank, train_in_process
 
 # Our variant that does the same work as each peer.
 COUNTERPART = {"tfrs": "base", "librecommender": "ssl"}

@@ -35,8 +35,8 @@ from training.plain_pytorch import Plain
 from training.ranks import examples_per_second
 from training.work import Steps, Work, demo, endless, with_settings
 
-from longtail.training.in_process import one_rank
-from longtail.training.processor import prepare_cpu, product_dtype
+from longtail.training.process_setup import prepare_cpu, product_dtype
+from longtail.training.train_in_process import one_rank
 
 Seconds = dict[str, list[float]]
 

@@ -47,8 +47,8 @@ from longtail.augmentation.masking_plan import masking_plan
 from longtail.config import Config, ShardingConfig, TrainingConfig
 from longtail.dataset.batch import Batch
 from longtail.dataset.batch_builder import BatchBuilder
+from longtail.training.batch_pipeline import OverlappedSteps, pinned
 from longtail.training.loop import prefetched
-from longtail.training.pipeline import OverlappedSteps, pinned
 from longtail.training.sharding.sharded_model import build_model
 
 CPU = torch.device("cpu")

@@ -22,7 +22,7 @@ _WITHOUT_EFFECT = (
     # Words and pictures for people.
     "longtail.features.finding",
     "longtail.correlation.heat_map",
-    "longtail.correlation.readable",
+    "longtail.correlation.display_text",
     "longtail.evaluation.recall_plot",
     # The types of results.
     "longtail.embeddings.results",

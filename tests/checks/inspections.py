@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from longtail.checks.inspection import Inspection, Served
+from longtail.checks.inspected_project import Inspection, Served
 from longtail.config import Config
-from longtail.features.feast.admission import TIMESTAMP, admit
 from longtail.features.feast.history import known_history, known_pairs, latest_rows
+from longtail.features.feast.refused_rows import TIMESTAMP, admit
 from longtail.features.finding import TABLES, TableName
 from longtail.features.schema import Feature, Schema, Side
 

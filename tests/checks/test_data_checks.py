@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from longtail.checks.registry import run_checks
-from longtail.features.feast.admission import TIMESTAMP
+from longtail.features.feast.refused_rows import TIMESTAMP
 from tests.checks.inspections import (
     BORN,
     CHOSEN,

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from longtail.checks import environment
-from longtail.checks.inspection import Inspection
+from longtail.checks.inspected_project import Inspection
 from longtail.checks.registry import run_checks
 from tests.checks.inspections import NUM_ITEMS, NUM_QUERIES, inspect_tables
 

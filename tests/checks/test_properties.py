@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from longtail.checks.registry import run_checks
 from longtail.checks.report import Problem
-from longtail.features.feast.admission import TIMESTAMP
+from longtail.features.feast.refused_rows import TIMESTAMP
 from tests.checks.inspections import BORN, CHOSEN, UTC_US, inspect_tables
 
 TEXT = st.text(max_size=6)

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 
 from longtail.augmentation.masking_plan import masking_plan as plan_of
 from longtail.cli.tables.correlation_tables import CorrelationMatrix, associations, masking_plan
-from longtail.correlation.readable import short_number
+from longtail.correlation.display_text import short_number
 
 NASTY = ["a\0b", "🐍 \x1b[31msnake", None, "y" * 300, "[bold]no markup[/bold]", "two\nlines"]
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from longtail.artifacts import VersionPaths, published_pointer, read_json
-from longtail.embeddings.pointer import Slot, publication_lock, read_pointer
-from longtail.embeddings.publication_steps import Step
+from longtail.embeddings.fill_slot import choose_slot
 from longtail.embeddings.publish import publish, publish_query_features, rollback, status
-from longtail.embeddings.slots import choose_slot
+from longtail.embeddings.published_pointer import Slot, publication_lock, read_pointer
+from longtail.embeddings.step_names import Step
 from longtail.embeddings.versions import list_versions
 from longtail.errors import InputError, LongtailError
 from longtail.features.feast.definitions import open_store
-from longtail.features.feast.online_store import OnlineStore
+from longtail.features.feast.embedding_slots import OnlineStore
 from longtail.features.feast.repository import FeatureRepository
 from tests.publications import CACHE_TTL, DAYS, NEW, REMOVED, Published
 
@@ -77,7 +77,7 @@ def test_each_publication_replaces_the_one_before(
 def test_a_publication_says_its_steps_in_order(
     project: Published, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "longtail.embeddings.publication_steps")
+    caplog.set_level(logging.DEBUG, "longtail.embeddings.step_names")
 
     def said(act: Callable[[], object]) -> list[Step]:
         caplog.clear()
@@ -207,13 +207,13 @@ def test_emptying_a_slot_leaves_everything_else(project: Published) -> None:
     publish_query_features(project.config, FIRST)
     online = OnlineStore(project.config)
     items = list(project.vectors(FIRST))
-    online.write("c", items, np.ones((len(items), 8), np.float32), version="x")
-    before = online.read("b", items)
+    online.slot("c").write(items, np.ones((len(items), 8), np.float32), version="x")
+    before = online.slot("b").read(items)
     queries = read_queries(project)
     assert None not in queries["section"][2:]
     online.empty_slot("c")
-    assert set(online.read("c", items).vectors) == {None}
-    assert online.read("b", items) == before
+    assert set(online.slot("c").read(items).vectors) == {None}
+    assert online.slot("b").read(items) == before
     assert read_queries(project) == queries
     names = {view.name for view in open_store(project.config).list_feature_views()}
     assert names == {"items", "queries", *(f"item_embeddings_{slot}" for slot in "abc")}

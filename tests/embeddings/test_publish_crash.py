@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import yaml
 
-from longtail.embeddings.pointer import Pointer, read_pointer
-from longtail.embeddings.publication_steps import Step
 from longtail.embeddings.publish import publish, status
+from longtail.embeddings.published_pointer import Pointer, read_pointer
+from longtail.embeddings.step_names import Step
 from longtail.features.feast.definitions import open_store
-from longtail.features.feast.online_store import OnlineStore
+from longtail.features.feast.embedding_slots import OnlineStore
 from tests.drills import (
     Readers,
     kill_after,

@@ -12,7 +12,7 @@ from longtail.config import load_config
 from longtail.embeddings.publish import publish, publish_query_features
 from longtail.errors import InputError, LongtailError
 from longtail.features.feast.definitions import open_store
-from longtail.features.feast.online_store import OnlineStore
+from longtail.features.feast.embedding_slots import OnlineStore
 from longtail.features.feast.repository import FeatureRepository
 from longtail.serving.client import EmbeddingClient
 from tests.embeddings.stores import redis_server
@@ -82,7 +82,7 @@ def test_every_command_works_unchanged(
     with pytest.raises(LongtailError, match=r"the online store failed .*online_store"):
         client.lookup([NEW])
     with pytest.raises(LongtailError, match="the online store failed"):
-        online.write("c", ["x"], project.vectors(DAYS[0])[REMOVED][None], version="v")
+        online.slot("c").write(["x"], project.vectors(DAYS[0])[REMOVED][None], version="v")
     for publisher in (publish, publish_query_features):
         with pytest.raises(LongtailError, match="the online store failed"):
             publisher(config, DAYS[2])

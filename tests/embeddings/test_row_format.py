@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from longtail.features.feast.definitions import open_store
-from longtail.features.feast.online_store import OnlineStore, entity_keys
+from longtail.features.feast.embedding_slots import OnlineStore, entity_keys
 from longtail.features.feast.repository import FeatureRepository
 from longtail.features.feast.row_format import RowFormat
 from longtail.features.feast.slot_storage import FeastStorage
@@ -85,7 +85,7 @@ def test_keys_are_serialized_as_feast_does(project: Published) -> None:
 
 def write_both(project: Published) -> None:
     """Write the same rows into slot a as publication does, and into slot b as Feast does."""
-    OnlineStore(project.config).write("a", KEYS, VECTORS, version=VERSION)
+    OnlineStore(project.config).slot("a").write(KEYS, VECTORS, version=VERSION)
     store = open_store(project.config)
     view = store.get_feature_view("item_embeddings_b")
     rows = RowFormat(store.config, view)
@@ -149,7 +149,7 @@ def test_emptying_redis_is_exact(project: Published, tmp_path: Path) -> None:
         host, port = str(online_store["connection_string"]).split(":")
         stored = with_redis(project, tmp_path / "feature_store.yaml", online_store)
         online = OnlineStore(stored.config)
-        online.write("a", KEYS, VECTORS, version=VERSION)
+        online.slot("a").write(KEYS, VECTORS, version=VERSION)
         with redis.Redis(host, int(port)) as client:
             own = list(client.scan_iter())
             fields = client.hgetall(own[0])
@@ -157,17 +157,17 @@ def test_emptying_redis_is_exact(project: Published, tmp_path: Path) -> None:
             strangers += [own[0][:-1], b"x" + own[0]]
             for key in strangers:
                 client.hset(key, mapping=fields)
-            online.write("b", KEYS[:1], VECTORS[:1], version=VERSION)
+            online.slot("b").write(KEYS[:1], VECTORS[:1], version=VERSION)
             online.empty_slot("a")
             left = {key: client.hgetall(key) for key in client.scan_iter()}
         assert set(left) - set(strangers) == {key for key in own if b"plain" in key}
         assert all(left[key] == fields for key in strangers)
-        assert online.read("b", KEYS).vectors[1:] == [None, None, None]
+        assert online.slot("b").read(KEYS).vectors[1:] == [None, None, None]
 
 
 def test_timestamps_are_now(project: Published) -> None:
     before = datetime.now(UTC)
-    OnlineStore(project.config).write("a", KEYS, VECTORS, version=VERSION)
+    OnlineStore(project.config).slot("a").write(KEYS, VECTORS, version=VERSION)
     store = open_store(project.config)
     view = store.get_feature_view("item_embeddings_a")
     found = store._get_provider().online_read(

@@ -11,11 +11,11 @@ from feast import FeatureStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
 
-from longtail.embeddings import slots
+from longtail.embeddings import fill_slot as slots
 from longtail.embeddings.publish import publish, publish_query_features, rollback, status
 from longtail.errors import LongtailError
 from longtail.features.feast.definitions import open_store
-from longtail.features.feast.online_store import OnlineStore
+from longtail.features.feast.embedding_slots import OnlineStore
 from longtail.features.feast.repository import FeatureRepository
 from longtail.features.feast.slot_storage import FeastStorage
 from longtail.serving.client import EmbeddingClient
@@ -73,9 +73,9 @@ def raw_store(project: Published, slot: str) -> tuple[FeatureStore, FeastStorage
 def test_rows_come_back_as_written_in_the_order_asked_for(stored: Published) -> None:
     online = OnlineStore(stored.config)
     written = vectors(0)
-    online.write("a", KEYS, written, version=VERSION)
+    online.slot("a").write(KEYS, written, version=VERSION)
     asked = [*reversed(KEYS), "missing", "\0missing", KEYS[0]]
-    rows = online.read("a", asked)
+    rows = online.slot("a").read(asked)
     expected = [*reversed(as_lists(written)), None, None, as_lists(written)[0]]
     assert rows.vectors == expected
     assert rows.versions == [None if vector is None else VERSION for vector in expected]
@@ -90,12 +90,12 @@ def test_rows_are_written_over_and_the_other_slots_stay(stored: Published) -> No
     online = OnlineStore(stored.config)
     first, second = vectors(1), vectors(2)
     for slot in "abc":
-        online.write(slot, KEYS, first, version=VERSION)
-    online.write("b", KEYS[:4], second[:4], version="20240102-00000000")
-    assert online.read("b", KEYS).vectors == as_lists(np.concatenate([second[:4], first[4:]]))
-    assert online.read("b", KEYS).versions == ["20240102-00000000"] * 4 + [VERSION] * 5
+        online.slot(slot).write(KEYS, first, version=VERSION)
+    online.slot("b").write(KEYS[:4], second[:4], version="20240102-00000000")
+    assert online.slot("b").read(KEYS).vectors == as_lists(np.concatenate([second[:4], first[4:]]))
+    assert online.slot("b").read(KEYS).versions == ["20240102-00000000"] * 4 + [VERSION] * 5
     for slot in "ac":
-        assert online.read(slot, KEYS).vectors == as_lists(first)
+        assert online.slot(slot).read(KEYS).vectors == as_lists(first)
 
 
 def test_an_emptied_slot_is_empty_and_nothing_else_is(stored: Published) -> None:
@@ -103,28 +103,28 @@ def test_an_emptied_slot_is_empty_and_nothing_else_is(stored: Published) -> None
     publish_query_features(stored.config, FIRST)
     many = [f"item-{number}" for number in range(6_000)]  # more than one page of a scan
     for slot in "abc":
-        online.write(slot, many, vectors(3, len(many)), version=VERSION)
-        online.write(slot, KEYS, vectors(3), version=VERSION)
+        online.slot(slot).write(many, vectors(3, len(many)), version=VERSION)
+        online.slot(slot).write(KEYS, vectors(3), version=VERSION)
     online.empty_slot("b")
-    assert set(online.read("b", [*many, *KEYS]).vectors) == {None}
+    assert set(online.slot("b").read([*many, *KEYS]).vectors) == {None}
     assert online.slot("b").num_rows() in (0, None)
     for slot in "ac":
-        assert online.read(slot, KEYS).vectors == as_lists(vectors(3))
-        assert online.read(slot, many).vectors == as_lists(vectors(3, len(many)))
+        assert online.slot(slot).read(KEYS).vectors == as_lists(vectors(3))
+        assert online.slot(slot).read(many).vectors == as_lists(vectors(3, len(many)))
     store = open_store(stored.config)
     queries = store.get_online_features(
         features=store.get_feature_service("query_features"), entity_rows=[{"query_id": "item-000"}]
     ).to_dict()
     assert queries["section"] != [None]
     online.empty_slot("b")  # it is empty already
-    online.write("b", KEYS, vectors(4), version=VERSION)
-    assert online.read("b", KEYS).vectors == as_lists(vectors(4))
+    online.slot("b").write(KEYS, vectors(4), version=VERSION)
+    assert online.slot("b").read(KEYS).vectors == as_lists(vectors(4))
 
 
 def test_what_is_written_is_what_feast_would_have_written(stored: Published) -> None:
     """Feast's own write of the same rows is read as equal, and its own read returns our rows."""
     online, written = OnlineStore(stored.config), vectors(5)
-    online.write("a", KEYS, written, version=VERSION)
+    online.slot("a").write(KEYS, written, version=VERSION)
     store, _ = raw_store(stored, "a")
     view, feast_store = store.get_feature_view("item_embeddings_b"), store._get_provider()
     rows = [
@@ -182,14 +182,14 @@ def test_a_read_back_names_what_differs(stored: Published) -> None:
 def test_a_flip_of_the_service_and_every_apply_keep_both_slots(stored: Published) -> None:
     online = OnlineStore(stored.config)
     for slot, seed in (("b", 7), ("c", 8)):
-        online.write(slot, KEYS, vectors(seed), version=VERSION)
+        online.slot(slot).write(KEYS, vectors(seed), version=VERSION)
     for slot, seed in (("b", 7), ("c", 8), ("b", 7)):
         online.point_service(slot)
         assert list(by_feast(stored, KEYS).values()) == as_lists(vectors(seed))
     FeatureRepository(stored.config).apply()  # nothing is published: the definitions name slot a
     online.point_service("c")
     for slot, seed in (("b", 7), ("c", 8)):
-        assert online.read(slot, KEYS).vectors == as_lists(vectors(seed))
+        assert online.slot(slot).read(KEYS).vectors == as_lists(vectors(seed))
     assert list(by_feast(stored, KEYS).values()) == as_lists(vectors(8))
 
 
@@ -251,8 +251,8 @@ def test_a_wrong_row_is_never_served(
     publish(config, FIRST)
 
     for damage, problem in [
-        (lambda o: o.write("c", ["item-050"], vectors(0, 1), version=VERSION), "has 6 values"),
-        (lambda o: o.write("c", ["other"], vectors(0, 1), version=VERSION), "61 rows, not 60"),
+        (lambda o: o.slot("c").write(["item-050"], vectors(0, 1), version=VERSION), "has 6 values"),
+        (lambda o: o.slot("c").write(["other"], vectors(0, 1), version=VERSION), "61 rows, not 60"),
         (lambda o: o.empty_slot("c"), "has no row"),
     ]:
 

@@ -9,7 +9,7 @@ import pytest
 
 from longtail.artifacts import VersionPaths, read_json
 from longtail.config import PublicationConfig
-from longtail.embeddings.pointer import Pointer, Publication, write_pointer
+from longtail.embeddings.published_pointer import Pointer, Publication, write_pointer
 from longtail.embeddings.versions import (
     commit_version,
     list_versions,

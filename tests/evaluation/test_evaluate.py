@@ -19,7 +19,7 @@ from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import InputError, LongtailError
 from longtail.evaluation.evaluate import evaluate_version
 from longtail.evaluation.gate import approve
-from longtail.evaluation.probes import frequent_classes, probe
+from longtail.evaluation.linear_probes import frequent_classes, probe
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
 from tests.evaluation.small_project import Day, make_config, make_day, make_version

@@ -6,7 +6,7 @@ from typing import Any
 
 from longtail.artifacts import RunPaths
 from longtail.config import Config
-from longtail.dataset.build import build_training_set
+from longtail.dataset.build_training_set import build_training_set
 from longtail.dataset.training_set import PARTS, load_training_set
 from longtail.features.encoding import EncodedRows
 from longtail.features.schema import Feature

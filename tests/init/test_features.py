@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from longtail.init import embedding_tables
-from longtail.init.names import feature_names, project_name
+from longtail.init.safe_names import feature_names, project_name
 from tests.init.raw import (
     NUM_ITEMS,
     feature,

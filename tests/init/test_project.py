@@ -15,9 +15,9 @@ from longtail.config import load_config
 from longtail.errors import InputError
 from longtail.features.feast.repository import FeatureRepository
 from longtail.init import project as making
+from longtail.init.configuration_text import choose_sizes
 from longtail.init.project import init_project
 from longtail.init.project_plan import Request
-from longtail.init.settings import choose_sizes
 from tests.init.raw import (
     NUM_ITEMS,
     files_below,

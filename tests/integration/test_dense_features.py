@@ -106,7 +106,7 @@ def late_items() -> pa.Table:
 
 def train_project(file: Path, *, num_ranks: int) -> Trained:
     from longtail.correlation.mine import mine_correlations
-    from longtail.dataset.build import build_training_set
+    from longtail.dataset.build_training_set import build_training_set
     from longtail.evaluation.evaluate import evaluate_version
     from longtail.features.feast.catalogue import build_catalogue
     from longtail.features.vocabulary import build_vocabularies
@@ -210,7 +210,7 @@ def test_an_item_never_seen_is_near_its_twins(trained: Trained) -> None:
 
 def test_queries_have_their_dense_features_online(trained: Trained) -> None:
     from longtail.embeddings.publish import publish_query_features
-    from longtail.features.feast.online_queries import OnlineQueries
+    from longtail.features.feast.online_query_features import OnlineQueries
 
     publish_query_features(trained.config, LAST)
     schema = Schema.from_json(read_json(trained.paths.schema))

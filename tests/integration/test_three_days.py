@@ -90,7 +90,7 @@ def tables_of(day: date) -> dict[str, pa.Table]:
 def refresh(file: Path, day: date) -> VersionPaths:
     """All stages of a day up to a committed version."""
     from longtail.correlation.mine import mine_correlations
-    from longtail.dataset.build import build_training_set
+    from longtail.dataset.build_training_set import build_training_set
     from longtail.embeddings.export import export_catalogue
     from longtail.embeddings.index import build_index
     from longtail.evaluation.evaluate import evaluate_version

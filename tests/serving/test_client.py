@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from longtail.config import Config
-from longtail.embeddings.pointer import publication_lock
 from longtail.embeddings.publish import publish, rollback
+from longtail.embeddings.published_pointer import publication_lock
 from longtail.errors import InputError, LongtailError
-from longtail.features.feast.online_store import OnlineStore
+from longtail.features.feast.embedding_slots import OnlineStore
 from longtail.serving import client as client_module
 from longtail.serving.client import EmbeddingClient
 from tests.publications import DAYS, NEW, REMOVED, Published
@@ -42,7 +42,7 @@ def test_one_client_follows_every_publication(project: Published) -> None:
 
 
 def test_more_keys_than_one_read_takes(project: Published, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("longtail.features.feast.online_store.READ_ROWS", 7)
+    monkeypatch.setattr("longtail.features.feast.embedding_slots.READ_ROWS", 7)
     publish(project.config, FIRST)
     expected = project.vectors(FIRST)
     answer = EmbeddingClient(project.config).lookup(list(expected))
@@ -78,7 +78,7 @@ def test_a_lookup_sees_what_was_committed_before_it_however_many_threads_read(
     try:
         unseen = []
         for item in (f"fresh-{number}" for number in range(40)):
-            publisher.write("b", [item], vector, version=project.versions[FIRST])
+            publisher.slot("b").write([item], vector, version=project.versions[FIRST])
             unseen += client.lookup([item])["missing"]
     finally:
         done.set()
@@ -112,7 +112,7 @@ def test_rows_of_another_version_are_never_returned(project: Published) -> None:
     client = EmbeddingClient(project.config)
     assert client.lookup(["item-003"])["embeddings"]["item-003"] is not None
     stranger = np.ones((1, 8), np.float32)
-    OnlineStore(project.config).write("b", ["item-003"], stranger, version="20200101-00000000")
+    OnlineStore(project.config).slot("b").write(["item-003"], stranger, version="20200101-00000000")
     with pytest.raises(LongtailError, match="slot b has rows of 20200101-00000000"):
         client.lookup(["item-002", "item-003"])
 

@@ -17,7 +17,7 @@ from longtail.dataset.training_set import (
 from longtail.evaluation.held_out import fewer_queries
 from longtail.study.cell_measurement import train_and_measure
 from longtail.study.cells import Cell, StudyData
-from longtail.training.in_process import train_in_process
+from longtail.training.train_in_process import train_in_process
 from tests.study.tiny import AS_OF, make_project
 
 TRAINING = TrainingConfig(batch_size=64, table_learning_rate=0.1, tower_learning_rate=0.02)

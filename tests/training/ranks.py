@@ -11,7 +11,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from longtail.config import Config
 from longtail.dataset.batch_builder import BatchBuilder
-from longtail.training.pipeline import OverlappedSteps, training_steps
+from longtail.training.batch_pipeline import OverlappedSteps, training_steps
 from tests.training.small_training import CPU, PREFIX, SmallTraining, small_config
 
 # The kinds of sharding that a CPU has, alone and together. Embeddings are 8 wide.

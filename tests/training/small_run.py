@@ -18,7 +18,7 @@ from longtail.dataset.training_set import TrainingSet, load_training_set
 from longtail.training.checkpoint import Checkpointer
 from longtail.training.interruption import StopRequest
 from longtail.training.loop import train
-from longtail.training.meter import Meter
+from longtail.training.loss_meter import Meter
 from longtail.training.reports import JsonLines
 from longtail.training.sharding.sharded_model import build_model
 from tests.evaluation.small_project import make_config, make_day

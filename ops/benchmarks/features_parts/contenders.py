@@ -17,7 +17,7 @@ import pyarrow as pa
 from features_parts.project import AS_OF, FIRST_DAY, SIDES, feature_names, project_config, view_name
 
 from longtail.artifacts import RunPaths
-from longtail.dataset.build import build_training_set
+from longtail.dataset.build_training_set import build_training_set
 from longtail.dataset.sampler import ExampleSampler
 from longtail.dataset.training_set import load_training_set
 from longtail.features.feast.catalogue import build_catalogue

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from longtail.dataset.batch import Batch
-from longtail.training.processor import product_dtype
+from longtail.training.process_setup import product_dtype
 from training.ours import CPU, Ours
 from training.plain_pytorch import PlainBatch
 from training.work import Work

@@ -132,8 +132,8 @@ class Grown:
 
 
 def _serve(connection, work: Work, num_items: int, threads: int) -> None:  # type: ignore[no-untyped-def]
-    from longtail.training.in_process import one_rank
-    from longtail.training.processor import prepare_cpu
+    from longtail.training.process_setup import prepare_cpu
+    from longtail.training.train_in_process import one_rank
     from training.ours import Ours
 
     prepare_cpu(threads)

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from longtail.config import Config
+from longtail.training.batch_pipeline import training_steps
 from longtail.training.loop import prefetched
-from longtail.training.pipeline import training_steps
 from longtail.training.sharding.sharded_model import build_model
 from training.work import Work, endless, with_settings
 

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
-from longtail.training.processor import prepare_cpu
+from longtail.training.process_setup import prepare_cpu
 from training.ours import Ours
 from training.work import Work
 

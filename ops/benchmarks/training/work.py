@@ -38,7 +38,7 @@ class Steps(Protocol):
 
 def demo(as_of: date | None) -> Work:
     """Return the demo's training set of a day, and make it first if needed."""
-    from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
+    from longtail.cli.earlier_stages import make_catalogue, make_correlations, make_training_set
 
     config = load_config()
     day = make_catalogue(config, as_of)

@@ -5,7 +5,7 @@ A class here is in use once registry.py names it.
 
 from collections.abc import Sequence
 
-from longtail.augmentation.augmentation import Augmentation
+from longtail.augmentation.augmentation_base import Augmentation
 from longtail.augmentation.masking_plan import MaskingPlan
 from longtail.augmentation.masks import DrawnMasks, Masks, RandomMasks, SeedMasks
 

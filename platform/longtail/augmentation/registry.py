@@ -1,6 +1,6 @@
 """The augmentations by name: the values that `self_supervision.augmentation` can have."""
 
-from longtail.augmentation.augmentation import Augmentation
+from longtail.augmentation.augmentation_base import Augmentation
 from longtail.augmentation.augmentations import (
     CorrelatedMasking,
     DropoutOnly,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from longtail.checks.inspection import Inspection
+from longtail.checks.inspected_project import Inspection
 from longtail.features.finding import Finding, TableName
 
 Severity = Literal["error", "warning", "ignore"]

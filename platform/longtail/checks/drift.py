@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from longtail.checks.check import check
-from longtail.checks.inspection import TABLE_OF, Inspection, has_value, values_of
+from longtail.checks.inspected_project import TABLE_OF, Inspection, has_value, values_of
 from longtail.features.finding import MAX_EXAMPLES, Finding
 from longtail.features.schema import Feature, Side
 

@@ -14,7 +14,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from longtail.checks.check import check
-from longtail.checks.inspection import CATEGORICAL, TABLE_OF, Inspection, values_of
+from longtail.checks.inspected_project import CATEGORICAL, TABLE_OF, Inspection, values_of
 from longtail.config import Config
 from longtail.features.finding import Finding
 

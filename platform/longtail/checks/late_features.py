@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from longtail.checks.check import check
-from longtail.checks.inspection import Inspection, quoted, values_of
-from longtail.features.feast.admission import TIMESTAMP
+from longtail.checks.inspected_project import Inspection, quoted, values_of
+from longtail.features.feast.refused_rows import TIMESTAMP
 from longtail.features.feast.table_validation import json_value
 from longtail.features.finding import MAX_EXAMPLES, Finding
 

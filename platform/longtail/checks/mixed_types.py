@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from longtail.checks.check import check
-from longtail.checks.inspection import TABLE_OF, Inspection, quoted, values_of
+from longtail.checks.inspected_project import TABLE_OF, Inspection, quoted, values_of
 from longtail.features.finding import MAX_EXAMPLES, Finding, TableName
 
 MOSTLY_NUMBERS = 0.8

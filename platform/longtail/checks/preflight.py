@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import RunPaths, parse_version_day, published_pointer, read_json
 from longtail.checks.check import Check
-from longtail.checks.inspection import Inspection, Served
+from longtail.checks.inspected_project import Inspection, Served
 from longtail.checks.registry import CHECKS, run_checks, unknown_checks
 from longtail.checks.report import Problem, Report
 from longtail.config import Config
 from longtail.errors import InputError
-from longtail.features.feast.admission import Admitted, write_quarantine
 from longtail.features.feast.definitions import open_store
 from longtail.features.feast.history import known_history, known_pairs, newest_day
+from longtail.features.feast.refused_rows import Admitted, write_quarantine
 from longtail.features.feast.repository import FeatureRepository
 from longtail.features.feast.sources import describe, source_findings
 from longtail.features.finding import TABLES, Finding, TableName

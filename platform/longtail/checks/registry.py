@@ -9,11 +9,11 @@ from longtail.checks import (
     late_features,
     leakage,
     mixed_types,
-    refused_rows,
     unknown_keys,
 )
+from longtail.checks import table_reading as refused_rows
 from longtail.checks.check import Check, Severity
-from longtail.checks.inspection import Inspection
+from longtail.checks.inspected_project import Inspection
 from longtail.config import ChecksConfig
 from longtail.features.finding import Finding
 

@@ -39,7 +39,7 @@ class Report:
     Attributes:
         as_of: the day that was checked, or None if it could not be found out.
         problems: errors first, otherwise in the order of the checks.
-        refused: the refused rows of each table, as `admission.write_quarantine` returns them.
+        refused: the refused rows of each table, as `refused_rows.write_quarantine` returns them.
     """
 
     as_of: date | None

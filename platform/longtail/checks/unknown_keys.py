@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from longtail.checks.check import check
-from longtail.checks.inspection import TABLE_OF, Inspection, quoted
+from longtail.checks.inspected_project import TABLE_OF, Inspection, quoted
 from longtail.features.feast.table_validation import json_value
 from longtail.features.finding import MAX_EXAMPLES, Finding
 from longtail.features.schema import Side

@@ -2,14 +2,14 @@
 
 Each file holds the command of its name, and:
 
-    stages.py          `mine`, `dataset`, `train`, `evaluate`, `export`, `publish`
-    served.py          `status`, `versions`, `rollback`, `lookup`, `neighbours`, `recommend`
-    options.py         the options that commands share
-    preparation.py     makes the stages that a command needs before its own work
-    output.py          sends the result to stdout, and everything else to stderr
-    training_bar.py    the progress bar of a training run
-    study_progress.py  the progress lines of a study
-    tables/            the tables that commands print
+    stage_commands.py    `mine`, `dataset`, `train`, `evaluate`, `export`, `publish`
+    serving_commands.py  `status`, `lookup`, `neighbours`, `recommend`, and others
+    options.py           the options that commands share
+    earlier_stages.py    makes the stages that a command needs before its own work
+    output.py            sends the result to stdout, and everything else to stderr
+    training_bar.py      the progress bar of a training run
+    study_progress.py    the progress lines of a study
+    tables/              the tables that commands print
 """
 
 import os
@@ -17,7 +17,9 @@ import sys
 
 import typer
 
-from longtail.cli import bench, check, init, plan, run, serve, served, stages, study
+from longtail.cli import bench, check, init, plan, run, serve, study
+from longtail.cli import serving_commands as served
+from longtail.cli import stage_commands as stages
 from longtail.cli.output import complain, forget_connections
 from longtail.errors import LongtailError
 from longtail.training.launch.openmp_threads import waiting

@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from longtail.artifacts import RunPaths, read_json
+from longtail.cli.earlier_stages import make_catalogue
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption
 from longtail.cli.output import output
-from longtail.cli.preparation import make_catalogue
 from longtail.cli.tables.result_tables import grid
 from longtail.config import Config, load_config
 from longtail.errors import InputError, LongtailError

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from longtail.cli.earlier_stages import make_catalogue, make_correlations, make_training_set
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption
 from longtail.cli.output import output
-from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
 from longtail.config import load_config
 from longtail.errors import InputError, LongtailError
 from longtail.study.variants import VARIANTS

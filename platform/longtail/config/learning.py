@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from longtail.augmentation.augmentation import Augmentation
+from longtail.augmentation.augmentation_base import Augmentation
 from longtail.augmentation.registry import AUGMENTATIONS
 from longtail.config.section import (
     NO_UNIT,

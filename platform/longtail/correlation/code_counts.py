@@ -16,7 +16,7 @@ from math import log
 
 import numpy as np
 
-from longtail.correlation.chance import CountHistogram, expected_mutual_information
+from longtail.correlation.chance_level import CountHistogram, expected_mutual_information
 from longtail.correlation.measures import DECIMALS, Missing, PairInformation
 
 Pair = tuple[int, int]

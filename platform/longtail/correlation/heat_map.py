@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from longtail.correlation.readable import readable_value, short_number
+from longtail.correlation.display_text import readable_value, short_number
 
 if TYPE_CHECKING:
     from pathlib import Path

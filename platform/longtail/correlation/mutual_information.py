@@ -14,7 +14,7 @@ import pyarrow as pa
 from ibis import _
 from ibis.expr.types import ArrayColumn, Column, FloatingColumn, Scalar, Table
 
-from longtail.correlation.chance import CountHistogram, expected_mutual_information
+from longtail.correlation.chance_level import CountHistogram, expected_mutual_information
 from longtail.correlation.measures import DECIMALS, Measure, Missing, PairInformation
 
 __all__ = ["DECIMALS", "Measure", "Missing", "PairInformation"]  # callers find them here too

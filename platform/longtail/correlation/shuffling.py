@@ -1,6 +1,6 @@
 """The chance level of multi-valued features, estimated by dealing out values at random.
 
-For single-valued features the chance level has a closed form (`chance.py`). For multi-valued
+For single-valued features the chance level has a closed form (`chance_level.py`). For multi-valued
 features, where an item spreads its weight over its values, it has none. The mean over seeded
 permutations estimates it.
 """

@@ -2,14 +2,14 @@
 
 Building the training set, in the order of the data's flow:
 
-- build.py: the stage from the catalogue to the files of a training set.
+- build_training_set.py: the stage from the catalogue to the files of a training set.
 - interactions.py: the interactions as numbers, read block by block.
 - feature_states.py: groups interactions that see the same features of a key.
 - side_rows.py: the encoded feature rows of one side, point in time and as of the day.
 - distinct_rows.py: stores equal rows of one query or item once.
 - splits.py: which interactions train, validate and test.
 - training_set.py: the training set, its files, and how they are memory-mapped.
-- untrained.py: the share of each vocabulary that no training example has.
+- untrained_values.py: the share of each vocabulary that no training example has.
 
 Making batches:
 

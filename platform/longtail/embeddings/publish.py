@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from longtail.artifacts import RunPaths, VersionPaths, read_json
 from longtail.config import Config
 from longtail.embeddings.export import approved_version
-from longtail.embeddings.pointer import (
+from longtail.embeddings.fill_slot import choose_slot, difference, fill_slot, flip, settle
+from longtail.embeddings.publish_query_features import publish_query_features
+from longtail.embeddings.published_pointer import (
     SLOTS,
     LockedError,
     Pointer,
@@ -17,18 +19,16 @@ from longtail.embeddings.pointer import (
     read_pointer,
     timestamp,
 )
-from longtail.embeddings.publication_steps import Step, enter
-from longtail.embeddings.query_features import publish_query_features
 from longtail.embeddings.results import NotPublished, PublicationResult, ServedStatus, Status
-from longtail.embeddings.slots import choose_slot, difference, fill_slot, flip, settle
 from longtail.embeddings.sorted_keys import Keys
+from longtail.embeddings.step_names import Step, enter
 from longtail.embeddings.version_validation import check_lost, validate_embeddings
 from longtail.embeddings.versions import list_versions, retain_versions, verify_version
 from longtail.errors import LongtailError
 from longtail.features.schema import Schema
 
 if TYPE_CHECKING:  # OnlineStore imports Feast, which takes seconds: `status` must not
-    from longtail.features.feast.online_store import OnlineStore
+    from longtail.features.feast.embedding_slots import OnlineStore
 
 __all__ = ["publish", "publish_query_features", "repair", "rollback", "status"]
 
@@ -141,7 +141,7 @@ def repair(config: Config, online: "OnlineStore | None" = None) -> bool:
 
 
 def _open_online(config: Config) -> "OnlineStore":
-    from longtail.features.feast.online_store import OnlineStore
+    from longtail.features.feast.embedding_slots import OnlineStore
 
     online = OnlineStore(config)
     enter(Step.RESTORE_SLOTS)

@@ -18,7 +18,7 @@ from longtail.artifacts import (
 )
 from longtail.config import Config
 from longtail.embeddings.embeddings_file import embeddings_size
-from longtail.embeddings.pointer import read_pointer
+from longtail.embeddings.published_pointer import read_pointer
 from longtail.embeddings.results import IndexRecord, Manifest, VersionEntry, VersionState
 from longtail.errors import InputError, LongtailError
 from longtail.fingerprints import file_hash, fingerprint

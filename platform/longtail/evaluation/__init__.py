@@ -8,9 +8,9 @@ In reading order:
 - `results`: the types of the dictionaries that the other files return.
 - `baselines`: the popularity ranking and the random ranking, measured in the same way.
 - `coverage`: how often each item is among the first 50 of a query.
-- `norms`: the lengths of item vectors before they are normalised.
+- `vector_norms`: the lengths of item vectors before they are normalised.
 - `health`: uniformity, alignment, effective rank, and correlations with popularity.
-- `probes`: how well a linear map recovers a left-out feature from the vectors.
+- `linear_probes`: how well a linear map recovers a left-out feature from the vectors.
 - `served_comparison`: a new version and the served one on the items that both know.
 - `recall_plot`: recall by slice as a PNG image.
 - `evaluate`: the stage that runs all of these on a version, and writes `metrics.json`.

@@ -104,10 +104,10 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
     from longtail.evaluation.coverage import RETRIEVED, ranks_and_retrievals
     from longtail.evaluation.health import embedding_health
     from longtail.evaluation.held_out import held_out_pairs
+    from longtail.evaluation.linear_probes import linear_probes
     from longtail.evaluation.metrics import metrics_by_slice
-    from longtail.evaluation.norms import encode_with_norms
-    from longtail.evaluation.probes import linear_probes
     from longtail.evaluation.slices import item_slices
+    from longtail.evaluation.vector_norms import encode_with_norms
 
     start = time.monotonic()
     as_of = parse_version_day(version)

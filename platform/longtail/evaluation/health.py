@@ -42,7 +42,7 @@ def embedding_health(
         slices: `[C]` for each slice, whether an item belongs to it.
         seed: seed of the sample that uniformity is measured on.
         item_norms: `[C]` lengths of the item vectors before they were scaled to one
-            (`norms.encode_with_norms`), where they are known.
+            (`vector_norms.encode_with_norms`), where they are known.
 
     Returns:
         `slices`, `effective_rank`, `dim` and `popularity_correlation`. The last one holds Spearman

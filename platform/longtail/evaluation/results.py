@@ -73,7 +73,7 @@ class EmbeddingHealth(TypedDict):
 
 
 class Probe(TypedDict):
-    """The result of `probes.linear_probes` for one feature.
+    """The result of `linear_probes.linear_probes` for one feature.
 
     `majority` is the accuracy of always answering the class that is most frequent in the part
     that the probe is fitted on. `num_items` counts the items of both parts.

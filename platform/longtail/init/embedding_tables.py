@@ -11,9 +11,9 @@ from dataclasses import replace
 import duckdb
 
 from longtail.init.feature_kinds import Column, left_out_reason
-from longtail.init.names import feature_names
 from longtail.init.opened_table import OpenedTable
 from longtail.init.project_plan import SidePlan
+from longtail.init.safe_names import feature_names
 from longtail.init.shared_vocabularies import Vocabulary, shared_groups
 from longtail.init.tables.sql import one_row
 from longtail.init.time_columns import snake_case

@@ -3,9 +3,9 @@
 from string import Template
 
 from longtail.init.feature_kinds import Column
-from longtail.init.names import PLACEHOLDER
 from longtail.init.project_plan import SidePlan
 from longtail.init.python_text import call, comment, dictionary, text
+from longtail.init.safe_names import PLACEHOLDER
 
 _VIEW = Template('''\
 """$title"""

@@ -10,10 +10,10 @@ from longtail.errors import InputError
 from longtail.init.embedding_tables import assign_tables
 from longtail.init.feature_kinds import plan_column
 from longtail.init.key_columns import Key, find_keys
-from longtail.init.names import feature_names, project_name
 from longtail.init.opened_table import OpenedTable, open_table
 from longtail.init.project_plan import InteractionsPlan, ProjectPlan, Request, SidePlan
 from longtail.init.row_times import interactions_moment, snapshot_moment
+from longtail.init.safe_names import feature_names, project_name
 from longtail.init.table_checks import check_complete, has_repeats, share_unknown, weight_column
 from longtail.init.tables.raw_tables import Role
 from longtail.init.tables.sql import one_row, quoted

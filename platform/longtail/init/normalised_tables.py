@@ -5,9 +5,9 @@ from pathlib import Path
 
 import duckdb
 
-from longtail.init.names import PLACEHOLDER
 from longtail.init.opened_table import OpenedTable
 from longtail.init.project_plan import ProjectPlan, SidePlan
+from longtail.init.safe_names import PLACEHOLDER
 from longtail.init.tables.raw_tables import Role
 from longtail.init.tables.sql import literal, quoted
 

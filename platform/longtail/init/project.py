@@ -11,11 +11,11 @@ from typing import Any
 import duckdb
 
 from longtail.errors import InputError
+from longtail.init.configuration_text import render_configuration
 from longtail.init.feast_repository import write_repository
 from longtail.init.infer import infer_project
 from longtail.init.normalised_tables import write_tables
 from longtail.init.project_plan import Request
-from longtail.init.settings import render_configuration
 from longtail.init.summary import summarise
 
 REPOSITORY, CONFIGURATION, IGNORED = "feature_repo", "longtail.yaml", ".gitignore"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from longtail.init.feature_kinds import Column
 from longtail.init.key_columns import Key
-from longtail.init.names import PLACEHOLDER
+from longtail.init.safe_names import PLACEHOLDER
 from longtail.init.time_columns import Moment
 
 

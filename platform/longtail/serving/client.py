@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from longtail.config import Config
 from longtail.embeddings.publish import repair
 from longtail.errors import LongtailError
-from longtail.features.feast.online_store import OnlineStore
+from longtail.features.feast.embedding_slots import OnlineStore
 from longtail.serving.item_keys import check_keys
 from longtail.serving.results import LookupResult
 from longtail.serving.served_version import PointerFile

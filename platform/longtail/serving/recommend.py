@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from longtail.artifacts import VersionPaths
 from longtail.config import Config
 from longtail.embeddings.seen_items import read_seen_items
-from longtail.features.feast.online_queries import OnlineQueries
+from longtail.features.feast.online_query_features import OnlineQueries
 from longtail.features.schema import Side
 from longtail.serving.catalogue_index import CatalogueIndex, load_index
 from longtail.serving.encoders import VersionEncoder, load_version_encoder

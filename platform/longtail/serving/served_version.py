@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from longtail.artifacts import VersionPaths, published_pointer
 from longtail.config import Config
-from longtail.embeddings.pointer import Publication, served_pointer
+from longtail.embeddings.published_pointer import Publication, served_pointer
 from longtail.errors import LongtailError
 
 RETRY_SECONDS = 1.0

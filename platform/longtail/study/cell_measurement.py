@@ -21,12 +21,12 @@ from longtail.fingerprints import source_hash
 from longtail.study.cells import Cell, Document, Part, StudyData
 from longtail.study.deciles import recall_by_decile
 from longtail.study.tuning import best_epoch
-from longtail.training.in_process import train_in_process
-from longtail.training.processor import product_dtype
+from longtail.training.process_setup import product_dtype
+from longtail.training.train_in_process import train_in_process
 
 # Computed at import, so that it is the hash of the code that this process runs, even if the files
 # change later.
-SOURCE = source_hash("longtail.training.in_process", "longtail.augmentation.registry")
+SOURCE = source_hash("longtail.training.train_in_process", "longtail.augmentation.registry")
 
 
 class _EnoughError(Exception):

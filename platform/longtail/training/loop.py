@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import torch
 
 from longtail.dataset.batch_builder import BatchBuilder
+from longtail.training.batch_pipeline import pinned, training_steps
 from longtail.training.checkpoint import Checkpointer
 from longtail.training.interruption import StopRequest, TrainingInterruptedError
-from longtail.training.meter import Meter
-from longtail.training.pipeline import pinned, training_steps
+from longtail.training.loss_meter import Meter
 
 Element = TypeVar("Element")
 _PREFETCHED_BATCHES = 4

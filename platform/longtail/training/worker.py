@@ -27,8 +27,8 @@ from longtail.training.interruption import StopRequest
 from longtail.training.launch.run_outcome import write_outcome
 from longtail.training.launch.torchrun_agent import end_with_parent
 from longtail.training.loop import train
-from longtail.training.meter import Meter
-from longtail.training.processor import prepare_cpu
+from longtail.training.loss_meter import Meter
+from longtail.training.process_setup import prepare_cpu
 from longtail.training.reports import JsonLines, NoReports, Reports, Several, TensorBoard
 from longtail.training.sharding.sharded_model import build_model
 from longtail.training.step_profile import StepProfile

@@ -15,7 +15,7 @@ from longtail.dataset.batch_builder import BatchBuilder
 from longtail.training.checkpoint import Checkpointer
 from longtail.training.interruption import StopRequest, TrainingInterruptedError
 from longtail.training.loop import train
-from longtail.training.meter import Meter
+from longtail.training.loss_meter import Meter
 from longtail.training.reports import JsonLines
 from tests.training.ranks import SETTINGS
 from tests.training.small_training import CPU, SmallTraining, small_config

@@ -27,7 +27,7 @@ from longtail.config import ShardingConfig
 from longtail.dataset.training_set import load_training_set
 from longtail.errors import InputError, LongtailError
 from longtail.model.two_tower import LossTerms, TwoTower, embedding_tables
-from longtail.training.in_process import train_in_process
+from longtail.training.train_in_process import train_in_process
 from tests.training.small_training import CPU, DAY, PREFIX, SmallTraining, small_config
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from longtail.cli.tables.result_tables import grid
-from longtail.correlation.readable import readable_value, short_number
+from longtail.correlation.display_text import readable_value, short_number
 
 NUM_PAIRS = 8
 # A correlation that prints as .00 has no association worth showing.

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import STAMP, CatalogueFiles, RunPaths, replaced_folder, write_json
 from longtail.config import Config
-from longtail.features.feast.admission import TIMESTAMP, Admitted, write_quarantine
 from longtail.features.feast.history import (
     ACTIVE,
     first_of_group,
@@ -22,6 +21,7 @@ from longtail.features.feast.history import (
     known_pairs,
     latest_rows,
 )
+from longtail.features.feast.refused_rows import TIMESTAMP, Admitted, write_quarantine
 from longtail.features.feast.repository import FeatureRepository
 from longtail.features.feast.table_validation import require_within_limit
 from longtail.features.finding import TABLES, TableName

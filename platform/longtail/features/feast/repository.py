@@ -21,7 +21,6 @@ from feast.types import Bool
 from longtail.config import Config
 from longtail.errors import InputError, LongtailError
 from longtail.features.dense import dense_findings
-from longtail.features.feast.admission import TIMESTAMP, Admitted, admit
 from longtail.features.feast.definitions import load_definitions, open_store
 from longtail.features.feast.history import (
     ACTIVE,
@@ -31,6 +30,7 @@ from longtail.features.feast.history import (
     latest_rows,
     newest_day,
 )
+from longtail.features.feast.refused_rows import TIMESTAMP, Admitted, admit
 from longtail.features.feast.registry_schema import derive_schema, side_view
 from longtail.features.feast.sources import (
     column_names,

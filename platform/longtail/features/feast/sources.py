@@ -1,7 +1,7 @@
 """Reads a Feast data source whole through the offline store, checks it and normalises it.
 
-All code reads the three tables here, and `admission.admit` then decides which rows are used, so a
-check and a run see the same rows.
+All code reads the three tables here, and `refused_rows.admit` then decides which rows are used.
+So a check and a run see the same rows.
 """
 
 import warnings
@@ -18,7 +18,7 @@ from feast import FeatureStore, FileSource
 from feast.data_source import DataSource
 
 from longtail.errors import InputError
-from longtail.features.feast.admission import TIMESTAMP
+from longtail.features.feast.refused_rows import TIMESTAMP
 from longtail.features.feast.table_validation import ARROW_TYPES, Column, schema_findings
 from longtail.features.finding import MAX_EXAMPLES, Finding, TableName
 

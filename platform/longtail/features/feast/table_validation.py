@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from longtail.config import ChecksConfig
 from longtail.errors import InputError
-from longtail.features.feast.admission import (
+from longtail.features.feast.refused_rows import (
     BAD_WEIGHT,
     COLUMN,
     DUPLICATE,

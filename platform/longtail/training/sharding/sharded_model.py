@@ -23,7 +23,7 @@ from longtail.dataset.training_set import TrainingSet
 from longtail.encoder.tensor_names import table_tensor
 from longtail.errors import LongtailError
 from longtail.model.two_tower import TwoTower
-from longtail.training.processor import product_dtype
+from longtail.training.process_setup import product_dtype
 from longtail.training.sharding.cluster import reserved_bytes, this_cluster
 from longtail.training.sharding.gathered_candidates import candidates_of_all_ranks
 from longtail.training.sharding.torchrec_planner import (

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from longtail.encoder.torch_encoder import Encoder
-from longtail.evaluation.norms import encode_with_norms
+from longtail.evaluation.vector_norms import encode_with_norms
 from longtail.features.encoding import EncodedRows, offsets_of
 from tests.evaluation.small_project import DIM, SCHEMA
 

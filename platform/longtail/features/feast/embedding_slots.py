@@ -15,8 +15,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from longtail.config import Config
 from longtail.errors import InputError, LongtailError
 from longtail.features.feast.definitions import load_definitions, open_store
-from longtail.features.feast.online_slot import EmbeddingRows, OnlineSlot, store_failures
-from longtail.features.feast.row_format import Float32Array
+from longtail.features.feast.write_online_slot import EmbeddingRows, OnlineSlot, store_failures
 
 OnlineRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
@@ -113,16 +112,6 @@ class OnlineStore:
         refreshed, and would fail if the slot is served before that.
         """
         self.slot(slot).empty()
-
-    def write(
-        self, slot: str, items: Sequence[str], vectors: Float32Array, *, version: str
-    ) -> None:
-        """Write rows into a slot; see `OnlineSlot.write`."""
-        self.slot(slot).write(items, vectors, version=version)
-
-    def read(self, slot: str, items: Sequence[str]) -> EmbeddingRows:
-        """Read rows of a slot; see `OnlineSlot.read`."""
-        return self.slot(slot).read(items)
 
     def lookup(self, items: Sequence[str]) -> tuple[str, EmbeddingRows]:
         """Read embeddings as every Feast consumer does: through the service and a cached registry.

@@ -9,14 +9,14 @@ from feast.type_map import python_values_to_proto_values
 
 from longtail.config import Config
 from longtail.errors import LongtailError
-from longtail.features.feast.online_slot import store_failures
-from longtail.features.feast.online_store import (
+from longtail.features.feast.embedding_slots import (
     OnlineRow,
     entity_keys,
     one_read_at_a_time,
     open_online,
     required_service,
 )
+from longtail.features.feast.write_online_slot import store_failures
 from longtail.features.schema import Feature, arrow_type
 
 

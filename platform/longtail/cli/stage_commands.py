@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from longtail.cli.earlier_stages import make_catalogue, make_correlations, make_training_set
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption, MeasureOption
 from longtail.cli.output import output
-from longtail.cli.preparation import make_catalogue, make_correlations, make_training_set
 from longtail.cli.tables import correlation_tables, health_tables
 from longtail.cli.tables import result_tables as tables
 from longtail.cli.tables.correlation_tables import CorrelationMatrix

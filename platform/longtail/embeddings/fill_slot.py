@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from longtail.config import Config
 from longtail.embeddings.ordered_threads import in_order
-from longtail.embeddings.pointer import (
+from longtail.embeddings.published_pointer import (
     SLOTS,
     Pointer,
     Publication,
@@ -23,14 +23,14 @@ from longtail.embeddings.pointer import (
     timestamp,
     write_pointer,
 )
-from longtail.embeddings.publication_steps import Step, enter
+from longtail.embeddings.step_names import Step, enter
 from longtail.embeddings.version_validation import Batch, Content, embedding_batches
 from longtail.embeddings.write_progress import passes_tenth
 from longtail.errors import LongtailError
 
 if TYPE_CHECKING:  # both import Feast, which takes seconds
-    from longtail.features.feast.online_slot import ReadBack
-    from longtail.features.feast.online_store import OnlineStore
+    from longtail.features.feast.embedding_slots import OnlineStore
+    from longtail.features.feast.write_online_slot import ReadBack
 
 log = logging.getLogger("longtail.embeddings")
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.metrics.cluster import expected_mutual_information as reference
 
-from longtail.correlation import chance
-from longtail.correlation.chance import CountHistogram, expected_mutual_information
+from longtail.correlation import chance_level as chance
+from longtail.correlation.chance_level import CountHistogram, expected_mutual_information
 
 
 def histogram(*counts: int) -> CountHistogram:

@@ -10,8 +10,8 @@ import duckdb
 import pyarrow as pa
 
 from longtail.config import Config
-from longtail.features.feast.admission import TIMESTAMP, Admitted
 from longtail.features.feast.history import ACTIVE, latest_rows
+from longtail.features.feast.refused_rows import TIMESTAMP, Admitted
 from longtail.features.finding import Finding, TableName
 from longtail.features.schema import Feature, Schema, Side
 

@@ -3,7 +3,7 @@
 import logging
 from enum import StrEnum
 
-log = logging.getLogger("longtail.embeddings.publication_steps")
+log = logging.getLogger("longtail.embeddings.step_names")
 
 
 class Step(StrEnum):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from longtail.evaluation import probes
-from longtail.evaluation.probes import frequent_classes, linear_probes, probe
+from longtail.evaluation import linear_probes as probes
+from longtail.evaluation.linear_probes import frequent_classes, linear_probes, probe
 from longtail.features.encoding import EncodedRows, offsets_of
 from longtail.features.schema import Feature
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from longtail.checks.check import check
-from longtail.checks.inspection import TABLE_OF, Inspection, quoted
-from longtail.features.feast.admission import COLUMN, DUPLICATE, REASON, ROW, TIMESTAMP, Admitted
+from longtail.checks.inspected_project import TABLE_OF, Inspection, quoted
+from longtail.features.feast.refused_rows import COLUMN, DUPLICATE, REASON, ROW, TIMESTAMP, Admitted
 from longtail.features.feast.table_validation import (
     duplicate_findings,
     future_findings,

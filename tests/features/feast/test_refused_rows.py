@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from longtail.artifacts import RunPaths
 from longtail.config import ChecksConfig, Config
 from longtail.errors import InputError
-from longtail.features.feast.admission import Admitted, admit, quarantine_file
 from longtail.features.feast.catalogue import build_catalogue
+from longtail.features.feast.refused_rows import Admitted, admit, quarantine_file
 from longtail.features.feast.repository import FeatureRepository
 from longtail.features.feast.table_validation import require_within_limit
 from tests.features.conftest import UTC_US, day, interaction_rows, item_rows

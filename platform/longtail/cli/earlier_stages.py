@@ -38,7 +38,7 @@ def make_correlations(project: Config, day: date, measure: str | None = None) ->
 
 def make_training_set(project: Config, day: date) -> dict[str, Any]:
     """Make the day's vocabularies and training set."""
-    from longtail.dataset.build import build_training_set
+    from longtail.dataset.build_training_set import build_training_set
     from longtail.features.vocabulary import build_vocabularies
 
     build_vocabularies(project, day)

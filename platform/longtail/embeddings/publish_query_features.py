@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import RunPaths, read_json, write_json
 from longtail.config import Config
-from longtail.embeddings.pointer import timestamp
+from longtail.embeddings.published_pointer import timestamp
 from longtail.embeddings.results import QueryFeaturesResult
 from longtail.embeddings.write_progress import passes_tenth
 from longtail.features.record_batches import record_batches
@@ -33,7 +33,7 @@ def publish_query_features(config: Config, as_of: date) -> QueryFeaturesResult:
         LongtailError: the day has no catalogue, or the store returned other features than were
             written.
     """
-    from longtail.features.feast.online_queries import OnlineQueries
+    from longtail.features.feast.online_query_features import OnlineQueries
 
     catalogue = RunPaths(config, as_of).catalogue_files
     fingerprint = required_stamp(catalogue.folder, made_by="dataset")["fingerprint"]
@@ -75,7 +75,7 @@ def publish_query_features(config: Config, as_of: date) -> QueryFeaturesResult:
 
 def _still_there(config: Config, file: Path) -> bool:
     """Return whether the store has the first rows; a lost or emptied store has none."""
-    from longtail.features.feast.online_queries import OnlineQueries
+    from longtail.features.feast.online_query_features import OnlineQueries
 
     queries = OnlineQueries(config)
     queries.make_room()

@@ -7,8 +7,8 @@ import torch
 
 from longtail.config import Config
 from longtail.dataset.batch import Batch
+from longtail.training.batch_pipeline import OverlappedSteps, PlainSteps, pinned, training_steps
 from longtail.training.interruption import StopRequest
-from longtail.training.pipeline import OverlappedSteps, PlainSteps, pinned, training_steps
 from longtail.training.step_clock import StepClock
 from tests.training.small_run import Run
 from tests.training.small_training import CPU, PREFIX, SmallTraining, small_config

@@ -17,8 +17,8 @@ from longtail.config import Config, LossConfig, SelfSupervisionConfig, TrainingC
 from longtail.dataset.training_set import Examples, TrainingSet, load_training_set
 from longtail.encoder.torch_encoder import Encoder, load_encoder
 from longtail.errors import LongtailError
-from longtail.training.in_process import train_in_process
 from longtail.training.launch.launcher import train
+from longtail.training.train_in_process import train_in_process
 from tests.evaluation.small_project import make_config, make_day
 from tests.uncorrelated import write_correlations
 

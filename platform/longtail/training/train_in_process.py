@@ -17,7 +17,7 @@ from longtail.encoder.tensor_names import table_of_tensor
 from longtail.encoder.torch_encoder import Encoder
 from longtail.errors import LongtailError
 from longtail.training.loop import prefetched
-from longtail.training.processor import prepare_cpu
+from longtail.training.process_setup import prepare_cpu
 from longtail.training.sharding.sharded_model import build_model
 
 

@@ -15,7 +15,7 @@ from longtail.config import Config
 from longtail.errors import InputError, LongtailError
 from longtail.training.checkpoint_files import checkpoints
 from longtail.training.launch.training_log import LogTail
-from longtail.training.meter import PARTS
+from longtail.training.loss_meter import PARTS
 from longtail.training.reports import JsonLines, Several, TensorBoard, require_tensorboard
 from longtail.training.step_clock import StepClock
 from longtail.training.step_profile import StepProfile, part_of

@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from longtail.dataset.untrained import untrained_shares
+from longtail.dataset.untrained_values import untrained_shares
 from longtail.features.vocabulary import Vocabulary
 from tests.dataset.dense_set import DENSE_SCHEMA, make_dense_set
 from tests.dataset.small_set import NUM_ROWS, cells

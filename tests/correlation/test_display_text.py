@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from longtail.correlation.readable import readable_value, short_number
+from longtail.correlation.display_text import readable_value, short_number
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from longtail.dataset.interactions import pair_places, read_interactions
 from longtail.dataset.side_rows import known_keys, side_rows
 from longtail.dataset.splits import TEST, TRAIN, VALIDATION, split_examples
 from longtail.dataset.training_set import Examples, TrainingSet, write_training_set
-from longtail.dataset.untrained import untrained_shares
+from longtail.dataset.untrained_values import untrained_shares
 from longtail.features.feast.repository import FeatureRepository
 from longtail.features.schema import SIDES, Schema
 from longtail.features.vocabulary import SCHEMA_FILE, load_vocabularies
@@ -48,7 +48,7 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
         catalogue["fingerprint"],
         vocabulary_stamp["fingerprint"],
         config.dataset.model_dump(mode="json"),
-        source_hash("longtail.dataset.build"),
+        source_hash("longtail.dataset.build_training_set"),
     )
     if is_current(paths.training_set, identity):
         log.info("training set of %s is up to date", as_of)
