@@ -106,7 +106,7 @@ def make_version(config: Config, day: date, name: str) -> str:
     vectors = random.standard_normal((len(items), DIM)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     write_embeddings(paths.embeddings, items.to_pylist(), vectors, version)
-    write_seen_items(run.catalogue_files.interactions, paths.seen_items)
+    write_seen_items(run.catalogue_files.interactions, paths.seen_items, made_from="drawn")
     write_json(run.approved, {"version": version, "as_of": day.isoformat(), "reasons": []})
     build_index(config, day)
     return version

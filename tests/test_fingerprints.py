@@ -4,6 +4,7 @@ The versions that a project has are named by these hashes: an edit that a stage 
 need makes the next scheduled refresh train everything again.
 """
 
+import ast
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from longtail import fingerprints
 
 ROOT = Path(__file__).resolve().parents[1]
 # Runs on the copied code: edits one file after the other, and prints what each edit changes.
@@ -30,6 +33,8 @@ stages = {
     "model": modules_that_learn(Config(feature_repo=".")),
     "evaluation": ["longtail.evaluation.evaluate"],
     "embeddings": ["longtail.embeddings.export"],
+    "pair_counts": ["longtail.correlation.daily_counts"],
+    "study": ["longtail.training.train_in_process", "longtail.augmentation.registry"],
 }
 
 def hashes():
@@ -59,7 +64,8 @@ found["words"] = noticed_by({path: other_words for path in root.rglob("*.py")})
 print(json.dumps(found))
 """
 DATA = {"vocabularies", "training_set"}
-MODEL = {"model", "evaluation", "embeddings"}
+LEARNS = {"model", "study"}
+MODEL = LEARNS | {"evaluation", "embeddings"}
 # One file of every package, and the stages whose result its code can change.
 NOTICED = {
     "errors.py": set(),
@@ -79,24 +85,26 @@ NOTICED = {
     "features/encoding.py": {"training_set"} | MODEL,
     "features/schema.py": DATA | MODEL | {"correlations"},
     "augmentation/masking_plan.py": {"correlations"} | MODEL,
-    "augmentation/augmentations.py": {"model"},
-    "correlation/measures.py": {"correlations"},
+    "augmentation/augmentations.py": LEARNS,
+    "correlation/measures.py": {"correlations", "pair_counts"},
+    "correlation/daily_counts.py": {"correlations", "pair_counts"},
     "correlation/heat_map.py": set(),
     "dataset/side_rows.py": {"training_set"},
-    "dataset/batch_builder.py": {"model"},
-    "dataset/sampler.py": {"model"},
-    "model/losses.py": {"model"},
+    "dataset/batch_builder.py": LEARNS,
+    "dataset/sampler.py": LEARNS,
+    "model/losses.py": LEARNS,
     "model/towers.py": MODEL,
     "model/kernels/__init__.py": MODEL,
     "model/kernels/repeated_cells.py": MODEL,
-    "model/kernels/softmax_loss.py": {"model"},
+    "model/kernels/softmax_loss.py": LEARNS,
     "encoder/torch_encoder.py": MODEL,
     "encoder/numpy_towers.py": set(),
-    "training/loop.py": {"model"},
+    "training/loop.py": LEARNS,
     "training/reports.py": set(),
+    "training/launch/version_inputs.py": {"model"},
     "training/launch/torchrun.py": set(),
     "training/launch/training_log.py": set(),
-    "training/sharding/sharded_model.py": {"model"},
+    "training/sharding/sharded_model.py": LEARNS,
     "training/sharding/plan_alternatives.py": set(),
     "evaluation/metrics.py": {"evaluation"},
     "evaluation/gate.py": set(),
@@ -145,3 +153,23 @@ def test_every_package_is_edited_above() -> None:
 def test_words_are_no_code(noticed: dict[str, list[str]]) -> None:
     """Comments, docstrings and layout of every file at once."""
     assert noticed["words"] == []
+
+
+def test_the_hash_is_the_same_in_every_release_of_python() -> None:
+    """Python 3.12 added a field to functions, and 3.13 leaves out empty ones."""
+    code = '''
+@cache
+def f(a, *b, c: int = 1, **d) -> str | None:
+    """Words."""
+    return a[c:] if a else -1.5  # more words
+'''
+    assert fingerprints._code_of(ast.parse(code)) == (
+        "Module(body=[FunctionDef(args=arguments(args=[arg(arg='a')],"
+        "kw_defaults=[Constant(value=1)],kwarg=arg(arg='d'),"
+        "kwonlyargs=[arg(annotation=Name(ctx=Load(),id='int'),arg='c')],vararg=arg(arg='b')),"
+        "body=[Return(value=IfExp(body=Subscript(ctx=Load(),"
+        "slice=Slice(lower=Name(ctx=Load(),id='c')),value=Name(ctx=Load(),id='a')),"
+        "orelse=UnaryOp(op=USub(),operand=Constant(value=1.5)),"
+        "test=Name(ctx=Load(),id='a')))],decorator_list=[Name(ctx=Load(),id='cache')],name='f',"
+        "returns=BinOp(left=Name(ctx=Load(),id='str'),op=BitOr(),right=Constant()))])"
+    )

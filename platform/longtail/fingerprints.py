@@ -13,7 +13,8 @@ from longtail.errors import LongtailError
 
 # What a stage imports and what cannot change its result. Each name covers what is below it.
 _WITHOUT_EFFECT = (
-    # Configured values are in the fingerprints themselves, and so are those derived from them.
+    # The configured values that decide a result are in the fingerprints themselves, and so are
+    # those that are derived from them.
     "longtail.config",
     # Where files stand, how they are written and named, and what errors are called.
     "longtail.artifacts",
@@ -81,6 +82,11 @@ def imported_modules(*modules: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def is_module(name: str) -> bool:
+    """Return whether a dotted name is a module of `longtail`."""
+    return _source_file(name) is not None
+
+
 class _Module(NamedTuple):
     """The code of one module, as far as it can change a result."""
 
@@ -139,7 +145,22 @@ def _code_of(tree: ast.Module) -> str:
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [one for one in body if not _is_text(one)]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return _written(tree)
+
+
+def _written(node: object) -> str:
+    """Return a syntax tree as text that is the same in every release of Python.
+
+    `ast.dump` is not: later releases have fields that earlier ones lack. Fields without a value are
+    left out here.
+    """
+    if isinstance(node, list):
+        return f"[{','.join(map(_written, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, getattr(node, name, None)) for name in sorted(node._fields))
+    present = (f"{name}={_written(value)}" for name, value in fields if value not in (None, []))
+    return f"{type(node).__name__}({','.join(present)})"
 
 
 def _is_text(node: ast.AST) -> bool:

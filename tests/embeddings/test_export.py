@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from longtail.artifacts import RunPaths, VersionPaths, write_json
+from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
 from longtail.config import Config
 from longtail.embeddings import export
 from longtail.embeddings.export import export_catalogue
@@ -69,6 +69,34 @@ def test_is_not_written_again_unless_the_model_changes(config: Config, paths: Ve
     write_json(RunPaths(config, DAY).catalogue / "stamp.json", {"fingerprint": "another"})
     export_catalogue(config, DAY)
     assert paths.embeddings.stat().st_mtime_ns == written
+    # Not even where its embeddings have gone.
+    seen = paths.seen_items.stat().st_mtime_ns
+    paths.embeddings.unlink()
+    export_catalogue(config, DAY)
+    assert paths.seen_items.stat().st_mtime_ns == seen
+
+
+def test_seen_items_of_an_export_that_did_not_end_are_written_again(
+    config: Config, paths: VersionPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_catalogue(config, DAY)
+    before = paths.seen_items.read_bytes()
+    stamp = RunPaths(config, DAY).catalogue / "stamp.json"
+    content = read_json(stamp)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # Another catalogue, whose export ends between its two files; then the first one again.
+    write_json(stamp, {**content, "fingerprint": "another"})
+    with monkeypatch.context() as patched:
+        patched.setattr(export, "_write_embeddings", crash)
+        with pytest.raises(KeyboardInterrupt):
+            export_catalogue(config, DAY)
+    assert paths.seen_items.read_bytes() != before
+    write_json(stamp, content)
+    export_catalogue(config, DAY)
+    assert paths.seen_items.read_bytes() == before
 
 
 def test_needs_an_approval(config: Config, paths: VersionPaths) -> None:

@@ -8,32 +8,39 @@ import pyarrow.parquet as pq
 import pytest
 
 from longtail.embeddings import seen_items
-from longtail.embeddings.seen_items import read_seen_items, write_seen_items
+from longtail.embeddings.seen_items import are_made_from, read_seen_items, write_seen_items
 from longtail.errors import LongtailError
 
 
-def test_pairs_are_kept_once_and_found_by_query(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pairs_are_found_by_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen_items, "_ROWS_IN_A_GROUP", 16)  # a query's rows cross groups
     random = np.random.default_rng(0)
     queries = [f"query-{number:02}" for number in random.integers(12, size=300)]
-    items = [f"item-{number:02}" for number in random.integers(20, size=300)]
+    items = random.integers(100, 120, size=300).tolist()
+    # As the catalogue has them: each pair once, sorted.
+    pairs = sorted(set(zip(queries, items, strict=True)))
     source, target = tmp_path / "interactions.parquet", tmp_path / "seen_items.parquet"
-    pairs = {"item_id": items, "weight": [1.0] * 300, "query_id": queries}
-    pq.write_table(pa.table(pairs), source)
-    write_seen_items(source, target)
+    asked, seen = zip(*pairs, strict=True)
+    columns = {"item_id": seen, "weight": [1.0] * len(pairs), "query_id": asked}
+    pq.write_table(pa.table({name: list(values) for name, values in columns.items()}), source)
+    write_seen_items(source, target, made_from="an export")
 
-    expected = sorted(set(zip(queries, items, strict=True)))
-    assert len(expected) < 300
+    expected = [(query, str(item)) for query, item in pairs]  # keys are texts everywhere
     written = pq.read_table(target)
     assert written.schema.names == ["query_id", "item_id"]
     assert [tuple(row.values()) for row in written.to_pylist()] == expected
-    found = read_seen_items(target, ["query-03", "no-such-query", "query-11"])
+    assert pq.ParquetFile(target).num_row_groups > 10
+    wanted = ("query-03", "no-such-query", "query-11")
+    found = read_seen_items(target, wanted)
     assert found == {
-        query: {item for other, item in expected if other == query}
-        for query in ("query-03", "no-such-query", "query-11")
+        query: {item for other, item in expected if other == query} for query in wanted
     }
+    assert read_seen_items(source, ["query-03"])["query-03"] == {
+        item for query, item in pairs if query == "query-03"
+    }
+    assert are_made_from(target, "an export")
+    assert not are_made_from(target, "another export")
+    assert not are_made_from(tmp_path / "nothing.parquet", "an export")
 
 
 def test_a_missing_or_damaged_file_is_one_clear_error(tmp_path: Path) -> None:

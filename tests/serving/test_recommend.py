@@ -121,10 +121,13 @@ def test_serving_reads_the_version_the_pointer_and_the_feast_stores_alone(
     assert answers() == before
 
 
-def test_a_version_without_seen_items_says_so(project: Published) -> None:
+def test_a_version_of_an_older_release_has_its_seen_items_in_the_run(project: Published) -> None:
     publish(project.config, FIRST)
     publish_query_features(project.config, FIRST)
+    own = Recommender(project.config).recommend("item-000", 60, exclude_seen=True)
     VersionPaths(project.config, project.versions[FIRST]).seen_items.unlink()
+    assert Recommender(project.config).recommend("item-000", 60, exclude_seen=True) == own
+    shutil.rmtree(project.config.home / "runs")
     with pytest.raises(LongtailError, match="'item-000' has seen are not known"):
         Recommender(project.config).recommend("item-000", exclude_seen=True)
 

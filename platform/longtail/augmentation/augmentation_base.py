@@ -2,11 +2,15 @@
 
 from abc import ABC
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from longtail.augmentation.masking_plan import MaskingPlan
-from longtail.augmentation.masks import EmptyMasks, Masks
 from longtail.errors import InputError
+
+# The configuration imports the augmentations, and every command the configuration: NumPy is
+# imported where masks are made.
+if TYPE_CHECKING:
+    from longtail.augmentation.masking_plan import MaskingPlan
+    from longtail.augmentation.masks import Masks
 
 
 class AugmentationSettings(Protocol):
@@ -78,7 +82,7 @@ class Augmentation(ABC):
         """Lookups of the sampled items: two where each view drops values of its own, else one."""
         return 2 if self.views_overlap and self.view_dropout else 1
 
-    def masks(self, feature_names: Sequence[str], plan: MaskingPlan) -> Masks:
+    def masks(self, feature_names: Sequence[str], plan: "MaskingPlan") -> "Masks":
         """Return the masks of a run.
 
         Args:
@@ -89,6 +93,8 @@ class Augmentation(ABC):
             InputError: the augmentation hides features, and fewer than two may be masked, so that
                 one view would be empty.
         """
+        from longtail.augmentation.masks import EmptyMasks
+
         if not self.hides_features:
             return EmptyMasks(len(feature_names))
         if not plan.masks:
@@ -98,7 +104,7 @@ class Augmentation(ABC):
             )
         return self._masks(feature_names, plan)
 
-    def _masks(self, feature_names: Sequence[str], plan: MaskingPlan) -> Masks:
+    def _masks(self, feature_names: Sequence[str], plan: "MaskingPlan") -> "Masks":
         """Return the masks of a run; a class that sets `hides_features` defines this method.
 
         Args:

@@ -4,10 +4,13 @@ A class here is in use once registry.py names it.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from longtail.augmentation.augmentation_base import Augmentation
-from longtail.augmentation.masking_plan import MaskingPlan
-from longtail.augmentation.masks import DrawnMasks, Masks, RandomMasks, SeedMasks
+
+if TYPE_CHECKING:
+    from longtail.augmentation.masking_plan import MaskingPlan
+    from longtail.augmentation.masks import Masks
 
 
 class CorrelatedMasking(Augmentation):
@@ -21,7 +24,9 @@ class CorrelatedMasking(Augmentation):
     name = "correlated_masking"
     hides_features = True
 
-    def _masks(self, feature_names: Sequence[str], plan: MaskingPlan) -> Masks:
+    def _masks(self, feature_names: Sequence[str], plan: "MaskingPlan") -> "Masks":
+        from longtail.augmentation.masks import DrawnMasks, SeedMasks
+
         if self.settings.mask_sharpness is None:
             return SeedMasks(feature_names, plan)
         return DrawnMasks(feature_names, plan, sharpness=self.settings.mask_sharpness)
@@ -36,7 +41,9 @@ class RandomMasking(Augmentation):
     name = "random_masking"
     hides_features = True
 
-    def _masks(self, feature_names: Sequence[str], plan: MaskingPlan) -> Masks:
+    def _masks(self, feature_names: Sequence[str], plan: "MaskingPlan") -> "Masks":
+        from longtail.augmentation.masks import RandomMasks
+
         return RandomMasks(feature_names, list(plan.masks), complementary=True)
 
 
@@ -51,7 +58,9 @@ class IndependentMasking(Augmentation):
     hides_features = True
     views_overlap = True
 
-    def _masks(self, feature_names: Sequence[str], plan: MaskingPlan) -> Masks:
+    def _masks(self, feature_names: Sequence[str], plan: "MaskingPlan") -> "Masks":
+        from longtail.augmentation.masks import RandomMasks
+
         return RandomMasks(feature_names, list(plan.masks), complementary=False)
 
 

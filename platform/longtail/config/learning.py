@@ -101,6 +101,7 @@ class SelfSupervisionConfig(Section):
 
     augmentation: Annotated[str, Choices(tuple(AUGMENTATIONS))] = Field(
         "correlated_masking",
+        json_schema_extra={"enum": list(AUGMENTATIONS)},
         description="Change made to items before two views of each are compared. `feature_dropout` "
         "augments the items of the supervised loss and has no L_self; `none` does nothing. See "
         "model/METHOD.md for each.",

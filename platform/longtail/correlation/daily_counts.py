@@ -37,7 +37,7 @@ def counts_of_day(
         tuple(str(items[name].type()) for name in features),
         config.correlation.missing,
         halvings,
-        source_hash("longtail.correlation.pair_counts", "longtail.correlation.sample"),
+        source_hash("longtail.correlation.daily_counts"),
     )
     folder = paths.folder / PAIR_COUNTS
     catalogue = _fingerprint(paths)

@@ -15,7 +15,7 @@ from longtail.artifacts import RunPaths, VersionPaths, read_json, replaced_file
 from longtail.config import Config
 from longtail.embeddings.embeddings_file import embeddings_schema, embeddings_size
 from longtail.embeddings.results import ExportSummary
-from longtail.embeddings.seen_items import write_seen_items
+from longtail.embeddings.seen_items import are_made_from, write_seen_items
 from longtail.errors import LongtailError
 from longtail.features.encoding import encode_table
 from longtail.features.record_batches import record_batches
@@ -72,14 +72,17 @@ def export_catalogue(config: Config, as_of: date) -> ExportSummary:
         required_stamp(run.catalogue, made_by="run")["fingerprint"],
         source_hash("longtail.embeddings.export"),
     )
-    if paths.embeddings.is_file() and (paths.committed or paths.seen_items.is_file()):
-        schema = pq.read_schema(paths.embeddings)
-        if paths.committed or schema.metadata.get(_FINGERPRINT) == identity.encode():
+    if paths.embeddings.is_file():
+        made_from = pq.read_schema(paths.embeddings).metadata.get(_FINGERPRINT)
+        same = made_from == identity.encode() and are_made_from(paths.seen_items, identity)
+        if paths.committed or same:
             log.info("embeddings of %s are up to date", version)
             return _summary(paths)
     start = time.monotonic()
     # The seen items come first: a file of embeddings then means that the whole export is there.
-    write_seen_items(run.catalogue_files.interactions, paths.seen_items)
+    if not paths.committed:
+        interactions = run.catalogue_files.interactions
+        write_seen_items(interactions, paths.seen_items, made_from=identity)
     with replaced_file(paths.embeddings) as temporary:
         _write_embeddings(paths, run, temporary, identity)
     summary = _summary(paths)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import replaced_file
 from longtail.errors import LongtailError
+from longtail.features.record_batches import record_batches
 
 _SCHEMA = pa.schema(
     [
@@ -20,40 +21,52 @@ _SCHEMA = pa.schema(
 _ROWS_IN_A_GROUP = 65_536
 
 
-def write_seen_items(interactions: Path, target: Path) -> None:
-    """Copy the pairs of a day's interactions into a version, each pair once, sorted by query.
+_MADE_FROM = b"longtail.fingerprint"
+
+
+def write_seen_items(interactions: Path, target: Path, *, made_from: str) -> None:
+    """Copy the pairs of a day's interactions into a version, a batch of them in memory at a time.
 
     Args:
-        interactions: the catalogue's file, with the columns `query_id` and `item_id`.
+        interactions: the catalogue's file, with the columns `query_id` and `item_id`. It has each
+            pair once, and the pairs of a query beside each other.
         target: the version's `seen_items.parquet`.
+        made_from: the fingerprint of the export, kept in the file.
     """
-    pairs = pq.read_table(interactions, columns=_SCHEMA.names).cast(_SCHEMA)
-    pairs = pairs.group_by(_SCHEMA.names).aggregate([]).select(_SCHEMA.names)
-    pairs = pairs.sort_by([(name, "ascending") for name in _SCHEMA.names])
-    with replaced_file(target) as temporary:
-        pq.write_table(
-            pairs.cast(_SCHEMA), temporary, compression="zstd", row_group_size=_ROWS_IN_A_GROUP
-        )
+    schema = _SCHEMA.with_metadata({_MADE_FROM: made_from.encode()})
+    with (
+        replaced_file(target) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for batch in record_batches(interactions, _ROWS_IN_A_GROUP, _SCHEMA.names):
+            writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+
+
+def are_made_from(file: Path, fingerprint: str) -> bool:
+    """Return whether a version's seen items are there, and were written by this export."""
+    if not file.is_file():
+        return False
+    metadata = pq.read_schema(file).metadata or {}
+    return metadata.get(_MADE_FROM) == fingerprint.encode()
 
 
 def read_seen_items(file: Path, queries: Sequence[str]) -> dict[str, set[str]]:
     """Read the items that each of some queries has seen.
 
     Args:
-        file: the version's `seen_items.parquet`.
+        file: the version's `seen_items.parquet`, or a day's interactions.
         queries: the ids of the queries.
 
     Returns:
         Item ids by query; an empty set for a query that has seen nothing.
 
     Raises:
-        LongtailError: the version has no such file, because an older release made it, or the file
-            is damaged.
+        LongtailError: there is no such file, or it is damaged.
     """
     if not file.is_file():
         raise LongtailError(
             f"{file} does not exist, so the items that {queries[0]!r} has seen are not known: "
-            "publish a version of this release with `longtail run`, or do not exclude seen items"
+            "publish a version with `longtail run`, or do not exclude seen items"
         )
     asked = pyarrow.dataset.field("query_id").isin(list(queries))
     try:

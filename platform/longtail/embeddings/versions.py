@@ -43,7 +43,8 @@ def commit_version(config: Config, version: str, *, index: IndexRecord | None = 
         The manifest.
 
     Raises:
-        LongtailError: the folder, its embeddings, or the training's record are missing.
+        LongtailError: the folder, its embeddings, its seen items, or the training's record are
+            missing.
     """
     paths = VersionPaths(config, version)
     if paths.committed:
@@ -54,6 +55,8 @@ def commit_version(config: Config, version: str, *, index: IndexRecord | None = 
     training = read_json(paths.training)
     own_config = read_json(paths.config)
     embeddings = embeddings_size(paths.embeddings)
+    if not paths.seen_items.is_file():
+        raise LongtailError(f"{paths.seen_items} does not exist: run `longtail export` first")
     catalogue = read_json(RunPaths(config, as_of).catalogue / STAMP)
     manifest: Manifest = {
         "version": version,

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from longtail.artifacts import VersionPaths
+from longtail.artifacts import RunPaths, VersionPaths, parse_version_day
 from longtail.config import Config
 from longtail.embeddings.seen_items import read_seen_items
 from longtail.features.feast.online_query_features import OnlineQueries
@@ -113,8 +114,7 @@ class Recommender:
         # Each query has its own hidden items, so each is searched for by itself.
         hidden: list[set[str]] = [{query} if schema.shared_ids else set() for query in queries]
         if exclude_seen:
-            file = VersionPaths(self._config, snapshot.version).seen_items
-            seen = read_seen_items(file, queries)
+            seen = read_seen_items(self._seen_items(snapshot.version), queries)
             hidden = [own | seen[query] for own, query in zip(hidden, queries, strict=True)]
         results = {
             query: snapshot.catalogue.search(
@@ -181,3 +181,12 @@ class Recommender:
         vectors = snapshot.encoder.encode(side, rows).vectors
         results = snapshot.catalogue.search(vectors, k, exclude=exclude, allowed=allowed)
         return {"version": snapshot.version, "results": results}
+
+    def _seen_items(self, version: str) -> Path:
+        """Return the file with the items that queries have seen.
+
+        A version of an older release does not hold them. Its day's run does, while it is kept.
+        """
+        own = VersionPaths(self._config, version).seen_items
+        of_day = RunPaths(self._config, parse_version_day(version)).catalogue_files.interactions
+        return of_day if not own.is_file() and of_day.is_file() else own

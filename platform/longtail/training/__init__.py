@@ -21,6 +21,7 @@
     step_clock.py            times the parts of a step
     step_profile.py          profiles some steps
     process_setup.py         threads, memory and number formats of this machine
+    torch_releases.py        the differences between the releases of torch that we run on
 
 SHARDING.md says how tables are spread, and SPEED.md what a step costs.
 """

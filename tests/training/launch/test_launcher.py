@@ -82,3 +82,13 @@ def test_correlated_masking_without_features_to_mask_is_refused(tmp_path: Path) 
     with pytest.raises(InputError, match="needs two item features"):
         train(file, DAY)
     assert not VersionPaths(config, version_name(config, DAY)).folder.exists()
+
+
+def test_a_metric_that_does_not_exist_is_wrong_configuration(tmp_path: Path) -> None:
+    file = write_config(tmp_path)
+    settings = yaml.safe_load(file.read_text())
+    settings["checkpoints"] = {"best_by": "longtail.evaluation.validatoin:recall_at_50"}
+    file.write_text(yaml.safe_dump(settings))
+    prepare(load_config(file))
+    with pytest.raises(InputError, match=r"checkpoints\.best_by"):
+        train(file, DAY)

@@ -2,6 +2,7 @@
 
     launcher.py        prepares the version's folder, starts the ranks, and reports their progress
     version_name.py    the name of the version that a configuration and its inputs make
+    version_inputs.py  copies into the version what it is trained with
     torchrun.py        starts torchrun, watches it, and passes signals on
     torchrun_agent.py  torchrun itself, which ends when the launcher ends
     openmp_threads.py  lets the threads of torch's operators wait in a way that suits training

@@ -12,7 +12,6 @@ import argparse
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from longtail.training.checkpoint_selection import validation_metric
 from longtail.training.interruption import STOP_SIGNALS, TrainingInterruptedError
 from longtail.training.launch.torchrun import only_one, run_ranks
 from longtail.training.launch.training_log import PROGRESS_FILE, LogTail
+from longtail.training.launch.version_inputs import copy_inputs
 from longtail.training.launch.version_name import version_name
 from longtail.training.reports import JsonLines, require_tensorboard
 from longtail.training.warm_start import warm_start_parent
@@ -122,13 +122,7 @@ def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
         require_tensorboard()
     if config.checkpoints.best_by not in (None, "training_loss"):
         validation_metric(config.checkpoints.best_by)
-    paths.folder.mkdir(parents=True, exist_ok=True)
-    # The paths of this machine are left out: the folder may be read on another one.
-    settings = config.model_dump(mode="json", exclude={"home", "feature_repo", "feature_store"})
-    write_json(paths.config, settings)
-    write_json(paths.schema, read_json(run.training_set / "schema.json"))
-    write_json(paths.masking_plan, correlations)
-    shutil.copytree(run.vocabularies, paths.vocabularies, dirs_exist_ok=True)
+    copy_inputs(config, run, paths)
     # Without checkpoints the run starts from step 0, so an old log would tell of steps to come.
     if not paths.checkpoints.is_dir():
         paths.training_log.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from datetime import date
 
 from longtail.artifacts import RunPaths
 from longtail.config import Config
-from longtail.fingerprints import fingerprint, required_stamp, source_hash
+from longtail.fingerprints import fingerprint, is_module, required_stamp, source_hash
 
 # Settings of how a run is carried out, not of what it learns from. A run with another number of
 # ranks makes the same version.
@@ -45,8 +45,13 @@ def version_name(config: Config, as_of: date) -> str:
 
 def modules_that_learn(config: Config) -> list[str]:
     """Return the names of the modules that decide, by their code, what a version learns."""
-    modules = ["longtail.training.worker", "longtail.augmentation.registry"]
+    modules = [
+        "longtail.training.worker",
+        "longtail.training.launch.version_inputs",
+        "longtail.augmentation.registry",
+    ]
     chosen_by, _, function = (config.checkpoints.best_by or "").partition(":")
-    if function and chosen_by.startswith("longtail."):
+    # One that does not exist is refused by `checkpoint_selection.validation_metric`.
+    if function and is_module(chosen_by):
         modules.append(chosen_by)
     return modules
