@@ -28,7 +28,6 @@ from longtail.features.feast.history import (
     known_history,
     known_pairs,
     latest_rows,
-    newest_day,
 )
 from longtail.features.feast.refused_rows import TIMESTAMP, Admitted, admit
 from longtail.features.feast.registry_schema import derive_schema, side_view
@@ -174,20 +173,6 @@ class FeatureRepository:
             columns.append(Column(ACTIVE, "boolean"))
         assert view.batch_source is not None
         return view.batch_source, columns
-
-    def resolve_as_of(self, as_of: date | None) -> date:
-        """Return the day to refresh for: `as_of`, or else the day of the newest interaction.
-
-        If every interaction has the timestamp 1970-01-01, as tables without timestamps do, it is
-        the last complete UTC day.
-
-        Raises:
-            InputError: the interactions cannot be read.
-        """
-        if as_of is not None:
-            return as_of
-        admitted = self.within_limit("interactions")
-        return newest_day(admitted.rows, admitted.source)
 
     def within_limit(self, table: TableName) -> Admitted:
         """Return a table as `admitted` does, if not too many of its rows are refused.
