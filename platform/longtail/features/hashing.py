@@ -1,6 +1,5 @@
 """A hash of values that is the same on every machine, in every process and in every release."""
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -16,6 +15,9 @@ def stable_hash(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     Returns:
         `[n]` uint64, evenly distributed.
     """
+    # A GPU machine trains without DuckDB, and imports this module by way of the training set.
+    import duckdb
+
     table = pa.table({"position": np.arange(len(values)), "value": pc.cast(values, pa.string())})
     with duckdb.connect() as connection:
         connection.register("input", table)
