@@ -1,4 +1,4 @@
-"""What a stage was made from: hashes of inputs, of files, and of the code that it runs."""
+"""Fingerprints of stages: hashes of their inputs, of files, and of the code that they run."""
 
 import ast
 import hashlib
@@ -39,13 +39,13 @@ _WITHOUT_EFFECT = (
 
 
 def fingerprint(*parts: Any) -> str:
-    """A hash of JSON-able parts: the identity of what a stage was made from."""
+    """Return a hash of JSON-able parts, which identifies what a stage was made from."""
     canonical = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -67,7 +67,7 @@ def source_hash(*modules: str) -> str:
 
 
 def imported_modules(*modules: str) -> frozenset[str]:
-    """Return the modules of `longtail` whose code `source_hash` covers.
+    """Return the modules of `longtail` that `source_hash` covers.
 
     Args:
         modules: where to begin; they are part of the result.
@@ -164,7 +164,7 @@ def _written(node: object) -> str:
 
 
 def _is_text(node: ast.AST) -> bool:
-    """Whether a statement is a docstring, of a module, class, function or attribute."""
+    """Return whether a statement is a docstring: of a module, class, function or attribute."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
@@ -173,21 +173,21 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def read_stamp(folder: Path) -> dict[str, Any] | None:
-    """The stamp of a finished stage, or None where it has not finished."""
+    """Return the stamp of a stage; None if the stage has not finished."""
     return read_json(folder / STAMP) if (folder / STAMP).is_file() else None
 
 
 def is_current(folder: Path, stage_fingerprint: str) -> bool:
-    """Whether a finished stage was made from exactly these inputs."""
+    """Return whether a stage has finished, and was made from exactly these inputs."""
     stamp = read_stamp(folder)
     return stamp is not None and stamp.get("fingerprint") == stage_fingerprint
 
 
 def required_stamp(folder: Path, *, made_by: str) -> dict[str, Any]:
-    """The stamp of a stage that must have finished.
+    """Return the stamp of a stage that must have finished.
 
     Raises:
-        LongtailError: it has not; the message names the command that does it.
+        LongtailError: it has not finished; the message names the command that runs it.
     """
     stamp = read_stamp(folder)
     if stamp is None:

@@ -6,6 +6,7 @@ Run `python -m longtail.config.reference`, or `make config-reference`.
 import json
 import re
 import sys
+import textwrap
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,7 +116,11 @@ def render_page() -> str:
             f"{_with_links(key.description)} |\n"
             for key in table.keys
         )
-        introduction = f"{_with_links(table.introduction)}\n\n" if table.introduction else ""
+        introduction = "".join(
+            f"{textwrap.fill(paragraph, 100, break_on_hyphens=False)}\n\n"
+            for paragraph in _with_links(table.introduction).split("\n\n")
+            if paragraph
+        )
         parts.append(f"{table.heading}\n\n{introduction}{_TABLE_HEAD}{rows}")
     return "\n".join(parts)
 

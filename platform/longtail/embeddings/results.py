@@ -177,7 +177,7 @@ class NothingServed(TypedDict):
 
 
 Status: TypeAlias = ServedStatus | NothingServed
-"""What `status` returns. Once `status["version"] is None` is ruled out, all other keys exist."""
+"""The result of `status`. If `status["version"]` is not None, all other keys exist."""
 
 
 class Published(ServedStatus):
@@ -203,7 +203,7 @@ class NotPublished(ServedStatus):
 
 
 PublicationResult: TypeAlias = Published | NotPublished
-"""What `publish` and `rollback` return."""
+"""The result of `publish` and `rollback`."""
 
 
 class OnlineQueryFeatures(TypedDict):
@@ -241,4 +241,4 @@ class QueryFeaturesNotPublished(OnlineQueryFeatures):
 
 
 QueryFeaturesResult: TypeAlias = QueryFeaturesPublished | QueryFeaturesNotPublished
-"""What `publish_query_features` returns."""
+"""The result of `publish_query_features`."""

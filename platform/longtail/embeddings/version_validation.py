@@ -26,7 +26,7 @@ from longtail.errors import LongtailError
 from longtail.features.record_batches import record_batches
 
 NORM_TOLERANCE = 1e-3
-"""How far a norm may be from 1: far above float32 rounding, far below any wrong export."""
+"""The allowed distance of a norm from 1: far above float32 rounding, far below any wrong export."""
 
 Batch = tuple[list[str], npt.NDArray[np.float32]]
 """`[n]` item ids and `[n, dim]` vectors."""

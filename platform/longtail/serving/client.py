@@ -12,7 +12,7 @@ from longtail.serving.results import LookupResult
 from longtail.serving.served_version import PointerFile
 
 SETTLE_SECONDS = 10.0
-"""How long a lookup waits for a publisher that is between its commit and the service."""
+"""The time that a lookup waits for a publisher that is between its commit and the service."""
 
 MAX_REPAIRS = 2
 """Repairs in one lookup: a second one helps if another publication came after the first."""
