@@ -46,6 +46,21 @@ def product_dtype(config: Config, device: torch.device) -> torch.dtype | None:
     return None
 
 
+def check_num_ranks(num_ranks: int) -> None:
+    """Refuse more ranks than this machine has GPUs. On CPUs any number of ranks may share them.
+
+    Raises:
+        InputError: there are GPUs, and fewer of them than ranks.
+    """
+    num_devices = torch.cuda.device_count() if torch.cuda.is_available() else num_ranks
+    if num_ranks > num_devices:
+        raise InputError(
+            f"{num_ranks} ranks need a GPU each, and this machine has {num_devices}: lower "
+            "`training.num_ranks` or `--num-ranks`, or hide the GPUs to train on the CPU "
+            "(CUDA_VISIBLE_DEVICES=)"
+        )
+
+
 def prepare_cpu(num_threads: int | None) -> None:
     """Make training on a CPU repeatable in this process, and keep the memory that it frees.
 

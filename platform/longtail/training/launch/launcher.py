@@ -30,6 +30,7 @@ from longtail.training.launch.torchrun import only_one, run_ranks
 from longtail.training.launch.training_log import PROGRESS_FILE, LogTail
 from longtail.training.launch.version_inputs import copy_inputs
 from longtail.training.launch.version_name import version_name
+from longtail.training.process_setup import check_num_ranks
 from longtail.training.reports import JsonLines, require_tensorboard
 from longtail.training.warm_start import warm_start_parent
 
@@ -87,6 +88,7 @@ def _train(
 ) -> None:
     """Run the ranks of a version that is not trained yet, and follow their log."""
     parent = warm_start_parent(config, as_of) if config.training.warm_start else None
+    check_num_ranks(num_ranks)
     _prepare(config, as_of, paths)
     steps = checkpoints(paths.checkpoints)
     start = f"warm start from {parent}" if parent else "cold start"
