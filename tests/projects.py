@@ -1,12 +1,16 @@
 """Small projects on disk: three tables, and the Feast repository and configuration for them."""
 
 import shutil
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+
+if TYPE_CHECKING:
+    from longtail.features.feast.repository import FeatureRepository
 
 DEMO_REPOSITORY = Path(__file__).resolve().parents[1] / "feature_repo"
 SHARED_FILES = (
@@ -110,3 +114,11 @@ def write_tables(folder: Path, **tables: pa.Table) -> None:
     """Write `items`, `queries` or `interactions` of a project anew; the definitions stay."""
     for name, table in tables.items():
         pq.write_table(table, folder / "feature_repo" / "data" / f"{name}.parquet")
+
+
+def default_day(repository: "FeatureRepository") -> date:
+    """Return the day that a run without `--as-of` refreshes, as `checks/preflight.py` finds it."""
+    from longtail.features.feast.history import newest_day
+
+    admitted = repository.within_limit("interactions")
+    return newest_day(admitted.rows, admitted.source)

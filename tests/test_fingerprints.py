@@ -37,8 +37,22 @@ stages = {
     "study": ["longtail.training.train_in_process", "longtail.augmentation.registry"],
 }
 
+# Each module is read once, but for those that are edited.
+read_module, modules_read = fingerprints._read_module.__wrapped__, {}
+
+def read_once(module):
+    if module not in modules_read:
+        modules_read[module] = read_module(module)
+    return modules_read[module]
+
+fingerprints._read_module = read_once
+
+def forget(paths):
+    for path in paths:
+        parts = ["longtail", *path.relative_to(root).with_suffix("").parts]
+        modules_read.pop(".".join(parts).removesuffix(".__init__"), None)
+
 def hashes():
-    fingerprints._read_module.cache_clear()
     return {stage: fingerprints.source_hash(*modules) for stage, modules in stages.items()}
 
 before = hashes()
@@ -47,9 +61,11 @@ def noticed_by(edits):
     texts = {path: path.read_text() for path in edits}
     for path, change in edits.items():
         path.write_text(change(texts[path]))
+    forget(edits)
     after = hashes()
     for path, text in texts.items():
         path.write_text(text)
+    forget(edits)
     return [stage for stage in before if before[stage] != after[stage]]
 
 def other_words(text):

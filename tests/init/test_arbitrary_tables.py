@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from longtail.config import load_config
 from longtail.features.feast.repository import FeatureRepository
 from tests.init.raw import interactions, make
+from tests.projects import default_day
 
 NUM_ITEMS = 44  # the number that `interactions` names
 
@@ -68,7 +69,7 @@ def test_the_project_of_any_tables_is_read_by_the_next_stage(
         repository = FeatureRepository(load_config(folder / "project" / "longtail.yaml"))
         repository.apply()
         schema = repository.schema()
-        as_of = repository.resolve_as_of(None)
+        as_of = default_day(repository)
         for side, view, num_rows in (("item", "items", NUM_ITEMS), ("query", "queries", 40)):
             told = document[view]["features"]
             taken = [f["name"] for f in told if not f["left_out"]] or ["present"]

@@ -27,7 +27,7 @@ from tests.init.raw import (
     queries,
     written,
 )
-from tests.projects import DEMO_REPOSITORY
+from tests.projects import DEMO_REPOSITORY, default_day
 
 FILES = [
     ".gitignore",
@@ -69,7 +69,7 @@ def test_the_schema_is_the_one_that_was_inferred(tmp_path: Path) -> None:
     }
     assert [feature.name for feature in schema.query] == ["query_id", "likes"]
     assert not schema.shared_ids
-    latest = repository.latest("item", repository.resolve_as_of(None))
+    latest = repository.latest("item", default_day(repository))
     assert latest["active"].to_pylist().count(False) == 1
 
 

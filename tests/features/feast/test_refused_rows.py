@@ -12,12 +12,11 @@ from longtail.artifacts import RunPaths
 from longtail.config import ChecksConfig, Config
 from longtail.errors import InputError
 from longtail.features.feast.catalogue import build_catalogue
-from longtail.features.feast.history import newest_day
 from longtail.features.feast.refused_rows import Admitted, admit, quarantine_file
 from longtail.features.feast.repository import FeatureRepository
 from longtail.features.feast.table_validation import require_within_limit
 from tests.features.conftest import UTC_US, day, interaction_rows, item_rows
-from tests.projects import write_tables
+from tests.projects import default_day, write_tables
 
 NOW = day(10)
 
@@ -158,8 +157,7 @@ def test_a_catalogue_is_made_without_the_refused_rows_and_they_are_kept(project:
     lenient = project.model_copy(update={"checks": ChecksConfig(max_refused_share=0.5)})
     # Refused rows change neither the catalogue nor the default day.
     assert build_catalogue(lenient, as_of) == good
-    admitted = FeatureRepository(lenient).within_limit("interactions")
-    assert newest_day(admitted.rows, admitted.source) == as_of
+    assert default_day(FeatureRepository(lenient)) == as_of
     refused = pq.read_table(quarantine_file(lenient, as_of, "interactions"))
     assert refused["refused_reason"].to_pylist() == ["future_timestamp", "null"]
     assert refused["refused_row"].to_pylist() == [5, 6]

@@ -16,7 +16,7 @@ from longtail.errors import InputError
 from longtail.features.feast import repository as store_module
 from longtail.features.feast.repository import FeatureRepository
 from tests.features.conftest import UTC_US, day, interaction_rows, item_rows
-from tests.projects import write_tables
+from tests.projects import default_day, write_tables
 
 
 @pytest.fixture
@@ -145,15 +145,14 @@ def test_a_day_before_all_data_is_refused(repository: FeatureRepository) -> None
 def test_the_default_day_is_the_newest_interactions(
     project: Config, own_repository: FeatureRepository
 ) -> None:
-    assert own_repository.resolve_as_of(None) == date(2024, 1, 9)
-    assert own_repository.resolve_as_of(date(2030, 2, 3)) == date(2030, 2, 3)
+    assert default_day(own_repository) == date(2024, 1, 9)
     rows = interaction_rows()
     epoch = pa.array([datetime(1970, 1, 1, tzinfo=UTC)] * rows.num_rows, UTC_US)
     write_tables(
         project.feature_repo.parent, interactions=rows.set_column(2, "event_timestamp", epoch)
     )
     before = datetime.now(UTC).date() - timedelta(days=1)
-    resolved = own_repository.resolve_as_of(None)
+    resolved = default_day(own_repository)
     assert before <= resolved <= datetime.now(UTC).date() - timedelta(days=1)
 
 
