@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from longtail.checks.inspected_project import Inspection, Served
 from longtail.config import Config
-from longtail.features.feast.history import known_history, known_pairs, latest_rows
+from longtail.features.feast.history import known_rows, latest_rows
 from longtail.features.feast.refused_rows import TIMESTAMP, admit
 from longtail.features.finding import TABLES, TableName
 from longtail.features.schema import Feature, Schema, Side
@@ -116,6 +116,8 @@ def inspect_tables(
         "queries": [schema.query_key],
         "interactions": ["query_id", "item_id"],
     }
+    settings = {"feature_repo": "repo", "home": home, "checks": checks or {}, **(config or {})}
+    project = Config.model_validate(settings)
     # From here on as in `preflight`: refuse rows, then keep what is known by the day.
     admitted = {
         name: admit(
@@ -130,14 +132,17 @@ def inspect_tables(
         for name in TABLES
     }
     known = {
-        name: (known_pairs if name == "interactions" else known_history)(
-            admitted[name].rows, AS_OF, admitted[name].source
+        name: known_rows(
+            name,
+            admitted[name].rows,
+            AS_OF,
+            admitted[name].source,
+            project.features.repeated_weights,
         )
         for name in TABLES
     }
-    settings = {"feature_repo": "repo", "home": home, "checks": checks or {}, **(config or {})}
     return Inspection(
-        Config.model_validate(settings),
+        project,
         AS_OF,
         schema=schema,
         sources={name: f"{name}.parquet" for name in TABLES},

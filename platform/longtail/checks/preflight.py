@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,12 +17,16 @@ from longtail.checks.inspected_project import Inspection, Served
 from longtail.checks.registry import CHECKS, run_checks, unknown_checks
 from longtail.checks.report import Problem, Report
 from longtail.config import Config
-from longtail.errors import InputError
+from longtail.config.data import RepeatedWeights
+from longtail.errors import InputError, LongtailError
 from longtail.features.feast.definitions import open_store
-from longtail.features.feast.history import known_history, known_pairs, newest_day
+from longtail.features.feast.history import known_rows, newest_day
+from longtail.features.feast.online_connection import online_failure
 from longtail.features.feast.refused_rows import Admitted, write_quarantine
 from longtail.features.feast.repository import FeatureRepository
 from longtail.features.feast.sources import describe, source_findings
+from longtail.features.feast.store_errors import StoreError
+from longtail.features.feast.store_settings import KEYS
 from longtail.features.finding import TABLES, Finding, TableName
 from longtail.features.schema import Schema
 from longtail.fingerprints import required_stamp
@@ -47,8 +52,12 @@ def check_tables(config: Config, as_of: date) -> Report:
     Raises:
         InputError: the tables cannot be read, because the configuration or the definitions are
             wrong.
+        LongtailError: they cannot be read, because one of Feast's stores failed.
     """
     inspection = inspect_project(config, as_of)
+    failures = "; ".join(finding.message for finding in inspection.notes("online_store"))
+    if failures and not all(table in inspection.admitted for table in TABLES):
+        raise LongtailError(failures)
     if inspection.schema is None:
         raise InputError("; ".join(finding.message for _, finding in inspection.noted))
     return _report(inspection, [check for check in CHECKS if check.tables])
@@ -62,17 +71,20 @@ def check_machine(config: Config, as_of: date) -> Report:
     """
     catalogue = RunPaths(config, as_of).catalogue_files
     required_stamp(catalogue.folder, made_by="dataset")
+    store = open_store(config)
+    reading = _Reading(noted=[("configuration", each) for each in unknown_checks(config.checks)])
+    reading.note(online_failure(store))
     inspection = Inspection(
         config,
         as_of,
-        tuple(("configuration", finding) for finding in unknown_checks(config.checks)),
+        tuple(reading.noted),
         Schema.from_json(read_json(catalogue.schema)),
         known={
             "items": pq.read_table(catalogue.item_history),
             "queries": pq.read_table(catalogue.query_history),
             "interactions": pq.read_table(catalogue.interactions),
         },
-        online_store=open_store(config).config.online_store,
+        online_store=store.config.online_store,
     )
     return _report(inspection, [check for check in CHECKS if not check.tables])
 
@@ -109,15 +121,16 @@ def inspect_project(config: Config, as_of: date | None) -> Inspection:
             if folder not in str(getattr(repository.store.config.registry, "path", "")):
                 repository = FeatureRepository(config)
             reading.online_store = repository.store.config.online_store
-            repository.apply()
-            reading.schema = repository.schema()
+            reading.define(repository)
+        except StoreError as error:
+            reading.note(error)
         except InputError as error:
             source = str(config.feature_repo)
             reading.noted += [("feature_definitions", each) for each in _findings(error, source)]
-        else:
+        if reading.schema is not None:
             for table in TABLES:
                 reading.read(repository, table)
-    day = reading.know(as_of)
+    day = reading.know(as_of, config.features.repeated_weights)
     return Inspection(
         config,
         day,
@@ -142,6 +155,30 @@ class _Reading:
     known: dict[TableName, pa.Table] = field(default_factory=dict)
     online_store: object = None
 
+    def define(self, repository: FeatureRepository) -> None:
+        """Apply the definitions, derive the schema, and look whether the online store answers."""
+        try:
+            repository.apply()
+        except StoreError as error:
+            if error.store != "online store":
+                raise
+            # The registry may have the definitions all the same. Then the tables can be read.
+            self.note(error)
+            with suppress(InputError):
+                self.schema = repository.schema()
+            return
+        self.schema = repository.schema()
+        self.note(online_failure(repository.store))
+
+    def note(self, failure: StoreError | None) -> None:
+        """Note that one of Feast's stores failed, once, however many tables it holds."""
+        if failure is None:
+            return
+        source, key = "feature_store.yaml", KEYS[failure.store]
+        noted = ("online_store", Finding(failure.what, failure.cure, source, column=key))
+        if noted not in self.noted:
+            self.noted.append(noted)
+
     def read(self, repository: FeatureRepository, table: TableName) -> None:
         """Read one table, or note what is wrong with it."""
         check, name = "table_schema", str(table)
@@ -153,10 +190,12 @@ class _Reading:
             if not findings:
                 check = "empty_tables"
                 self.admitted[table] = repository.admitted(table)
+        except StoreError as error:
+            self.note(error)
         except InputError as error:
             self.noted += [(check, each) for each in _findings(error, name, table)]
 
-    def know(self, as_of: date | None) -> date | None:
+    def know(self, as_of: date | None, repeated: RepeatedWeights) -> date | None:
         """Keep the rows known by the day, and return the day.
 
         Without `as_of` it is the newest day of the interactions. If they cannot be read, None is
@@ -167,9 +206,8 @@ class _Reading:
             as_of = newest_day(interactions.rows, interactions.source)
         day = as_of or datetime.now(UTC).date() - timedelta(days=1)
         for table, admitted in self.admitted.items():
-            known = known_pairs if table == "interactions" else known_history
             try:
-                self.known[table] = known(admitted.rows, day, admitted.source)
+                self.known[table] = known_rows(table, admitted.rows, day, admitted.source, repeated)
             except InputError as error:
                 found = _findings(error, admitted.source, table)
                 self.noted += [("empty_tables", each) for each in found]

@@ -52,7 +52,8 @@ def duplicate_rows(inspection: Inspection) -> Iterator[Finding]:
     """Repeated rows: items or queries with the key and the timestamp of another row. All but the
     first are refused.
 
-    Repeated interactions are allowed: each pair counts once, at its earliest.
+    Repeated interactions are allowed: each pair counts once, at its earliest, and
+    `features.repeated_weights` makes one weight of all of its rows.
     """
     return _refused(inspection, duplicate_findings)
 

@@ -6,14 +6,24 @@ from pydantic import Field, model_validator
 
 from longtail.config.section import Fraction, PositiveFloat, PositiveInt, Section, Unit
 
+RepeatedWeights = Literal["max", "sum", "last"]
+
 
 class FeaturesConfig(Section):
-    """The Feast objects that describe the data, and the defaults of features without tags."""
+    """The Feast objects that describe the data, and defaults for what they leave open."""
 
     interactions: str = Field(
         "interactions",
         description="Name of the Feast data source with the interactions. Change it if yours has "
         "another name.",
+    )
+    repeated_weights: RepeatedWeights = Field(
+        "max",
+        description="Weight of a pair of query and item that the interactions hold several times, "
+        "by the rows up to the day; a row without a weight has 1. `max` is the largest, `sum` all "
+        "of them together, `last` that of the newest row. The time of the pair is always its "
+        "earliest. Choose `sum` where each repetition is more evidence, `last` where a later row "
+        "corrects an earlier one.",
     )
     query_service: str = Field(
         "query_features",
@@ -91,6 +101,22 @@ class ChecksConfig(Section):
         0.1,
         description="Largest Jensen-Shannon divergence of a feature's values from those of the "
         "served version. Raise it if the values change with the season.",
+    )
+    max_overlap_loss: Fraction = Field(
+        0.1,
+        description="Largest fall, since `longtail init`, of the share of ids in the interactions "
+        "that have a row in the table of items, or of queries. Raise it if ids appear in the "
+        "interactions before their rows do.",
+    )
+    max_share_change: Fraction = Field(
+        0.2,
+        description="Largest change, since `longtail init`, of the share of weights that are 0 or "
+        "missing, and of items that are gone. Raise it if these shares vary from day to day.",
+    )
+    max_weight_change: Annotated[float, Field(ge=1.0), Unit("factor")] = Field(
+        3.0,
+        description="Largest factor by which weights may leave the range that `longtail init` "
+        "recorded, because another unit multiplies them all. Raise it if weights grow by nature.",
     )
 
 

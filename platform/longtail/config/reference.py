@@ -30,8 +30,8 @@ there, not here.
 
 A project has one YAML file. `--config FILE` or the environment variable `LONGTAIL_CONFIG` names it;
 without either, commands use [ops/profiles/demo.yaml](../../../ops/profiles/demo.yaml). Relative
-paths are relative to the file. A key that is left out has its default, and an unknown key is an
-error. `longtail check` names every wrong key at once.
+paths are relative to the file, and `~` is your home folder. A key that is left out has its default,
+and an unknown key is an error. `longtail check` names every wrong key at once.
 
 ```yaml
 feature_repo: feature_repo

@@ -117,7 +117,7 @@ def test_interactions_are_pairs_at_their_earliest(repository: FeatureRepository)
         "query_id": ["a", "q"],
         "item_id": ["c", "a"],
         "event_timestamp": [day(8, 23), day(4)],
-        "weight": [1.0, 2.0],  # null is 1; the larger of two at one moment
+        "weight": [1.0, 9.0],  # null is 1; the largest of the three of (q, a)
     }
     assert pairs.schema.field("weight").type == pa.float32()
     assert repository.interactions(date(2024, 1, 9)).num_rows == 3

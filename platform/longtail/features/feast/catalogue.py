@@ -14,13 +14,7 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import STAMP, CatalogueFiles, RunPaths, replaced_folder, write_json
 from longtail.config import Config
-from longtail.features.feast.history import (
-    ACTIVE,
-    first_of_group,
-    known_history,
-    known_pairs,
-    latest_rows,
-)
+from longtail.features.feast.history import ACTIVE, first_of_group, known_rows, latest_rows
 from longtail.features.feast.refused_rows import TIMESTAMP, Admitted, write_quarantine
 from longtail.features.feast.repository import FeatureRepository
 from longtail.features.feast.table_validation import require_within_limit
@@ -104,11 +98,11 @@ def _read_tables(
         the admission of each table; and for each table a function that returns its rows known by
         the day, or raises their error.
     """
+    repeated = repository.config.features.repeated_weights
 
     def know(coming: Future[Admitted]) -> pa.Table:
         table = coming.result()
-        known = known_pairs if table.table == "interactions" else known_history
-        return known(table.rows, as_of, table.source)
+        return known_rows(table.table, table.rows, as_of, table.source, repeated)
 
     order: list[TableName] = ["interactions", "queries", "items"]  # the slowest first
     admitted: dict[TableName, Future[Admitted]] = {}

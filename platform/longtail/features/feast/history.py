@@ -8,7 +8,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from longtail.config.data import RepeatedWeights
 from longtail.errors import InputError
+from longtail.features.finding import TableName
 
 ACTIVE = "active"
 WEIGHT = "weight"
@@ -57,15 +59,29 @@ def newest_day(rows: pa.Table, source: str) -> date:
     return datetime.now(UTC).date() - timedelta(days=1) if newest == EPOCH_DAY else newest
 
 
-def known_pairs(rows: pa.Table, as_of: date, source: str) -> pa.Table:
-    """Return the interactions up to the end of a day: each pair once, at its earliest moment.
+def known_rows(
+    table: TableName, rows: pa.Table, as_of: date, source: str, repeated: RepeatedWeights
+) -> pa.Table:
+    """Return what a day knows of one of the three tables.
 
-    If a pair has several rows at that moment, the one with the largest weight counts.
+    The interactions are those of `known_pairs`, items and queries those of `known_history`.
+    """
+    if table == "interactions":
+        return known_pairs(rows, as_of, source, repeated)
+    return known_history(rows, as_of, source)
+
+
+def known_pairs(rows: pa.Table, as_of: date, source: str, repeated: RepeatedWeights) -> pa.Table:
+    """Return the interactions up to the end of a day: each pair once, at its earliest moment.
 
     Args:
         rows: `query_id`, `item_id`, `event_timestamp`, and maybe `weight`, where null stands for 1.
-        as_of: the day.
+            Without that column a pair weighs 1 for `max` and `last`, and for `sum` its number of
+            rows.
+        as_of: the day. Later rows count neither for the moment nor for the weight.
         source: the table's name in messages.
+        repeated: the weight of a pair with several rows: the largest (`max`), all together
+            (`sum`), or that of the newest row (`last`; the largest, if several are as new).
 
     Returns:
         columns `query_id`, `item_id`, `event_timestamp`, `weight` (float32), sorted by pair.
@@ -75,37 +91,63 @@ def known_pairs(rows: pa.Table, as_of: date, source: str) -> pa.Table:
     """
     known = _required(before_end_of(rows, as_of), rows, as_of, source)
     if WEIGHT in known.column_names:
-        weight = pc.fill_null(known[WEIGHT], 1.0)
+        weight = pc.fill_null(known[WEIGHT], 1.0).to_numpy()
     else:
-        weight = pa.array(np.ones(known.num_rows, dtype=np.float32))
+        weight = np.ones(known.num_rows, dtype=np.float32)
     # A pair of ids becomes one number, which sorts far faster than two texts.
     (query_ids, query), (item_ids, item) = ranked(known["query_id"]), ranked(known["item_id"])
     moments = known["event_timestamp"].cast(pa.int64()).to_numpy()
-    order = _earliest(query * len(item_ids) + item, moments, -weight.to_numpy())
+    order, weights = _one_of_each(query * len(item_ids) + item, moments, weight, repeated)
     return pa.table(
         {
             "query_id": query_ids.take(pa.array(query[order])),
             "item_id": item_ids.take(pa.array(item[order])),
             "event_timestamp": pa.array(moments[order]).cast(pa.timestamp("us", "UTC")),
-            WEIGHT: pa.array(weight.to_numpy()[order]),
+            WEIGHT: pa.array(weights),
         }
     )
 
 
-def _earliest(
-    group: npt.NDArray[np.int64], moments: npt.NDArray[np.int64], tie: npt.NDArray[np.float32]
-) -> npt.NDArray[np.int64]:
-    """Return the row of each group that is first by moment, then by `tie`, in order of groups."""
+def _one_of_each(
+    group: npt.NDArray[np.int64],
+    moments: npt.NDArray[np.int64],
+    weight: npt.NDArray[np.float32],
+    repeated: RepeatedWeights,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Return an earliest row of each group, and the group's weight, in the order of groups."""
     order = np.argsort(group)
     ordered = group[order]
     first = np.append(True, ordered[1:] != ordered[:-1])
-    if not first.all():  # few groups have several rows, so only these are sorted by all keys
-        repeated = ~first
-        repeated[:-1] |= ~first[1:]
-        rows = order[repeated]
-        order[repeated] = rows[np.lexsort([rows, tie[rows], moments[rows], group[rows]])]
-    earliest: npt.NDArray[np.int64] = order[first]
-    return earliest
+    if first.all():
+        return order, weight[order]
+    # Few groups have several rows, so only these are sorted by time and combined.
+    several = ~first
+    several[:-1] |= ~first[1:]
+    rows = order[several]
+    # By weight as well: the newest row that weighs most is the last of its group, and the order of
+    # a sum, whose rounding depends on it, does not follow the order of the table.
+    rows = rows[np.lexsort([weight[rows], moments[rows], group[rows]])]
+    order[several] = rows
+    earliest = order[first]
+    weights = weight[earliest]
+    weights[several[first]] = _combined(weight[rows], np.flatnonzero(first[several]), repeated)
+    return earliest, weights
+
+
+def _combined(
+    weight: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], repeated: RepeatedWeights
+) -> npt.NDArray[np.float32]:
+    """Return one weight of each run of rows; `starts` are the positions where the runs begin."""
+    combined: npt.NDArray[np.float32]
+    if repeated == "last":
+        combined = weight[np.append(starts[1:], len(weight)) - 1]
+    elif repeated == "max":
+        combined = np.maximum.reduceat(weight, starts)
+    else:
+        total = np.add.reduceat(weight, starts, dtype=np.float64)
+        # Finite weights can have a sum that is too large for float32.
+        combined = np.minimum(total, np.finfo(np.float32).max).astype(np.float32)
+    return combined
 
 
 def ranked(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:

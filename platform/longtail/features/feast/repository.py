@@ -39,6 +39,7 @@ from longtail.features.feast.sources import (
     raise_findings,
     read_source,
 )
+from longtail.features.feast.store_errors import store_failures
 from longtail.features.feast.table_validation import (
     ARROW_TYPES,
     Column,
@@ -80,10 +81,11 @@ class FeatureRepository:
         if not contents.projects:
             contents.projects.append(Project(name=self.store.project))
         try:
-            to_apply, to_delete, _, _ = extract_objects_for_apply_delete(
-                self.store.project, self.store.registry, contents
-            )
-            self.store.apply(to_apply, to_delete, partial=False)
+            with store_failures(self.store.config, "registry"):
+                to_apply, to_delete, _, _ = extract_objects_for_apply_delete(
+                    self.store.project, self.store.registry, contents
+                )
+                self.store.apply(to_apply, to_delete, partial=False)
             self._schema = None
         except (FeastError, ValueError) as error:
             raise InputError(
@@ -156,7 +158,8 @@ class FeatureRepository:
         if table == "interactions":
             name = self.config.features.interactions
             try:
-                source = self.store.get_data_source(name)
+                with store_failures(self.store.config, "registry"):
+                    source = self.store.get_data_source(name)
             except FeastObjectNotFoundException as error:
                 raise InputError(
                     f"data source `{name}` is not defined in the feature repository: define it, or "
@@ -188,6 +191,8 @@ class FeatureRepository:
     def interactions(self, as_of: date) -> pa.Table:
         """Return all interactions up to the end of a day: each pair once, at its earliest moment.
 
+        `features.repeated_weights` decides the weight of a pair with several rows.
+
         Returns:
             columns `query_id`, `item_id` (always under these names), `event_timestamp`, `weight`
             (float32), sorted by query and item.
@@ -196,7 +201,8 @@ class FeatureRepository:
             InputError: the table is missing, wrong or empty.
         """
         admitted = self.within_limit("interactions")
-        return known_pairs(admitted.rows, as_of, admitted.source)
+        repeated = self.config.features.repeated_weights
+        return known_pairs(admitted.rows, as_of, admitted.source, repeated)
 
     def history(self, side: Side, as_of: date) -> pa.Table:
         """Return all rows of one side up to the end of a day.
@@ -257,7 +263,7 @@ class FeatureRepository:
             chunk = keys.select([key, TIMESTAMP]).slice(start, POINT_IN_TIME_CHUNK)
             # Feast returns the rows in any order. Their numbers restore it, and show lost rows.
             numbered = chunk.append_column(ROW, pa.array(np.arange(chunk.num_rows)))
-            with duckdb_session():
+            with duckdb_session(), store_failures(self.store.config, "offline store"):
                 service = self.store.get_feature_service(self._service(side))
                 joined = self.store.get_historical_features(
                     entity_df=numbered.to_pandas(), features=service
