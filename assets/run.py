@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from longtail.cli.output import hide_warnings
-from longtail.config import Config, config_file, load_config
+from longtail.config import Config, config_file, load_config, local_path
 from longtail.errors import InputError, LongtailError
 from longtail.training.launch.training_log import PROGRESS_FILE, LogTail
 
@@ -86,14 +86,17 @@ def main() -> None:
     # Libraries print to standard output, which belongs to the events: send their text to stderr.
     progress = Progress(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
-    # `assets.definitions` and the training launcher read the configuration that is named here.
-    os.environ["LONGTAIL_CONFIG"] = str(config_file(arguments.config))
     signal.signal(signal.SIGTERM, _interrupt)
     hide_warnings()
-    from longtail.checks.preflight import check_project
-
     try:
+        # `assets.definitions` and the training launcher read the configuration that is named here,
+        # and Dagster the folder.
+        os.environ["LONGTAIL_CONFIG"] = str(config_file(arguments.config))
         config = load_config()
+        os.environ["DAGSTER_HOME"] = str(dagster_home(config))
+        # Imported late: Feast takes seconds, which would delay the answer to a wrong configuration.
+        from longtail.checks.preflight import check_project
+
         report = check_project(config, arguments.as_of)
         as_of = report.require()
         check_day(config, as_of, today=datetime.now(UTC).date())
@@ -130,6 +133,17 @@ def check_day(config: Config, as_of: date, *, today: date) -> None:
         )
 
 
+def dagster_home(config: Config) -> Path:
+    """Return the folder of Dagster's runs: `DAGSTER_HOME`, else one in the project's home.
+
+    Raises:
+        InputError: `DAGSTER_HOME` is a URI.
+    """
+    named = os.environ.get("DAGSTER_HOME")
+    # Absolute, because Dagster takes no other.
+    return local_path(named, "DAGSTER_HOME").absolute() if named else config.home / "dagster"
+
+
 @contextmanager
 def followed_training(progress: Progress) -> Iterator[None]:
     """Send the records of training as `progress` events while the block runs.
@@ -161,7 +175,7 @@ def followed_training(progress: Progress) -> Iterator[None]:
 def _refresh(config: Config, as_of: date, progress: Progress) -> int:
     """Run Dagster's job for one day in this process. Return the exit code."""
     # A new Dagster home gets settings that suit one machine.
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(config.home / "dagster")))
+    home = dagster_home(config)
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():

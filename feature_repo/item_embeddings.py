@@ -37,7 +37,7 @@ def published_slot() -> str:
     Before the first publication it is slot a, which is empty.
     """
     home = os.environ.get("LONGTAIL_HOME") or Path(__file__).resolve().parents[1] / ".longtail"
-    pointer = Path(home) / "published.json"
+    pointer = Path(home).expanduser() / "published.json"
     return str(json.loads(pointer.read_text("utf-8"))["slot"]) if pointer.is_file() else "a"
 
 

@@ -14,7 +14,7 @@ import typer
 from longtail.cli.earlier_stages import make_catalogue, make_correlations, make_training_set
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption
 from longtail.cli.output import output
-from longtail.config import load_config
+from longtail.config import load_config, local_path
 from longtail.errors import InputError, LongtailError
 from longtail.study.variants import VARIANTS
 
@@ -159,7 +159,8 @@ def study(
         from longtail.study.workers import Processes
 
         # The workers share the cores, so that they do not slow each other down.
-        place = (folder or project.home / "studies" / (preset or "study")).absolute()
+        default = project.home / "studies" / (preset or "study")
+        place = local_path(folder or default, "--folder").absolute()
         grid = Study(project, day, plan, place)
         planned = grid.planned()
         num_cores = os.cpu_count() or 1

@@ -13,12 +13,14 @@ CONFIGURATION.md lists every key.
     release.py     evaluation, gate, index, publication, schedule
     study.py       study
     loading.py     reads a file, and explains every wrong key at once
+    local_paths.py refuses URIs, and expands `~`
     reference.py   writes CONFIGURATION.md from the models
 """
 
 from longtail.config.data import ChecksConfig, CorrelationConfig, DatasetConfig, FeaturesConfig
 from longtail.config.learning import LossConfig, ModelConfig, SelfSupervisionConfig
 from longtail.config.loading import config_file, default_config_path, load_config
+from longtail.config.local_paths import local_path, refuse_uri
 from longtail.config.project import Config
 from longtail.config.release import (
     EvaluationConfig,
@@ -62,4 +64,6 @@ __all__ = [
     "config_file",
     "default_config_path",
     "load_config",
+    "local_path",
+    "refuse_uri",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from longtail.config.local_paths import local_path
 from longtail.config.project import Config
 from longtail.errors import InputError
 
@@ -17,8 +18,15 @@ def default_config_path() -> Path:
 
 
 def config_file(path: str | os.PathLike[str] | None = None) -> Path:
-    """Return the configuration file to use: `path`, else `LONGTAIL_CONFIG`, else the demo's."""
-    return Path(path or os.environ.get("LONGTAIL_CONFIG") or default_config_path()).absolute()
+    """Return the configuration file to use: `path`, else `LONGTAIL_CONFIG`, else the demo's.
+
+    Raises:
+        InputError: it is a URI, or begins with the name of a user that does not exist.
+    """
+    if path:
+        return local_path(path, "the configuration file (--config)").absolute()
+    named = os.environ.get("LONGTAIL_CONFIG")
+    return (local_path(named, "LONGTAIL_CONFIG") if named else default_config_path()).absolute()
 
 
 def load_config(path: str | os.PathLike[str] | None = None) -> Config:
@@ -29,7 +37,7 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
 
     Raises:
         InputError: the file is missing or is not a YAML mapping, or a key is unknown or has a
-            wrong value. All wrong keys are named at once.
+            wrong value, or LONGTAIL_HOME is a URI. All wrong keys are named at once.
     """
     file = config_file(path)
     if not file.is_file():
@@ -50,14 +58,14 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
             f"configuration {file}: {'; '.join(problems)}", problems=problems
         ) from error
     # Paths in the file are relative to the file, LONGTAIL_HOME is relative to the shell's folder.
-    home = os.environ.get("LONGTAIL_HOME") or config.home
+    home = os.environ.get("LONGTAIL_HOME")
     return config.model_copy(
         update={
             "feature_repo": (file.parent / config.feature_repo).resolve(),
             "feature_store": config.feature_store
             and (file.parent / config.feature_store).resolve(),
             "home": (
-                Path(home).absolute() if os.environ.get("LONGTAIL_HOME") else file.parent / home
+                local_path(home, "LONGTAIL_HOME") if home else file.parent / config.home
             ).resolve(),
         }
     )
@@ -67,11 +75,12 @@ def _explain(error: ValidationError) -> list[str]:
     problems = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             problems.append(f"`{key}` does not exist: remove it, or correct its spelling")
-        elif key:
-            problems.append(f"`{key}`: {problem['msg']}")
+        elif key and not message.startswith(f"`{key}` "):
+            problems.append(f"`{key}`: {message}")
         else:
-            # A rule across sections belongs to no single key; its message names the keys.
-            problems.append(problem["msg"])
+            # The message names the keys: a rule across sections belongs to no single one.
+            problems.append(message)
     return problems

@@ -1,12 +1,14 @@
 """The whole configuration of a project: every section, and the paths."""
 
+import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from longtail.config.data import ChecksConfig, CorrelationConfig, DatasetConfig, FeaturesConfig
 from longtail.config.learning import LossConfig, ModelConfig, SelfSupervisionConfig
+from longtail.config.local_paths import local_path
 from longtail.config.release import (
     EvaluationConfig,
     GateConfig,
@@ -23,6 +25,7 @@ from longtail.config.training import (
     ReportingConfig,
     TrainingConfig,
 )
+from longtail.errors import InputError
 
 
 class Config(Section):
@@ -41,7 +44,7 @@ class Config(Section):
     home: Path = Field(
         Path(".longtail"),
         description="Folder of runs, versions and logs. The environment variable LONGTAIL_HOME "
-        "wins. Set it to a disk with room.",
+        "wins. Set it to a disk with room; a URI such as `s3://lake` is an error.",
     )
     features: FeaturesConfig = FeaturesConfig()
     checks: ChecksConfig = ChecksConfig()
@@ -67,6 +70,18 @@ class Config(Section):
         """Number of catalogue items drawn per batch; 0 when neither loss term wants any."""
         wanted = self.loss.mixed_negatives or self.self_supervision.augmenter.contrasts
         return (self.self_supervision.sample_size or self.training.batch_size) if wanted else 0
+
+    @field_validator("feature_repo", "feature_store", "home", mode="before")
+    @classmethod
+    def _is_of_this_machine(cls, value: object, info: ValidationInfo) -> object:
+        """Expand `~`. This is before pydantic makes a path of the text: `Path` spoils a URI."""
+        if not isinstance(value, str | os.PathLike):
+            return value
+        try:
+            return local_path(value, f"`{info.field_name}`")
+        except InputError as error:
+            # All wrong keys are named at once, so pydantic has to collect it.
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _sample_fits_batch(self) -> Self:
