@@ -30,21 +30,24 @@ SOURCES = {"interactions", "items", "queries"}
 RETRIED = {"online_item_embeddings", "online_query_features"}
 OF_ALL_TABLES = {
     *("table_schema", "empty_tables", "refused_share", "null_keys", "future_timestamps"),
-    "mixed_types",
+    *("mixed_types", "time_range"),
 }
 OF_EITHER_SIDE = {
     *("duplicate_rows", "contradicting_rows", "label_leakage"),
     *("near_unique", "constant_columns", "nearly_empty"),
     *("coverage_drift", "cardinality_drift", "distribution_drift"),
 }
-OF_INTERACTIONS = {"bad_weights", "dangling_keys", "mismatched_keys"}
+OF_INTERACTIONS = {
+    *("bad_weights", "zero_weights", "weight_range"),
+    *("dangling_keys", "mismatched_keys", "key_overlap"),
+}
 OF_THE_PROJECT = {
-    *("configuration", "feature_definitions", "packages", "java", "gpu", "online_store"),
-    *("disk_space", "memory"),
+    *("configuration", "feature_definitions", "recorded_roles"),
+    *("packages", "java", "gpu", "online_store", "disk_space", "memory"),
 }
 # The checks of `longtail check`: an error among them stops the run.
 BLOCKING = {
-    *(("items", name) for name in OF_ALL_TABLES | OF_EITHER_SIDE),
+    *(("items", name) for name in OF_ALL_TABLES | OF_EITHER_SIDE | {"tombstone"}),
     *(("queries", name) for name in OF_ALL_TABLES | OF_EITHER_SIDE | {"late_features"}),
     *(("interactions", name) for name in OF_ALL_TABLES | OF_INTERACTIONS),
     *(("catalogue", name) for name in OF_THE_PROJECT),

@@ -148,6 +148,18 @@ CASES = {
         "weights must be finite and not negative",
         lambda: {"interactions": with_values(clean_interactions(), "weight", {1: -0.5, 2: np.nan})},
     ),
+    "weights of zero": Case(
+        *("zero_weights", "interactions", "weight", NUM_INTERACTIONS),
+        ({"weight": 0.0, TIMESTAMP: "2024-01-05T00:00:00+00:00"},),
+        r"column `weight` of interactions\.parquet is 0 for all 2400 pairs, so the loss of the tra",
+        "look for a join that lost the weights, or drop the column: then every interaction counts",
+        lambda: {
+            "interactions": replaced(
+                clean_interactions(), "weight", pa.array([0.0] * NUM_INTERACTIONS, pa.float32())
+            )
+        },
+        severity="error",
+    ),
     "too many refused": Case(
         *("refused_share", "interactions", None, 48),
         ({"row": 0, "query_id": None},),
@@ -423,9 +435,10 @@ def test_every_check_of_data_has_a_case() -> None:
     from longtail.checks.registry import CHECKS
 
     read = {"table_schema", "empty_tables"}  # made while reading tables: tests/cli/test_check.py
+    recorded = {"key_overlap", "time_range", "weight_range", "tombstone"}  # test_roles.py
     assert {case.check for case in CASES.values()} == {
         check.name for check in CHECKS if check.tables
-    } - read
+    } - read - recorded
 
 
 def test_a_leak_is_found_where_chance_is_high_too_and_naming_everything_is_none() -> None:

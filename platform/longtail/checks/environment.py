@@ -94,7 +94,9 @@ def gpu(inspection: Inspection) -> Iterator[Finding]:
 
 @check("error")
 def online_store(inspection: Inspection) -> Iterator[Finding]:
-    """Redis servers that `feature_store.yaml` names and that do not answer within 3 seconds."""
+    """Stores of `feature_store.yaml` that cannot be reached, or refuse: the registry, the online
+    store and the offline store. Redis servers must answer within 3 seconds."""
+    yield from inspection.notes("online_store")
     settings = inspection.online_store
     if getattr(settings, "type", None) != "redis":
         return

@@ -9,7 +9,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from longtail.checks.recorded_roles import RecordedRoles, read_roles
 from longtail.config import Config
+from longtail.errors import InputError
 from longtail.features.feast.history import ACTIVE, latest_rows
 from longtail.features.feast.refused_rows import TIMESTAMP, Admitted
 from longtail.features.finding import Finding, TableName
@@ -74,6 +76,17 @@ class Inspection:
     def notes(self, check: str) -> Iterator[Finding]:
         """Return the findings that reading the project made for a check."""
         return (finding for name, finding in self.noted if name == check)
+
+    @cached_property
+    def roles(self) -> RecordedRoles | None:
+        """What `longtail init` recorded; None if there is no record, or none that can be read.
+
+        The check `recorded_roles` reports a record that cannot be read.
+        """
+        try:
+            return read_roles(self.config.feature_repo)
+        except InputError:
+            return None
 
     @cached_property
     def latest(self) -> dict[Side, pa.Table]:

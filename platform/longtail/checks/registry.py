@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from longtail.checks import (
     cardinality,
+    changed_roles,
     drift,
     environment,
     late_features,
     leakage,
     mixed_types,
     unknown_keys,
+    weights,
 )
 from longtail.checks import table_reading as refused_rows
 from longtail.checks.check import Check, Severity
@@ -20,6 +22,7 @@ from longtail.features.finding import Finding
 CHECKS: tuple[Check, ...] = (
     refused_rows.configuration,
     refused_rows.feature_definitions,
+    changed_roles.recorded_roles,
     environment.packages,
     environment.java,
     environment.gpu,
@@ -34,8 +37,13 @@ CHECKS: tuple[Check, ...] = (
     refused_rows.contradicting_rows,
     refused_rows.future_timestamps,
     refused_rows.bad_weights,
+    weights.zero_weights,
     unknown_keys.mismatched_keys,
     unknown_keys.dangling_keys,
+    changed_roles.key_overlap,
+    changed_roles.time_range,
+    weights.weight_range,
+    changed_roles.tombstone,
     mixed_types.mixed_types,
     cardinality.near_unique,
     cardinality.constant_columns,
