@@ -47,7 +47,7 @@ def _publish(config: Any) -> dict[str, float]:
     from longtail.embeddings import step_names as steps
     from longtail.embeddings.publish import publish
     from longtail.embeddings.step_names import Step
-    from longtail.features.feast.embedding_slots import open_online
+    from longtail.features.feast.online_connection import open_online
 
     open_online(config)  # imports Feast before the clock starts
     # A publication logs each step that it enters; the times between them are the steps' seconds.
@@ -72,7 +72,7 @@ def _materialize(config: Any) -> dict[str, float]:
     """Let Feast materialize the same rows into a view of its own. Return its seconds."""
     from publish_parts.rows import DAY
 
-    from longtail.features.feast.embedding_slots import open_online
+    from longtail.features.feast.online_connection import open_online
     from longtail.features.feast.sources import duckdb_session
 
     store = open_online(config)

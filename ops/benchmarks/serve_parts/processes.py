@@ -92,7 +92,8 @@ def _serve(config: Any, rounds: int) -> dict[str, float]:
     from serve_parts.project import VERSION, query_rows
 
     from longtail.artifacts import VersionPaths
-    from longtail.features.feast.embedding_slots import SERVICE, open_online, required_service
+    from longtail.features.feast.embedding_slots import SERVICE
+    from longtail.features.feast.online_connection import open_online, required_service
     from longtail.serving import EmbeddingClient, ItemEncoder, Neighbours, Recommender
 
     client, neighbours, recommender = (

@@ -3,6 +3,8 @@
 Offline, from the definitions to a day's catalogue:
 
 - `definitions`: opens the project's Feast store, and loads the objects that the repository defines.
+- `store_settings`: kind and address of each store for messages, without passwords.
+- `store_errors`: the failures of all stores, of any kind, as one error.
 - `registry_schema`: derives the model's schema from the two FeatureServices.
 - `table_validation`: the types that columns must have, and the findings about wrong tables.
 - `sources`: reads a data source whole, checks its columns, and normalises their types.
@@ -13,6 +15,7 @@ Offline, from the definitions to a day's catalogue:
 
 Online, after training:
 
+- `online_connection`: the open store, which is opened again after its connection was lost.
 - `embedding_slots`: all slots of embeddings, and the FeatureService that names the one to serve.
 - `write_online_slot`: empties, writes, reads back and compares one slot.
 - `row_format`: the bytes that Feast stores for a row of embeddings.

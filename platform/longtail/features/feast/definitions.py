@@ -22,9 +22,18 @@ from feast.repo_config import RepoConfig
 from feast.repo_contents import RepoContents
 from feast.repo_operations import get_repo_files
 from feast.utils import get_default_yaml_file_path
+from pydantic import ValidationError
 
 from longtail.config import Config
 from longtail.errors import InputError
+from longtail.features.feast.store_settings import (
+    KEYS,
+    StoreName,
+    import_error,
+    missing_package,
+    redacted,
+    require_registry_driver,
+)
 
 SQLITE_URL = "sqlite:///"
 # `${NAME}`, as Feast expands it. One that only a comment mentions need not be set.
@@ -50,16 +59,59 @@ def open_store(config: Config) -> FeatureStore:
         raise InputError(
             f"{file} needs {', '.join(unset)} in the environment: set it, and try again"
         )
+    settings: Any = _parsed(text, file)
+    _embed(settings, config.home / "feast")
+    _ping_before_use(settings)
+    try:
+        feast = RepoConfig(repo_path=config.feature_repo, **settings)
+        # Feast reads this part when it is first used: an error in it is one of this file, too.
+        require_registry_driver(feast, file)
+        return FeatureStore(config=feast)
+    except (FeastError, ValueError, TypeError) as error:
+        if import_error(error) is not None:
+            raise missing_package(error, _unloaded(error, settings), file) from error
+        said = redacted(_reason(error), settings)
+        # Its cause shows the settings, and may show a password.
+        raise InputError(f"{file} is not a valid Feast configuration: {said}") from None
+
+
+def _unloaded(error: Exception, settings: dict[str, Any]) -> str:
+    """Return the store that Feast could not load, in words."""
+    names: tuple[StoreName, ...] = ("online store", "offline store")
+    for name in names:
+        # Feast names the module of the store that it tried to import.
+        if f"feast.infra.{name.replace(' ', '_')}s" in str(error):
+            found = settings.get(KEYS[name])
+            return f"the {name} ({found.get('type') if isinstance(found, dict) else found})"
+    return "a store"
+
+
+def _parsed(text: str, file: Path) -> dict[str, Any]:
+    """Return Feast's settings."""
     try:
         settings: Any = yaml.safe_load(text)
-        if not isinstance(settings, dict):
-            raise InputError(
-                f"{file} must be a mapping of Feast's settings, such as `project: NAME`"
-            )
-        _embed(settings, config.home / "feast")
-        return FeatureStore(config=RepoConfig(repo_path=config.feature_repo, **settings))
-    except (FeastError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise InputError(f"{file} is not a valid Feast configuration: {error}") from error
+    except yaml.YAMLError as error:
+        # Its text shows the line, which may have a password.
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = f" in line {mark.line + 1}" if mark is not None else ""
+        raise InputError(
+            f"{file} is not a valid Feast configuration: it is no YAML{where}: "
+            f"{problem or 'correct it'}"
+        ) from None
+    if not isinstance(settings, dict):
+        raise InputError(f"{file} must be a mapping of Feast's settings, such as `project: NAME`")
+    return settings
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong with settings; pydantic's own text shows them, passwords included."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    wrong = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(
+        f"`{'.'.join(map(str, each['loc']))}`: {each['msg']}" if each["loc"] else each["msg"]
+        for each in wrong
+    )
 
 
 def _settings_file(config: Config) -> Path:
@@ -76,6 +128,19 @@ def _embed(settings: dict[str, Any], folder: Path) -> None:
         registry["path"] = SQLITE_URL + str(folder / Path(registry["path"]).name)
     if isinstance(online, dict) and online.get("type") == "sqlite":
         online["path"] = str(folder / Path(online.get("path", "online_store.db")).name)
+
+
+def _ping_before_use(settings: dict[str, Any]) -> None:
+    """Let a registry in a database test an idle connection before it is used.
+
+    The server may have closed it meanwhile, at a restart for instance.
+    """
+    registry = settings.get("registry")
+    if not isinstance(registry, dict) or registry.get("registry_type") != "sql":
+        return
+    if not str(registry.get("path")).startswith("sqlite"):
+        given = registry.get("sqlalchemy_config_kwargs") or {}
+        registry["sqlalchemy_config_kwargs"] = {"echo": False, "pool_pre_ping": True, **given}
 
 
 def redis_nodes(connection_string: str) -> list[tuple[str, int]]:

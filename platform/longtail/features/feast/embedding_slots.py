@@ -2,28 +2,32 @@
 
 import threading
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from weakref import WeakKeyDictionary
 
 from feast import FeatureService, FeatureStore, FeatureView
-from feast.errors import FeatureServiceNotFoundException, FeatureViewNotFoundException
-from feast.infra.online_stores.sqlite import SqliteOnlineStore
+from feast.errors import FeatureViewNotFoundException
+from feast.online_response import OnlineResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
 from longtail.config import Config
 from longtail.errors import InputError, LongtailError
-from longtail.features.feast.definitions import load_definitions, open_store
-from longtail.features.feast.write_online_slot import EmbeddingRows, OnlineSlot, store_failures
+from longtail.features.feast.definitions import load_definitions
+from longtail.features.feast.online_connection import (
+    OnlineConnection,
+    OpenStore,
+    find_service,
+    required_service,
+)
+from longtail.features.feast.write_online_slot import EmbeddingRows, OnlineSlot
 
 OnlineRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 SERVICE = "item_embeddings"
 READ_ROWS = 10_000
 """Keys in one lookup: below the number of variables that SQLite allows in a statement."""
-
-SQLITE_WAIT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -43,40 +47,41 @@ class OnlineStore:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._store = open_online(config)
-        self._provider = self._store._get_provider()
+        self._connection = OnlineConnection(config)
         self._served: _ServedSlot | None = None
         self._refreshing = threading.Lock()
-        self._one_read = one_read_at_a_time(self._store)
-        self._slots: dict[str, OnlineSlot] = {}
+        self._slots: WeakKeyDictionary[OpenStore, dict[str, OnlineSlot]] = WeakKeyDictionary()
 
     @property
     def cache_ttl(self) -> timedelta:
         """Longest time for which a consumer may go on reading an older registry."""
-        return timedelta(seconds=self._store.config.registry.cache_ttl_seconds)
+        return timedelta(seconds=self._connection.config.registry.cache_ttl_seconds)
 
     def refresh(self) -> None:
         """Read the registry again; until then, `lookup` stays with the slot that it found first."""
         with self._refreshing:  # otherwise an older registry could replace a newer one
-            self._store.refresh_registry()
+            self._connection.call(lambda opened: opened.store.refresh_registry())
             self._served = None
 
     def service_slot(self) -> str | None:
         """Return the slot that the registered service names; None if the service is not applied."""
-        service = find_service(self._store, SERVICE)
+        service = self._connection.call(lambda opened: find_service(opened.store, SERVICE))
         return _slot_of(service) if service else None
 
     def point_service(self, slot: str) -> None:
         """Make the service name a slot; its description, tags and owner stay."""
-        registered = find_service(self._store, SERVICE)
+        self._connection.call(lambda opened: self._point_service(opened.store, slot))
+
+    def _point_service(self, store: FeatureStore, slot: str) -> None:
+        registered = find_service(store, SERVICE)
         service = FeatureService(
             name=SERVICE,
-            features=[self._view(slot).with_name(SERVICE)],
+            features=[self._view(store, slot).with_name(SERVICE)],
             description=registered.description if registered else "",
             tags=dict(registered.tags) if registered else {},
             owner=registered.owner if registered else "",
         )
-        self._store.apply([service])
+        store.apply([service])
 
     def restore_slots(self, slots: Sequence[str]) -> None:
         """Register every slot that was never applied, or was removed from the registry.
@@ -84,7 +89,10 @@ class OnlineStore:
         Raises:
             InputError: the repository does not define one of them.
         """
-        registered = {view.name for view in self._store.list_feature_views()}
+        self._connection.call(lambda opened: self._restore_slots(opened.store, slots))
+
+    def _restore_slots(self, store: FeatureStore, slots: Sequence[str]) -> None:
+        registered = {view.name for view in store.list_feature_views()}
         missing = {_view_name(slot) for slot in slots} - registered
         if not missing:
             return
@@ -95,14 +103,18 @@ class OnlineStore:
                 f"{self._config.feature_repo} does not define {', '.join(sorted(missing))}: "
                 "restore its item_embeddings.py"
             )
-        self._store.apply([*defined.projects, *defined.entities, *views])
+        store.apply([*defined.projects, *defined.entities, *views])
 
     def slot(self, slot: str) -> OnlineSlot:
         """Return the rows of a slot, straight from the online store, without service and cache."""
-        if slot not in self._slots:
-            store = self._provider.online_store
-            self._slots[slot] = OnlineSlot(store, self._store.config, self._view(slot))
-        return self._slots[slot]
+        return self._connection.call(lambda opened: self._slot(opened, slot))
+
+    def _slot(self, opened: OpenStore, slot: str) -> OnlineSlot:
+        slots = self._slots.setdefault(opened, {})
+        if slot not in slots:
+            online, view = opened.provider.online_store, self._view(opened.store, slot)
+            slots[slot] = OnlineSlot(online, opened.store.config, view)
+        return slots[slot]
 
     def empty_slot(self, slot: str) -> None:
         """Remove every row of a slot from the online store.
@@ -128,85 +140,44 @@ class OnlineStore:
         served = self._served
         if served is None:
             with self._refreshing:
-                served = self._served = self._find_served_slot()
+                served = self._served = self._connection.call(self._find_served_slot)
         vectors: list[list[float] | None] = []
         versions: list[str | None] = []
         for start in range(0, len(items), READ_ROWS):
-            keys = list(items[start : start + READ_ROWS])
-            with store_failures(), self._one_read:
-                response = self._store.get_online_features(
-                    features=served.service, entity_rows={served.join_key: keys}
-                )
-            # This returns what `to_dict` does, in a seventh of its time.
-            names = response.proto.metadata.feature_names.val
-            columns = dict(zip(names, response.proto.results, strict=True))
-            vectors += [
-                value.float_list_val.val[:] or None for value in columns["embedding"].values
-            ]
-            versions += [value.string_val or None for value in columns["model_version"].values]
+            rows = self._read(served, items[start : start + READ_ROWS])
+            vectors += rows.vectors
+            versions += rows.versions
         return served.slot, EmbeddingRows(vectors, versions)
 
-    def _find_served_slot(self) -> "_ServedSlot":
-        service = required_service(self._store, SERVICE)
-        slot = _slot_of(service)
-        return _ServedSlot(slot, service, self._view(slot).join_keys[0])
+    def _read(self, served: _ServedSlot, items: Sequence[str]) -> EmbeddingRows:
+        def read(opened: OpenStore) -> OnlineResponse:
+            with opened.one_read:
+                return opened.store.get_online_features(
+                    features=served.service, entity_rows={served.join_key: list(items)}
+                )
 
-    def _view(self, slot: str) -> FeatureView:
+        response = self._connection.call(read)
+        # This returns what `to_dict` does, in a seventh of its time.
+        names = response.proto.metadata.feature_names.val
+        columns = dict(zip(names, response.proto.results, strict=True))
+        return EmbeddingRows(
+            [value.float_list_val.val[:] or None for value in columns["embedding"].values],
+            [value.string_val or None for value in columns["model_version"].values],
+        )
+
+    def _find_served_slot(self, opened: OpenStore) -> _ServedSlot:
+        service = required_service(opened.store, SERVICE)
+        slot = _slot_of(service)
+        return _ServedSlot(slot, service, self._view(opened.store, slot).join_keys[0])
+
+    def _view(self, store: FeatureStore, slot: str) -> FeatureView:
         try:
-            return self._store.get_feature_view(_view_name(slot))
+            return store.get_feature_view(_view_name(slot))
         except FeatureViewNotFoundException as error:
             raise LongtailError(
                 f"feature view {_view_name(slot)} is not applied: publish again, or run `feast "
                 f"apply` in {self._config.feature_repo}"
             ) from error
-
-
-def open_online(config: Config) -> FeatureStore:
-    """Open the project's Feast store for online reads and writes.
-
-    The embedded store is one SQLite file. With a write-ahead log its readers never wait for a
-    writer. Two writers (of embeddings, and of query features) wait for each other.
-    """
-    store = open_store(config)
-    online = store._get_provider().online_store
-    if isinstance(online, SqliteOnlineStore):
-        connection = online._get_conn(store.config)
-        connection.execute(f"PRAGMA busy_timeout = {1000 * SQLITE_WAIT_SECONDS}")
-        connection.execute("PRAGMA journal_mode = WAL")
-    return store
-
-
-def one_read_at_a_time(store: FeatureStore) -> AbstractContextManager[object]:
-    """Return the lock that a thread must hold while it reads, so that it sees the newest state.
-
-    Feast's SQLite store has one connection. Its reads see one state of the file until none is
-    under way: while threads take turns without a pause, they do not see what was committed since.
-    Other stores need no lock.
-    """
-    online = store._get_provider().online_store
-    return threading.Lock() if isinstance(online, SqliteOnlineStore) else nullcontext()
-
-
-def find_service(store: FeatureStore, name: str, *, cached: bool = False) -> FeatureService | None:
-    """Return a registered FeatureService; None if it is not applied."""
-    try:
-        return store.get_feature_service(name, allow_cache=cached)
-    except FeatureServiceNotFoundException:
-        return None
-
-
-def required_service(store: FeatureStore, name: str) -> FeatureService:
-    """Return a registered FeatureService, from the cached registry if that has it.
-
-    Raises:
-        LongtailError: it is not applied.
-    """
-    service = find_service(store, name, cached=True) or find_service(store, name)
-    if service is None:
-        raise LongtailError(
-            f"the Feast service {name!r} is not applied: run `longtail run`, or `feast apply`"
-        )
-    return service
 
 
 def entity_keys(view: FeatureView, keys: Sequence[str]) -> list[EntityKey]:

@@ -3,20 +3,19 @@
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-from feast import FeatureView
+from feast import FeatureService, FeatureView
+from feast.online_response import OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.type_map import python_values_to_proto_values
 
 from longtail.config import Config
 from longtail.errors import LongtailError
-from longtail.features.feast.embedding_slots import (
-    OnlineRow,
-    entity_keys,
-    one_read_at_a_time,
-    open_online,
+from longtail.features.feast.embedding_slots import OnlineRow, entity_keys
+from longtail.features.feast.online_connection import (
+    OnlineConnection,
+    OpenStore,
     required_service,
 )
-from longtail.features.feast.write_online_slot import store_failures
 from longtail.features.schema import Feature, arrow_type
 
 
@@ -24,9 +23,7 @@ class OnlineQueries:
     """The views of `features.online_query_service` in the online store."""
 
     def __init__(self, config: Config) -> None:
-        self._store = open_online(config)
-        self._provider = self._store._get_provider()
-        self._one_read = one_read_at_a_time(self._store)
+        self._connection = OnlineConnection(config)
         self._service_name = config.features.online_query_service
 
     def write(self, table: pa.Table) -> None:
@@ -39,13 +36,17 @@ class OnlineQueries:
             LongtailError: a row that was read back differs from what was written.
         """
         for view, rows in self._rows(table):
-            with store_failures():
-                self._provider.online_write_batch(self._store.config, view, rows, None)
+            self._write(view, rows)
             if (wrong := self._first_difference(view, rows)) is not None:
                 raise LongtailError(
                     f"the online store returned other features of {view.name} for "
                     f"{rows[wrong][0].entity_values[0]} than were written: publish them again"
                 )
+
+    def _write(self, view: FeatureView, rows: list[OnlineRow]) -> None:
+        self._connection.call(
+            lambda opened: opened.provider.online_write_batch(opened.store.config, view, rows, None)
+        )
 
     def holds(self, table: pa.Table) -> bool:
         """Return whether the store has exactly these rows; see `write`."""
@@ -53,17 +54,24 @@ class OnlineQueries:
 
     def make_room(self) -> None:
         """Set the store up for the views again, if it was lost since `feast apply`."""
-        service = required_service(self._store, self._service_name)
-        views = [self._store.get_feature_view(p.name) for p in service.feature_view_projections]
-        with store_failures():
-            self._provider.update_infra(self._store.project, [], views, [], [], partial=True)
+
+        def set_up(opened: OpenStore) -> None:
+            _, views = self._service(opened)
+            opened.provider.update_infra(opened.store.project, [], views, [], [], partial=True)
+
+        self._connection.call(set_up)
+
+    def _service(self, opened: OpenStore) -> tuple[FeatureService, list[FeatureView]]:
+        """Return the service and the view of each of its projections, in their order."""
+        service = required_service(opened.store, self._service_name)
+        names = [projection.name for projection in service.feature_view_projections]
+        return service, [opened.store.get_feature_view(name) for name in names]
 
     def _rows(self, table: pa.Table) -> Iterator[tuple[FeatureView, list[OnlineRow]]]:
         """Yield the rows of each of the service's views, in the form that Feast takes."""
-        service = required_service(self._store, self._service_name)
+        service, views = self._connection.call(self._service)
         timestamps = table["event_timestamp"].to_pylist()
-        for projection in service.feature_view_projections:
-            view = self._store.get_feature_view(projection.name)
+        for view, projection in zip(views, service.feature_view_projections, strict=True):
             names = [feature.name for feature in projection.features]
             keys = entity_keys(view, table[view.join_keys[0]].to_pylist())
             columns = [
@@ -82,8 +90,9 @@ class OnlineQueries:
 
     def _first_difference(self, view: FeatureView, rows: list[OnlineRow]) -> int | None:
         keys, names = [key for key, *_ in rows], list(rows[0][1]) if rows else []
-        with store_failures():
-            found = self._provider.online_read(self._store.config, view, keys, names)
+        found = self._connection.call(
+            lambda opened: opened.provider.online_read(opened.store.config, view, keys, names)
+        )
         return next(
             (
                 position
@@ -108,15 +117,20 @@ class OnlineQueries:
         Raises:
             LongtailError: a query is unknown, or a feature is not served online.
         """
-        service = required_service(self._store, self._service_name)
-        view = self._store.get_feature_view(
-            service.feature_view_projections[0].name, allow_registry_cache=True
-        )
-        join_key = view.join_keys[0]
-        with store_failures(), self._one_read:
-            response = self._store.get_online_features(
-                features=service, entity_rows={join_key: list(queries)}
+
+        def ask(opened: OpenStore) -> tuple[FeatureService, str, OnlineResponse]:
+            service = required_service(opened.store, self._service_name)
+            view = opened.store.get_feature_view(
+                service.feature_view_projections[0].name, allow_registry_cache=True
             )
+            key = view.join_keys[0]
+            with opened.one_read:
+                found = opened.store.get_online_features(
+                    features=service, entity_rows={key: list(queries)}
+                )
+            return service, key, found
+
+        service, join_key, response = self._connection.call(ask)
         columns = response.to_dict()
         missing = [feature.name for feature in features if feature.name not in columns]
         if missing:

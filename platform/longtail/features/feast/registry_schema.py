@@ -15,6 +15,7 @@ from feast.types import Array, FeastType, Float32, Float64, Int32, Int64, String
 
 from longtail.config import FeaturesConfig
 from longtail.errors import InputError
+from longtail.features.feast.store_errors import store_failures
 from longtail.features.schema import Feature, Schema, Side
 
 Kind = Literal["single", "multi", "dense"]
@@ -42,10 +43,11 @@ def derive_schema(store: FeatureStore, config: FeaturesConfig) -> Schema:
             cannot take, or features that share a table disagree. It names all problems at once.
     """
     problems: list[str] = []
-    schema = Schema(
-        query=_side_features(store, config, "query", problems),
-        item=_side_features(store, config, "item", problems),
-    )
+    with store_failures(store.config, "registry"):
+        schema = Schema(
+            query=_side_features(store, config, "query", problems),
+            item=_side_features(store, config, "item", problems),
+        )
     if schema.query_key == schema.item_key:
         problems.append(
             f"queries and items have the same join key `{schema.item_key}`: "
@@ -66,7 +68,8 @@ def side_view(store: FeatureStore, service: str) -> FeatureView:
         InputError: the service or its view does not exist, or it has several views or entities.
     """
     try:
-        projections = store.get_feature_service(service).feature_view_projections
+        with store_failures(store.config, "registry"):
+            projections = store.get_feature_service(service).feature_view_projections
     except FeastObjectNotFoundException as error:
         raise InputError(
             f"FeatureService `{service}` is not defined in the feature repository: define it, or "
@@ -77,7 +80,8 @@ def side_view(store: FeatureStore, service: str) -> FeatureView:
             f"FeatureService `{service}` reads {len(projections)} feature views: put the features "
             "of a side into one view"
         )
-    view = store.get_feature_view(projections[0].name)
+    with store_failures(store.config, "registry"):
+        view = store.get_feature_view(projections[0].name)
     if len(view.entities) != 1:
         raise InputError(
             f"feature view `{view.name}` has {len(view.entities)} entities: it must have exactly "

@@ -7,7 +7,6 @@ tests/embeddings/stores.py.
 
 import itertools
 import re
-import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
@@ -19,7 +18,6 @@ from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.infra.online_stores.sqlite import SqliteOnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from redis.exceptions import RedisError
 
 from longtail.features.feast.row_format import (
     EMBEDDING,
@@ -30,11 +28,10 @@ from longtail.features.feast.row_format import (
     SqliteFormat,
 )
 
-STORE_ERRORS = (sqlite3.Error, RedisError)
-"""The exceptions of a store that cannot be reached, or cannot do its work."""
-
 Stored = tuple[bytes | None, bytes | None]
 """The serialized embedding and model version of one key; None if there is none."""
+
+SQLITE_WAIT_SECONDS = 60
 
 KEYS_AT_A_TIME = 5_000
 """Keys in one statement or pipeline: far below the variables that SQLite allows in a statement."""
@@ -76,6 +73,8 @@ class FeastStorage:
 
     def __init__(self, store: FeastOnlineStore, config: RepoConfig, view: FeatureView) -> None:
         self._store, self._config, self._view = store, config, view
+        # The store may have been lost while the registry, kept elsewhere, still has the view.
+        self._update(delete=[], keep=[view])
 
     def clear(self) -> None:
         """Drop the view from the store, rows and all, and add it again, empty."""
@@ -122,8 +121,6 @@ class SqliteStorage(FeastStorage):
 
     def __init__(self, store: SqliteOnlineStore, config: RepoConfig, view: FeatureView) -> None:
         super().__init__(store, config, view)
-        # The file may have been lost while the registry, kept elsewhere, still has the view.
-        self._update(delete=[], keep=[view])
         self._connection = store._get_conn(config)
         self._format = SqliteFormat(config, view)
 
@@ -222,6 +219,18 @@ _STORAGES: dict[type[FeastOnlineStore], Any] = {
     SqliteOnlineStore: SqliteStorage,
     RedisOnlineStore: RedisStorage,
 }
+
+
+def prepare(store: FeastOnlineStore, config: RepoConfig) -> None:
+    """Set up the connection of the embedded store; other stores need nothing.
+
+    It is one SQLite file. With a write-ahead log its readers never wait for a writer. Two writers
+    (of embeddings, and of query features) wait for each other.
+    """
+    if isinstance(store, SqliteOnlineStore):
+        connection = store._get_conn(config)
+        connection.execute(f"PRAGMA busy_timeout = {1000 * SQLITE_WAIT_SECONDS}")
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _serialized(value: Value | None) -> bytes | None:

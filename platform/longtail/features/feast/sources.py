@@ -19,6 +19,7 @@ from feast.data_source import DataSource
 
 from longtail.errors import InputError
 from longtail.features.feast.refused_rows import TIMESTAMP
+from longtail.features.feast.store_errors import store_failures
 from longtail.features.feast.table_validation import ARROW_TYPES, Column, schema_findings
 from longtail.features.finding import MAX_EXAMPLES, Finding, TableName
 
@@ -85,7 +86,7 @@ def read_source(
             timestamp has no zone.
     """
     raise_findings(source_findings(source, columns, table))
-    with duckdb_session():
+    with duckdb_session(), store_failures(store.config, "offline store"):
         rows = store.provider.offline_store.pull_all_from_table_or_query(
             config=store.config,
             data_source=source,
@@ -107,7 +108,8 @@ def column_names(store: FeatureStore, source: DataSource) -> list[str]:
     """
     if isinstance(source, FileSource):
         return list(next(iter(file_schemas(source).values())).names)
-    return [name for name, _ in source.get_table_column_names_and_types(store.config)]
+    with store_failures(store.config, "offline store"):
+        return [name for name, _ in source.get_table_column_names_and_types(store.config)]
 
 
 def describe(source: DataSource) -> str:

@@ -1,15 +1,15 @@
 """One slot of embeddings in an online store: emptied, written, read back and compared."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from feast import FeatureView, RepoConfig
 from feast.infra.online_stores.online_store import OnlineStore as FeastOnlineStore
 
-from longtail.errors import LongtailError
 from longtail.features.feast.row_format import Float32Array, RowFormat
-from longtail.features.feast.slot_storage import STORE_ERRORS, open_storage
+from longtail.features.feast.slot_storage import open_storage
+from longtail.features.feast.store_errors import store_failures
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class OnlineSlot:
     """The rows of one slot, read and written without the service and the registry."""
 
     def __init__(self, store: FeastOnlineStore, config: RepoConfig, view: FeatureView) -> None:
-        self._format = RowFormat(config, view)
-        with store_failures():
+        self._format, self._config = RowFormat(config, view), config
+        with self._failures():
             self._storage = open_storage(store, config, view)
 
     @property
@@ -54,7 +54,7 @@ class OnlineSlot:
 
     def empty(self) -> None:
         """Remove every row, whatever its version."""
-        with store_failures():
+        with self._failures():
             self._storage.clear()
 
     def write(self, items: Sequence[str], vectors: Float32Array, *, version: str) -> None:
@@ -66,12 +66,12 @@ class OnlineSlot:
             version: the model version that every row carries.
         """
         keys, values = self._format.keys(items), self._format.vectors(vectors)
-        with store_failures():
+        with self._failures():
             self._storage.put(keys, values, version)
 
     def read(self, items: Sequence[str]) -> EmbeddingRows:
         """Read `[n]` rows, in the order of the items."""
-        with store_failures():
+        with self._failures():
             rows = self._storage.get(self._format.keys(items))
         return EmbeddingRows(
             vectors=[self._format.floats(row) if row is not None else None for row, _ in rows],
@@ -87,7 +87,7 @@ class OnlineSlot:
             version: the model version that every row must carry.
         """
         keys, expected = self._format.keys(items), self._format.vectors(vectors)
-        with store_failures():
+        with self._failures():
             rows = self._storage.get(keys)
         carried = self._format.text(version)
         for item, vector, (found, found_version) in zip(items, expected, rows, strict=True):
@@ -109,21 +109,8 @@ class OnlineSlot:
 
     def num_rows(self) -> int | None:
         """Count the items that have a row; None if the store cannot count at a bearable cost."""
-        with store_failures():
+        with self._failures():
             return self._storage.num_rows()
 
-
-@contextmanager
-def store_failures() -> Iterator[None]:
-    """Turn the exceptions of all stores into one kind of error.
-
-    Raises:
-        LongtailError: the store cannot be reached, or refuses.
-    """
-    try:
-        yield
-    except STORE_ERRORS as error:
-        raise LongtailError(
-            f"the online store failed ({type(error).__name__}: {error}): check that it runs, and "
-            "that `online_store` in Feast's settings names it; then try again"
-        ) from error
+    def _failures(self) -> AbstractContextManager[None]:
+        return store_failures(self._config, "online store")
