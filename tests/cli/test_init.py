@@ -1,6 +1,9 @@
 """`longtail init`: its output, its refusals, and a run of the project that it makes."""
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -55,8 +58,9 @@ def test_people_read_what_was_found_and_what_comes_next(
 ) -> None:
     assert call(monkeypatch, tmp_path / "my shop", *tables) == 0
     words = " ".join(capfd.readouterr().out.split())
-    assert "colour one value 2 100%" in words
+    assert "colour one value 2 100% red one category" in words
     assert "(none given) query_id" in words
+    assert "query_id key q0 the ids of the queries" in words
     assert "the interactions have no times" in words
     assert f"longtail run --config '{tmp_path}/my shop/longtail.yaml'" in words
 
@@ -171,3 +175,120 @@ def test_from_three_unseen_tables_to_neighbours_in_four_commands(tmp_path: Path)
         assert done.returncode == 0, done.stderr
     assert "item_embeddings" in done.stdout
     assert longtail("status", config)["version"] == run["version"]
+
+
+@pytest.fixture
+def two_numbered_sides(tmp_path: Path) -> list[str]:
+    """Write items and queries that are both numbered 1 to 80, and return the options."""
+    numbered = pa.table({"id": list(range(1, 81)), "deleted": ["Y", "N", "N", "N"] * 20})
+    bought = {"sku": [1 + n % 80 for n in range(400)], "buyer": [1 + n // 5 for n in range(400)]}
+    for name, rows in (
+        ("items", numbered),
+        ("queries", numbered.select(["id"])),
+        ("interactions", pa.table(bought)),
+    ):
+        pq.write_table(rows, tmp_path / f"{name}.parquet")
+    return [f"--{n}={tmp_path}/{n}.parquet" for n in ("items", "queries", "interactions")]
+
+
+def on_a_terminal(folder: Path, *arguments: str, answers: str) -> tuple[int, str, str]:
+    """Run `longtail init` on a terminal; return exit code, what the terminal shows, and stdout."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "longtail.cli", "init", str(folder), *arguments]
+    with subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        env=child_environment() | {"COLUMNS": "200"},
+    ) as process:
+        os.close(theirs)
+        os.write(ours, answers.encode())
+        shown = b""
+        # The terminal is gone once the process has ended, which Linux reports as an error.
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 65536):
+                shown += part
+        out = process.stdout.read() if process.stdout else ""
+        code = process.wait()
+    os.close(ours)
+    return code, " ".join(shown.decode().split()), out
+
+
+def test_an_open_question_is_asked_on_a_terminal(
+    two_numbered_sides: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop"
+    code, shown, out = on_a_terminal(folder, *two_numbered_sides, answers="1\ny\n")
+    assert "Which columns hold the ids of the items" in shown
+    assert "1 id=sku (`sku` has 80 different values, such as 1, 10, 11) 2 id=buyer" in shown
+    assert "`deleted` of the items says which of them still exist: 25.0% do not" in shown
+    assert f"Write the project to {folder}? [Y/n]" in shown
+    assert code == 0
+    assert "longtail run --config" in out
+    roles = json.loads((folder / "feature_repo" / "roles.json").read_text("utf-8"))
+    assert roles["keys"]["items"] == {
+        "column": "id",
+        "interactions_column": "sku",
+        "known": 1.0,
+    }
+    assert roles["tombstone"] == {"column": "deleted", "gone_share": 0.25}
+
+
+def test_a_no_writes_nothing(two_numbered_sides: list[str], tmp_path: Path) -> None:
+    code, shown, out = on_a_terminal(tmp_path / "shop", *two_numbered_sides, answers="1\nn\n")
+    assert code == 1
+    assert "Aborted" in shown
+    assert (out, list(tmp_path.glob("shop")), list(tmp_path.glob(".longtail*"))) == ("", [], [])
+
+
+@pytest.mark.parametrize("arguments", [("--yes",), ("--json",)])
+def test_nothing_is_asked_where_nobody_answers(
+    arguments: tuple[str, ...], two_numbered_sides: list[str], tmp_path: Path
+) -> None:
+    code, shown, _ = on_a_terminal(tmp_path / "shop", *two_numbered_sides, *arguments, answers="")
+    assert code == 2
+    assert "--item-key id=sku" in shown
+    assert "--item-key id=buyer" in shown
+    assert not (tmp_path / "shop").exists()
+
+
+def test_explain_writes_nothing(
+    tables: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    before = files_below(tmp_path)
+    assert call(monkeypatch, tmp_path / "shop", *tables, "--explain") == 0
+    words = " ".join(capfd.readouterr().out.split())
+    assert "item_id key i0 unique in every row; 100% of the ids in `item_id`" in words
+    assert "colour one value 2 100% red one category" in words
+    assert "query_id key q0 the ids of the queries" in words
+    assert "longtail run" not in words
+    assert files_below(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("what", "arguments"),
+    [
+        ("DIR", ("s3://lake/shop",)),
+        ("--items", ("shop", "--items=s3://lake/items")),
+        ("--queries", ("shop", "--queries=gs://lake/queries")),
+        ("--interactions", ("shop", "--interactions=file:///lake/clicks")),
+    ],
+)
+def test_a_uri_is_no_folder(
+    what: str,
+    arguments: tuple[str, ...],
+    tables: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = files_below(tmp_path)
+    assert call(monkeypatch, arguments[0], *tables, *arguments[1:]) == 2
+    assert f"{what} is the URI " in " ".join(capfd.readouterr().err.split())
+    assert files_below(tmp_path) == before

@@ -32,8 +32,8 @@ VALUES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "day": (pa.date32(), st.dates()),
     "pair": (pa.struct({"a": pa.int64()}), st.just({"a": 1})),
 }
-# Surrogates are not valid text, and a name must be.
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+# Surrogates are not valid text, and a name must be. A column with values needs a name.
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(str.strip)
 
 
 @st.composite

@@ -168,8 +168,13 @@ def test_the_tombstone(tmp_path: Path) -> None:
     as_numbers = make(tmp_path / "numbers", items(Active=[1, 0] * 30))
     assert as_numbers["items"]["tombstone"]
     assert written(tmp_path / "numbers", "items")["active"].to_pylist()[:2] == [True, False]
-    other = make(tmp_path / "other", items(active=["yes", "no"] * 30))
+    as_words = make(tmp_path / "words", items(is_deleted=["no", "yes"] * 30))
+    assert as_words["items"]["tombstone"]
+    assert "is_deleted" not in [each["column"] for each in as_words["items"]["features"]]
+    assert written(tmp_path / "words", "items")["active"].to_pylist()[:2] == [True, False]
+    other = make(tmp_path / "other", items(active=["high", "low"] * 30))
     assert feature(other, "active")["name"] == "active_value"
+    assert not other["items"]["tombstone"]
 
 
 def test_names() -> None:

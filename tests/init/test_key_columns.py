@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from longtail.errors import InputError
+from longtail.init.questions import OpenQuestion
 from tests.init.raw import interactions, items, make, queries, written
 
 
@@ -58,10 +59,13 @@ def test_names_that_say_nothing_and_values_that_do(tmp_path: Path) -> None:
     assert keys(document) == [("b", "x"), ("c", "y")]
 
 
-def test_the_query_is_the_first_column_where_nothing_else_tells(tmp_path: Path) -> None:
+def test_the_order_of_two_columns_says_nothing(tmp_path: Path) -> None:
     pages = pa.table({"page": [f"i{n}" for n in range(60)]})
     links = pa.table({"a": [f"i{n}" for n in range(50)], "b": [f"i{n + 5}" for n in range(50)]})
-    document = make(tmp_path, pages, pages, links)
+    with pytest.raises(OpenQuestion) as raised:
+        make(tmp_path, pages, pages, links)
+    assert [choice.answer for choice in raised.value.choices] == ["page=a", "page=b"]
+    document = make(tmp_path, pages, pages, links, item_key="page=b")
     assert keys(document) == [("page", "b"), ("page", "a")]
     assert document["shared_ids"]
 

@@ -4,8 +4,10 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -15,8 +17,8 @@ from longtail.config import load_config
 from longtail.errors import InputError
 from longtail.features.feast.repository import FeatureRepository
 from longtail.init import project as making
-from longtail.init.configuration_text import choose_sizes
 from longtail.init.project import init_project
+from longtail.init.project_files.configuration_text import choose_sizes
 from longtail.init.project_plan import Request
 from tests.init.raw import (
     NUM_ITEMS,
@@ -34,7 +36,8 @@ FILES = [
     *(f"feature_repo/data/{name}.parquet" for name in ("interactions", "items", "queries")),
     *("feature_repo/entities.py", "feature_repo/feature_store.yaml"),
     *("feature_repo/interactions.py", "feature_repo/item_embeddings.py", "feature_repo/items.py"),
-    *("feature_repo/project.py", "feature_repo/queries.py", "feature_repo/services.py"),
+    *("feature_repo/project.py", "feature_repo/queries.py", "feature_repo/roles.json"),
+    "feature_repo/services.py",
     "longtail.yaml",
 ]
 RICH = {
@@ -45,7 +48,7 @@ RICH = {
     "a_very_long_name_of_a_feature_that_hardly_fits_on_a_line": ["x", None] * 30,
     "another_very_long_name_of_a_feature_that_hardly_fits_on_it": ["x", None] * 30,
     'quote " and \\ backslash \n newline': ["x", "y"] * 30,
-    "when": [b"bytes"] * NUM_ITEMS,
+    "when": pa.array([timedelta(1)] * NUM_ITEMS),
     "active": [True] * 59 + [False],
 }
 
@@ -100,7 +103,7 @@ def test_the_definitions_are_formatted_and_hold_what_cannot_be_taken_in_comments
         )
         assert done.returncode == 0, done.stdout + done.stderr
     text = (folder / "items.py").read_text()
-    assert "# - when: it is binary" in text
+    assert "# - when: it is duration" in text
     ast.parse(text)
 
 

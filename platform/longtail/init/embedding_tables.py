@@ -6,7 +6,7 @@ is useless with a table of its own, and useful if it shares one.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import duckdb
 
@@ -14,12 +14,25 @@ from longtail.init.feature_kinds import Column, left_out_reason
 from longtail.init.opened_table import OpenedTable
 from longtail.init.project_plan import SidePlan
 from longtail.init.safe_names import feature_names
-from longtail.init.shared_vocabularies import Vocabulary, shared_groups
+from longtail.init.shared_vocabularies import SharedVocabularies, Vocabulary, find_shared
 from longtail.init.tables.sql import one_row
-from longtail.init.time_columns import snake_case
+from longtail.init.times.time_columns import snake_case
 
 # A larger vocabulary is hashed: encoding needs an exact one in memory.
 _EXACT_VALUES = 5_000_000
+
+
+@dataclass(frozen=True)
+class AssignedTables:
+    """The plans of items and queries with the embedding tables of their columns.
+
+    Attributes:
+        notes: columns that may share a table, but do not say so; in words for the user.
+    """
+
+    items: SidePlan
+    queries: SidePlan
+    notes: tuple[str, ...] = ()
 
 
 def assign_tables(
@@ -28,12 +41,13 @@ def assign_tables(
     queries: tuple[OpenedTable, SidePlan],
     *,
     keys_shared: bool | None,
-) -> tuple[SidePlan, SidePlan]:
-    """Return the plans of items and queries with the embedding tables of their columns.
+) -> AssignedTables:
+    """Give the columns of both sides their embedding tables.
 
     Args:
         queries: their plan, and the table that has their ids: their own or the interactions.
-        keys_shared: whether items and queries have the same ids; None decides it by the values.
+        keys_shared: whether items and queries have the same ids; None decides it by names and
+            words.
     """
     sides = (queries, items)
     found = [
@@ -43,7 +57,8 @@ def assign_tables(
     ]
     vocabularies = [vocabulary for _, _, vocabulary in found]
     plans = [plan for _, plan in sides]
-    for members in shared_groups(connection, vocabularies, keys_shared=keys_shared):
+    shared = find_shared(connection, vocabularies, keys_shared=keys_shared)
+    for members in shared.groups:
         sharing = [vocabularies[member] for member in members]
         name = _table_name(sharing)
         # Ids are strings in the project, and one embedding table holds values of one type.
@@ -55,20 +70,68 @@ def assign_tables(
         _settle_columns(connection, table, plan)
         for (table, _), plan in zip(sides, plans, strict=True)
     )
-    return item_plan, query_plan
+    of_column = [(plans[side], position) for side, position, _ in found]
+    notes = _notes(shared, vocabularies, of_column)
+    return AssignedTables(item_plan, query_plan, tuple(notes))
 
 
 def _vocabularies(table: OpenedTable, plan: SidePlan) -> Iterator[tuple[int | None, Vocabulary]]:
     """Yield the vocabularies of a side, each with its position in `plan.columns`; None: the key."""
     key = plan.key.column or plan.key.interactions_column
     ids = f"(SELECT {table.id_text(key)} AS v FROM {table.view})"
-    yield None, Vocabulary(plan.side, key, ids, plan.key.is_text, is_list=False, is_key=True)
+    yield (
+        None,
+        Vocabulary(
+            *(plan.side, key, ids, plan.key.is_text),
+            is_list=False,
+            is_key=True,
+            called=(key, plan.key.interactions_column),
+        ),
+    )
     for position, column in enumerate(plan.columns):
         if column.kind in ("single", "multi"):
             is_list = column.kind == "multi"
             value = f"unnest({column.expression})" if is_list else column.expression
             values = f"(SELECT CAST({value} AS VARCHAR) AS v FROM {table.view})"
-            yield position, Vocabulary(plan.side, column.name, values, column.is_text, is_list)
+            yield (
+                position,
+                Vocabulary(
+                    *(plan.side, column.name, values, column.is_text, is_list),
+                    called=(column.source,),
+                ),
+            )
+
+
+def _notes(
+    shared: SharedVocabularies,
+    vocabularies: Sequence[Vocabulary],
+    of_column: Sequence[tuple[SidePlan, int | None]],
+) -> Iterator[str]:
+    """Yield what the user should say if two columns hold the same ids.
+
+    Args:
+        of_column: for each vocabulary, the plan of its side, and its position in `plan.columns`;
+            None: the key.
+    """
+    for feature, key in shared.likely:
+        plan, key_plan, side = of_column[feature][0], of_column[key][0], vocabularies[key].side
+        [called] = vocabularies[feature].called
+        many = "items" if side == "item" else "queries"
+        # A key that shares nothing has the table that is called after it.
+        table = key_plan.table or f"{side}_{side}_id"
+        as_text = "" if vocabularies[feature].is_text else ", with its values as strings"
+        yield (
+            f"column `{called}` of {plan.path} has lists of numbers, and nearly all of them are "
+            f"ids of {many}; numbers can be so by accident, so they get an embedding table of "
+            f"their own. If they are ids of {many}, rename the column to `{called}_{many}`, or "
+            f'give its field the tag {{"table": "{table}"}}{as_text}'
+        )
+    if shared.overlapping:
+        yield (
+            f"queries and items have {shared.overlapping:,} ids in common, but numbers can be so "
+            "by accident, so they count as different things. If a query and an item with one id "
+            "are the same thing, say --shared-ids; if not, --separate-ids"
+        )
 
 
 def _table_name(sharing: Sequence[Vocabulary]) -> str:

@@ -1,23 +1,34 @@
 """Infers the plan of a project from the three tables, and leaves the work to a module per step."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import duckdb
 
+from longtail.config import ChecksConfig
 from longtail.errors import InputError
+from longtail.init.column_roles import explain_columns
 from longtail.init.embedding_tables import assign_tables
 from longtail.init.feature_kinds import plan_column
-from longtail.init.key_columns import Key, find_keys
-from longtail.init.opened_table import OpenedTable, open_table
+from longtail.init.keys.id_rules import DIFFERENCES, ID_RULES
+from longtail.init.keys.key import Key
+from longtail.init.keys.key_columns import find_keys
+from longtail.init.keys.row_numbers import is_row_number, row_number_columns
+from longtail.init.keys.unmatched_ids import examples_alike, share_alike
+from longtail.init.opened_table import OpenedTable, ReadingOptions, open_table
 from longtail.init.project_plan import InteractionsPlan, ProjectPlan, Request, SidePlan
-from longtail.init.row_times import interactions_moment, snapshot_moment
+from longtail.init.roles_file import measure_roles
 from longtail.init.safe_names import feature_names, project_name
-from longtail.init.table_checks import check_complete, has_repeats, share_unknown, weight_column
+from longtail.init.table_checks import check_complete, has_repeats, share_unknown
+from longtail.init.tables.column_readings import Reading
 from longtail.init.tables.raw_tables import Role
-from longtail.init.tables.sql import one_row, quoted
-from longtail.init.time_columns import EPOCH, Moment, snake_case
+from longtail.init.tables.sql import one_row
+from longtail.init.times.row_times import interactions_moment, snapshot_moment
+from longtail.init.times.time_columns import EPOCH, Moment, unnamed_moment
+from longtail.init.tombstones import find_tombstone, suspected_tombstones
+from longtail.init.weights import Weight, find_weight
 
 
 def infer_project(
@@ -43,6 +54,10 @@ def infer_project(
     item_key, query_key = find_keys(connection, items, queries, interactions)
     for key in (item_key, query_key):
         check_complete(connection, interactions, key.interactions_column)
+    # A time under a name that says nothing must be none of the columns that have a role.
+    weight, interactions = _weight_and_moment(
+        connection, interactions, item_key, query_key, request
+    )
 
     item_plan = _plan_side(connection, "item", items, item_key, interactions, request)
     if queries is not None:
@@ -52,24 +67,41 @@ def infer_project(
 
     # Features can share embeddings only across sides, so both sides must be planned before.
     source = interactions if queries is None else queries
-    item_plan, query_plan = assign_tables(
+    assigned = assign_tables(
         connection, (items, item_plan), (source, query_plan), keys_shared=_keys_shared(request)
     )
+    item_plan, query_plan = assigned.items, assigned.queries
     # Interactions without timestamps borrow the newest one of the sides, so they come last.
     moment = interactions_moment(
         connection, interactions, [(items, item_plan.moment), (source, query_plan.moment)]
+    )
+    interactions = replace(interactions, moment=moment)
+    interactions_plan = _plan_interactions(
+        connection, interactions, (items, item_key), (source, query_key), weight
     )
     plan = ProjectPlan(
         name=project_name(name),
         items=item_plan,
         queries=query_plan,
-        interactions=_plan_interactions(
+        interactions=interactions_plan,
+        columns=explain_columns(
             connection,
-            replace(interactions, moment=moment),
-            (items, item_key),
-            (source, query_key),
-            request.weight,
+            {**tables, "interactions": interactions},
+            (item_plan, query_plan),
+            interactions_plan,
         ),
+        measured=measure_roles(
+            connection,
+            ((items, item_plan), (source, query_plan)),
+            (interactions, interactions_plan),
+        ),
+        notes=(
+            *(f"{role}: {note}" for role, table in tables.items() for note in table.raw.notes),
+            *_nearly_unmatched(connection, (items, item_key), (source, query_key), interactions),
+            *suspected_tombstones(connection, items, _roles(item_plan)),
+            *assigned.notes,
+        ),
+        doubts=tuple(_doubts(item_plan, query_plan, interactions_plan)),
     )
     return plan, tables
 
@@ -84,21 +116,19 @@ def _open_tables(
         # For queries without a table, `--query-key user` names a column of the interactions.
         ("interactions", request.interactions, (None, query_key[1] or query_key[0])),
     ]
-    tables: dict[Role, OpenedTable] = {}
-    for role, path, wanted_key in given:
-        if path is not None:
-            tables[role] = open_table(
-                connection,
-                role,
-                path,
-                scratch,
-                timestamp=request.timestamp,
-                wanted_key=wanted_key,
-            )
+    reading = ReadingOptions(
+        request.time_column, request.time_format, request.comment, request.ids, request.ignore
+    )
+    tables: dict[Role, OpenedTable] = {
+        role: open_table(connection, role, path, scratch, reading, wanted_key)
+        for role, path, wanted_key in given
+        if path is not None
+    }
     # One table with the column is enough. In none of them, the name must be misspelt.
-    timestamp = request.timestamp
-    if timestamp and not any(timestamp in table.raw.names for table in tables.values()):
-        raise InputError(f"no table has the column `{timestamp}`: correct --timestamp")
+    named = [("--time-column", request.time_column)] if request.time_column else []
+    for option, column in [*named, *(("--ignore", column) for column in request.ignore)]:
+        if not any(column in (n, f"{r}.{n}") for r, t in tables.items() for n in t.raw.names):
+            raise InputError(f"no table has the column `{column}`: correct {option}")
     return tables
 
 
@@ -132,13 +162,15 @@ def _plan_side(
         connection, f"SELECT count(DISTINCT {table.id_text(key.column)}) FROM {table.view}"
     )
     # Key, timestamp and tombstone have a place of their own. All other columns may be features.
-    active = _find_tombstone(connection, table) if side == "item" else None
-    used = {key.column, table.moment.column, active}
+    used = _named(key.column, table.moment.column)
+    tombstone = find_tombstone(connection, table, used) if side == "item" else None
+    if tombstone is not None:
+        used |= {tombstone.column, *tombstone.same}
     others = [reading for reading in table.readings if reading.name not in used]
     names = feature_names([reading.name for reading in others])
     columns = tuple(
         plan_column(connection, table.view, reading, names[reading.name], table.raw.num_rows)
-        for reading in others
+        for reading in (_without_row_number(connection, table, reading) for reading in others)
     )
     return SidePlan(
         side=side,
@@ -147,12 +179,23 @@ def _plan_side(
         num_keys=num_keys,
         key=key,
         moment=snapshot_moment(
-            connection, table, key, interactions, insists=request.timestamp is not None
+            connection, table, key, interactions, insists=request.time_column is not None
         ),
         columns=columns,
-        active=None if active is None else f"CAST({quoted(active)} AS BOOLEAN)",
+        tombstone=tombstone,
         repeats=repeats,
     )
+
+
+def _without_row_number(
+    connection: duckdb.DuckDBPyConnection, table: OpenedTable, reading: Reading
+) -> Reading:
+    """Return the reading, or an unreadable one if the column only numbers the rows."""
+    if reading.form == "unreadable" or not is_row_number(
+        connection, table.view, reading, table.raw.num_rows
+    ):
+        return reading
+    return replace(reading, form="unreadable", reason="it numbers the rows")
 
 
 def _plan_queries_without_table(
@@ -164,25 +207,31 @@ def _plan_queries_without_table(
     return SidePlan("query", None, num_keys, num_keys, key, moment, columns=())
 
 
-def _find_tombstone(connection: duckdb.DuckDBPyConnection, items: OpenedTable) -> str | None:
-    """Return the column that says whether an item still exists: `active`, if it is boolean or 0/1.
-
-    Other columns of that name are features.
-    """
-    for reading in items.readings:
-        if snake_case(reading.name) != "active":
-            continue
-        if reading.form == "boolean":
-            return reading.name
-        if reading.form == "integer":
-            column = quoted(reading.name)
-            lowest, highest = one_row(
-                connection, f"SELECT min({column}), max({column}) FROM {items.view}"
-            )
-            # Both are None where every row is null: such a column says nothing.
-            if lowest is not None and lowest >= 0 and highest <= 1:
-                return reading.name
-    return None
+def _weight_and_moment(
+    connection: duckdb.DuckDBPyConnection,
+    interactions: OpenedTable,
+    item_key: Key,
+    query_key: Key,
+    request: Request,
+) -> tuple[Weight | None, OpenedTable]:
+    """Return the weight of the interactions, and the interactions with their timestamp."""
+    keys = (item_key.interactions_column, query_key.interactions_column)
+    used = _named(*keys, interactions.moment.column)
+    weight = find_weight(
+        connection, interactions, request.weight, used, ChecksConfig().max_refused_share
+    )
+    if interactions.moment.column is None:
+        used |= set() if weight is None else {weight.column}
+        readable = [each for each in interactions.readings if each.form != "unreadable"]
+        used |= row_number_columns(
+            connection, interactions.view, readable, interactions.raw.num_rows
+        )
+        moment = unnamed_moment(
+            connection, interactions.raw, interactions.view, readable, used, request.time_format
+        )
+        if moment is not None:
+            interactions = replace(interactions, moment=moment)
+    return weight, interactions
 
 
 def _plan_interactions(
@@ -190,23 +239,77 @@ def _plan_interactions(
     interactions: OpenedTable,
     items: tuple[OpenedTable, Key],
     queries: tuple[OpenedTable, Key],
-    wanted_weight: str | None,
+    weight: Weight | None,
 ) -> InteractionsPlan:
-    weight = weight_column(connection, interactions, wanted_weight)
     item_column, query_column = items[1].interactions_column, queries[1].interactions_column
-    item, query = interactions.id_text(item_column), interactions.id_text(query_column)
-    (num_pairs,) = one_row(
+    pair = f"{interactions.id_text(query_column)} AS q, {interactions.id_text(item_column)} AS i"
+    value = "1" if weight is None else weight.expression
+    num_pairs, num_reweighted = one_row(
         connection,
-        f"SELECT count(*) FROM (SELECT DISTINCT {query}, {item} FROM {interactions.view})",
+        "SELECT count(*), count(*) FILTER (different > 1) FROM (SELECT q, i, count(DISTINCT w) "
+        f"AS different FROM (SELECT {pair}, {value} AS w FROM {interactions.view}) GROUP BY q, i)",
     )
-    used = {item_column, query_column, interactions.moment.column, weight}
+    used = {item_column, query_column, interactions.moment.column}
+    used |= set() if weight is None else {weight.column}
     return InteractionsPlan(
         path=interactions.raw.path,
         num_rows=interactions.raw.num_rows,
         num_pairs=num_pairs,
         moment=interactions.moment,
         weight=weight,
+        num_reweighted=num_reweighted,
         unused=tuple(name for name in interactions.raw.names if name not in used),
         unknown_items=share_unknown(connection, *items, interactions),
         unknown_queries=share_unknown(connection, *queries, interactions),
     )
+
+
+def _roles(side: SidePlan) -> set[str]:
+    """Return the columns of a side that are no features."""
+    tombstone = () if side.tombstone is None else (side.tombstone.column, *side.tombstone.same)
+    return _named(side.key.column, side.moment.column, *tombstone)
+
+
+def _named(*columns: str | None) -> set[str]:
+    return {column for column in columns if column is not None}
+
+
+def _nearly_unmatched(
+    connection: duckdb.DuckDBPyConnection,
+    items: tuple[OpenedTable, Key],
+    queries: tuple[OpenedTable, Key],
+    interactions: OpenedTable,
+) -> Iterator[str]:
+    """Yield a note for each key of which some ids would match if they were written in one way."""
+    for table, key in (items, queries):
+        if key.column is None or key.known == 1.0:
+            continue
+        columns = (key.column, key.interactions_column)
+        for rule in ID_RULES:
+            share = share_alike(connection, table, interactions, columns, (rule,))
+            if share > key.known:
+                examples = examples_alike(connection, table, interactions, columns, (rule,))
+                yield (
+                    f"{share - key.known:.1%} of the ids in `{columns[1]}` of the interactions "
+                    f"would match an id of {table.raw.path} but for {DIFFERENCES[rule]}, such as "
+                    f"{examples}: --ids {rule} makes them alike"
+                )
+
+
+def _doubts(items: SidePlan, queries: SidePlan, interactions: InteractionsPlan) -> Iterator[str]:
+    """Yield the guesses that a careful person would look at before going on."""
+    moments = ((items.view, items.moment), (queries.view, queries.moment))
+    for table, moment in (*moments, ("interactions", interactions.moment)):
+        if moment.column is not None and moment.is_guess:
+            yield f"`{moment.column}` of the {table} is taken for their time: {moment.note}"
+    if items.tombstone is not None:
+        yield (
+            f"`{items.tombstone.column}` of the items says which of them still exist: "
+            f"{items.tombstone.gone_share:.1%} do not, and are left out of the catalogue"
+        )
+    if interactions.num_reweighted:
+        yield (
+            f"{interactions.num_reweighted:,} pairs have several rows with different weights: the "
+            "largest counts, from the earliest time on (`features.repeated_weights` in "
+            "longtail.yaml: max, sum or last)"
+        )

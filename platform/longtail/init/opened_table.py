@@ -1,16 +1,44 @@
 """Opens one of the three tables, so that the later steps can query its values through a view."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
 from longtail.errors import InputError
+from longtail.init.keys.id_rules import apply_rules
 from longtail.init.tables.column_readings import Reading, read_columns
 from longtail.init.tables.raw_tables import RawTable, Role, open_raw_table
 from longtail.init.tables.sql import quoted
-from longtail.init.time_columns import Moment, find_moment
+from longtail.init.times.time_columns import Moment, find_moment
+
+# What follows a column's name in the view, for the text before it was split into a list.
+_UNSPLIT = " (unsplit)"
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What the user said about how all three tables are read.
+
+    Attributes:
+        time_column: the column of timestamps, in every table that has a column of this name.
+        time_format: the form of the timestamps; see `time_formats.py`.
+        comment: lines of CSV files that begin with it are skipped.
+        id_rules: see `OpenedTable`.
+        ignore: columns to treat as if they were not there: `COLUMN` in any table, or
+            `TABLE.COLUMN`.
+    """
+
+    time_column: str | None = None
+    time_format: str | None = None
+    comment: str | None = None
+    id_rules: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+    def ignored_in(self, role: Role, names: Collection[str]) -> frozenset[str]:
+        """Return the columns of a table that are ignored."""
+        return frozenset(n for n in names if n in self.ignore or f"{role}.{n}" in self.ignore)
 
 
 @dataclass(frozen=True)
@@ -20,11 +48,12 @@ class OpenedTable:
     Attributes:
         raw: the table as it is stored.
         view: the name of a DuckDB view. It has each readable column under its own name, as the
-            reading's expression.
+            reading's expression; texts that were split into lists once more, unsplit.
         readings: the readings of all columns, including the unreadable ones.
         moment: the timestamp of its rows.
         wanted_key: the key columns that the user named, in this table and in the interactions.
             In the interactions' own entry, the second one is the id of queries without a table.
+        id_rules: the rules of `keys/id_rules.py` that every id goes through.
     """
 
     raw: RawTable
@@ -32,10 +61,15 @@ class OpenedTable:
     readings: Sequence[Reading]
     moment: Moment
     wanted_key: tuple[str | None, str | None] = (None, None)
+    id_rules: tuple[str, ...] = ()
 
     def id_text(self, column: str) -> str:
-        """Return SQL for the ids in one of the columns, as text."""
-        return id_text(next(reading for reading in self.readings if reading.name == column))
+        """Return SQL for the ids in one of the columns, as text: 7, 7.0 and '7' are the same id."""
+        reading = next(reading for reading in self.readings if reading.name == column)
+        text = f"CAST({quoted(column + _UNSPLIT if reading.text else column)} AS VARCHAR)"
+        if reading.form == "number":
+            text = f"CAST(CAST({quoted(column)} AS BIGINT) AS VARCHAR)"
+        return apply_rules(text, self.id_rules)
 
 
 def open_table(
@@ -43,35 +77,35 @@ def open_table(
     role: Role,
     path: Path,
     scratch: Path,
-    *,
-    timestamp: str | None,
-    wanted_key: tuple[str | None, str | None],
+    reading: ReadingOptions,
+    wanted_key: tuple[str | None, str | None] = (None, None),
 ) -> OpenedTable:
     """Open a table, and create the view of its readings.
 
     Args:
         path: a Parquet or CSV file, or a folder of either.
         scratch: an existing folder for copies of CSV files.
-        timestamp: the timestamp column that the user named, if any.
+        reading: what the user said about the tables.
         wanted_key: see `OpenedTable`.
 
     Raises:
+        OpenQuestion: the timestamps can be read in several ways.
         InputError: the table cannot be used, no column can be read, or the timestamps are unusable.
     """
-    raw = open_raw_table(role, path, scratch, connection)
-    readings = read_columns(connection, raw)
-    readable = [reading for reading in readings if reading.form != "unreadable"]
+    raw = open_raw_table(role, path, scratch, connection, comment=reading.comment)
+    ignored = reading.ignored_in(role, raw.names)
+    readings = [
+        replace(each, form="unreadable", reason="it is ignored, as --ignore says", is_whole=False)
+        if each.name in ignored
+        else each
+        for each in read_columns(connection, raw)
+    ]
+    readable = [each for each in readings if each.form != "unreadable"]
     if not readable:
         raise InputError(f"{path} has no column of ids: its columns are {', '.join(raw.names)}")
     view = f"{role}_read"
-    columns = ", ".join(f"{r.expression} AS {quoted(r.name)}" for r in readable)
-    connection.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM {raw.relation}")
-    moment = find_moment(connection, raw, view, readable, timestamp)
-    return OpenedTable(raw, view, readings, moment, wanted_key)
-
-
-def id_text(reading: Reading) -> str:
-    """Return SQL for the ids in a column, as text: 7, 7.0 and '7' are the same id."""
-    if reading.form == "number":
-        return f"CAST(CAST({quoted(reading.name)} AS BIGINT) AS VARCHAR)"
-    return f"CAST({quoted(reading.name)} AS VARCHAR)"
+    columns = [f"{r.expression} AS {quoted(r.name)}" for r in readable]
+    columns += [f"{r.text} AS {quoted(r.name + _UNSPLIT)}" for r in readable if r.text]
+    connection.execute(f"CREATE VIEW {view} AS SELECT {', '.join(columns)} FROM {raw.relation}")
+    moment = find_moment(connection, raw, view, readings, reading.time_column, reading.time_format)
+    return OpenedTable(raw, view, readings, moment, wanted_key, reading.id_rules)

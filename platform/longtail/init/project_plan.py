@@ -1,13 +1,19 @@
 """The plan of a project: everything that is inferred from the three tables, before any writing."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from longtail.init.feature_kinds import Column
-from longtail.init.key_columns import Key
+from longtail.init.keys.key import Key
 from longtail.init.safe_names import PLACEHOLDER
-from longtail.init.time_columns import Moment
+from longtail.init.tables.raw_tables import Role
+from longtail.init.times.time_columns import Moment
+from longtail.init.tombstones import Tombstone
+from longtail.init.weights import Weight
+
+RoleName = Literal["key", "time", "weight", "tombstone", "feature", "left out", "unused"]
 
 
 @dataclass(frozen=True)
@@ -19,9 +25,13 @@ class Request:
         queries: None if the queries are the ids in the interactions.
         item_key: `COLUMN`, or `COLUMN=INTERACTIONS_COLUMN` if its name differs in the interactions.
         query_key: the same for the queries.
-        timestamp: the column of timestamps, in every table that has a column of this name.
+        time_column: the column of timestamps, in every table that has a column of this name.
+        time_format: the form of the timestamps; see `times/time_formats.py`.
         weight: the column of weights in the interactions.
         shared_ids: whether an item and a query with the same id are the same thing; None infers it.
+        comment: lines of CSV files that begin with it are skipped.
+        ids: rules of `keys/id_rules.py` that make the ids of the tables alike.
+        ignore: columns to treat as if they were not there: `COLUMN`, or `TABLE.COLUMN`.
     """
 
     items: Path
@@ -29,9 +39,13 @@ class Request:
     queries: Path | None = None
     item_key: str | None = None
     query_key: str | None = None
-    timestamp: str | None = None
+    time_column: str | None = None
+    time_format: str | None = None
     weight: str | None = None
     shared_ids: bool | None = None
+    comment: str | None = None
+    ids: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,7 @@ class SidePlan:
         columns: all columns but key, timestamp and tombstone, in the order of the table.
         table: the embedding table that the key shares with a feature or the other key, else None.
         buckets: rows of the key's hashed vocabulary; None if it is exact.
-        active: SQL for the tombstone over the view of readings; None if there is none.
+        tombstone: the column that says whether an item still exists; None if there is none.
         repeats: some rows are given more than once; each is written once.
     """
 
@@ -58,7 +72,7 @@ class SidePlan:
     columns: tuple[Column, ...]
     table: str | None = None
     buckets: int | None = None
-    active: str | None = None
+    tombstone: Tombstone | None = None
     repeats: bool = False
 
     @property
@@ -97,6 +111,7 @@ class InteractionsPlan:
     Attributes:
         num_pairs: number of different pairs of query and item.
         weight: the column of weights; None if all interactions count the same.
+        num_reweighted: number of pairs that have several rows with different weights.
         unused: the columns that nothing reads.
         unknown_items: share of the interactions that name an item without a row, in [0, 1].
         unknown_queries: the same for the queries.
@@ -106,20 +121,53 @@ class InteractionsPlan:
     num_rows: int
     num_pairs: int
     moment: Moment
-    weight: str | None
+    weight: Weight | None
+    num_reweighted: int
     unused: tuple[str, ...]
     unknown_items: float
     unknown_queries: float
 
 
 @dataclass(frozen=True)
+class ColumnRole:
+    """The role of one column.
+
+    Attributes:
+        table: the table that it belongs to.
+        column: its name in the user's table.
+        name: its name in the project; empty if the project does not have it.
+        role: what the project does with it.
+        why: what the role rests on, or how the values are read; in words for the user.
+        sample: one of its values as text; empty if it has none that can be read.
+    """
+
+    table: Role
+    column: str
+    name: str
+    role: RoleName
+    why: str
+    sample: str
+
+
+@dataclass(frozen=True)
 class ProjectPlan:
-    """The plan of a whole project."""
+    """The plan of a whole project.
+
+    Attributes:
+        columns: every column of the three tables, with the role that it got.
+        measured: figures about the roles that `longtail check` compares later; see `roles_file.py`.
+        notes: how the tables were read, where it was not as they stand; in words for the user.
+        doubts: guesses that a careful person would look at before going on; in words too.
+    """
 
     name: str
     items: SidePlan
     queries: SidePlan
     interactions: InteractionsPlan
+    columns: tuple[ColumnRole, ...] = ()
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def shared_ids(self) -> bool:

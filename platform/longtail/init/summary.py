@@ -12,8 +12,9 @@ def summarise(plan: ProjectPlan, folder: Path) -> dict[str, Any]:
 
     Returns:
         `{"folder", "configuration", "project", "shared_ids", "items", "queries", "interactions",
-        "warnings"}`. Items and queries are `{"path", "num_rows", "num_keys", "key",
-        "interactions_key", "known", "table", "timestamp", "tombstone", "features": [...]}`.
+        "columns", "doubts", "warnings"}`. Items and queries are `{"path", "num_rows", "num_keys",
+        "key", "interactions_key", "known", "table", "timestamp", "tombstone", "features": [...]}`.
+        `columns` lists every column with its role, `doubts` the guesses to look at.
     """
     interactions = plan.interactions
     return {
@@ -31,9 +32,11 @@ def summarise(plan: ProjectPlan, folder: Path) -> dict[str, Any]:
                 "column": interactions.moment.column,
                 "note": interactions.moment.note,
             },
-            "weight": interactions.weight,
+            "weight": interactions.weight and interactions.weight.column,
             "unused": list(interactions.unused),
         },
+        "columns": [vars(column) for column in plan.columns],
+        "doubts": list(plan.doubts),
         "warnings": _warnings(plan),
     }
 
@@ -48,7 +51,7 @@ def _side(side: SidePlan) -> dict[str, Any]:
         "known": side.key.known,
         "table": side.table,
         "timestamp": {"column": side.moment.column, "note": side.moment.note},
-        "tombstone": side.active is not None,
+        "tombstone": side.tombstone is not None,
         "features": [_feature(column) for column in side.columns],
     }
 
@@ -73,7 +76,7 @@ def _feature(column: Column) -> dict[str, Any]:
 def _warnings(plan: ProjectPlan) -> list[str]:
     """Return what the user should know about the data before training on it."""
     interactions, sides = plan.interactions, (plan.items, plan.queries)
-    found = []
+    found = [*plan.notes, *plan.doubts]
     for side, share in zip(
         sides, (interactions.unknown_items, interactions.unknown_queries), strict=True
     ):

@@ -3,7 +3,7 @@
 import duckdb
 
 from longtail.errors import InputError
-from longtail.init.key_columns import Key
+from longtail.init.keys.key import Key
 from longtail.init.opened_table import OpenedTable
 from longtail.init.tables.sql import one_row, quoted
 
@@ -55,7 +55,7 @@ def has_repeats(connection: duckdb.DuckDBPyConnection, table: OpenedTable, colum
     raise InputError(
         f"{table.raw.path} has {rows - states} rows too many: `{column}` = {example!r} is in "
         f"{times} different rows {when}: keep one row per key, collect the values that differ into "
-        "a list, or name the column of timestamps with --timestamp"
+        "a list, or name the column of timestamps with --time-column"
     )
 
 
@@ -76,29 +76,3 @@ def share_unknown(
         f"FROM {interactions.view}",
     )
     return float(unknown / total)
-
-
-def weight_column(
-    connection: duckdb.DuckDBPyConnection, interactions: OpenedTable, wanted: str | None
-) -> str | None:
-    """Return the column of weights: the wanted one, else the one called `weight`, else None.
-
-    Raises:
-        InputError: the column does not exist, has no numbers, or has a negative one.
-    """
-    path = interactions.raw.path
-    name = wanted or next((n for n in interactions.raw.names if n.lower() == "weight"), None)
-    if name is None:
-        return None
-    reading = next((r for r in interactions.readings if r.name == name), None)
-    if reading is None or reading.form not in ("integer", "number"):
-        raise InputError(
-            f"{path} has no column `{name}` of numbers: name the column of weights with --weight"
-        )
-    (lowest,) = one_row(connection, f"SELECT min({quoted(name)}) FROM {interactions.view}")
-    if lowest is not None and lowest < 0:
-        raise InputError(
-            f"column `{name}` of {path} has the value {lowest}: weights must not be negative; all "
-            "interactions count as positive, so leave out the rows that are not"
-        )
-    return name

@@ -73,7 +73,7 @@ ABSENT = [
     (cycled([float("nan")]), "no value at all"),
     (cycled([datetime(2024, 1, 1, tzinfo=UTC)]), "a moment in time"),
     (cycled([date(2024, 1, 1)]), "a moment in time"),
-    (cycled([b"x"]), "it is binary"),
+    (cycled([[b"x"]]), "it is a list of binary"),
     (cycled([{"a": 1}]), "it is struct<a: int64>"),
     (cycled([[["a"]]]), "it is a list of list"),
     (cycled([[0.5], [0.5, 1.5]]), "lists of 1 to 2 numbers: give all lists the same length"),

@@ -101,9 +101,10 @@ def test_a_folder_of_partitions_has_their_columns(tmp_path: Path) -> None:
     [
         (b"", "is empty: its first line must name the columns"),
         (b"item_id,a\n", r"\(--items\) is empty: it must have at least one row"),
-        (b"item_id,a\ni1,x,y\n", "cannot be read as CSV: .*Expected 2 columns, got 3"),
-        (b"item_id,a\ni1,\xff\xfe\n", "cannot be read as CSV: .*UTF8"),
-        (b"\xff\xfeitem_id,a\n", "is not text in UTF-8"),
+        (b"item_id,a\ni1,x\ni1,x,y\n", "cannot be read as CSV: line 3 .*has 3 cells.* 2 columns"),
+        (b"item_id,a\ni1,x,y\n", "2 cells in its first line ..item_id, a.*rows have 3 ..i1,x,y`"),
+        (b"item_id,a\ni1,\xff\xfe\n", "is not text in UTF-8: line 2 has the byte 0xff"),
+        (b"\xff\xfeitem_id,a\n", "is not text in UTF-8: .*iconv -f UTF-16"),
         (b"item_id,item_id\n1,2\n", "names the column 'item_id' twice"),
         (b"item_id,Item_ID\n1,2\n", "which SQL cannot tell apart"),
         (b"1,2\n3,4\n", "has '1' in its first line, which must name the columns"),

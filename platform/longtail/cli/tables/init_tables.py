@@ -1,7 +1,7 @@
 """The summary of a new project."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,23 @@ from rich.text import Text
 from longtail.cli.tables.result_tables import grid
 
 
-def summary(document: Mapping[str, Any], folder: Path) -> Iterator[RenderableType]:
-    """Yield the tables as they were read, the use of each column, and what to type next."""
+def understood(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Yield the tables as they were read, the role of each column, and what to know about them."""
     yield _tables(document)
-    for side in ("items", "queries"):
-        if document[side]["features"]:
-            yield _features(document, side)
+    for name in ("items", "queries", "interactions"):
+        columns = [column for column in document["columns"] if column["table"] == name]
+        if columns:
+            yield _columns(document, name, columns)
     for name in ("items", "queries", "interactions"):
         note = document[name]["timestamp"]["note"]
         if note:
             yield Text(f"{name}: {note}.")
     for warning in document["warnings"]:
         yield Text.assemble(("note: ", "yellow"), f"{warning}.")
+
+
+def next_step(folder: Path) -> Iterator[RenderableType]:
+    """Yield what to type next."""
     configuration = shlex.quote(str(folder / "longtail.yaml"))
     yield Text(f"\nWritten to {folder}. Next:", style="bold green")
     yield Text(f"  longtail run --config {configuration}")
@@ -49,36 +54,32 @@ def _tables(document: Mapping[str, Any]) -> Table:
     return table
 
 
-def _features(document: Mapping[str, Any], side: str) -> Table:
-    table = grid("feature", "kind", "#values", "#coverage", "", title=side.capitalize())
-    for feature in document[side]["features"]:
+def _columns(document: Mapping[str, Any], name: str, columns: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table of the columns of one of the user's tables."""
+    table = grid("column", "role", "#values", "#coverage", "sample", "why", title=name.capitalize())
+    features = {each["column"]: each for each in document[name].get("features", ())}
+    for column in columns:
+        feature = features.get(column["column"], {})
+        distinct, coverage = feature.get("num_distinct"), feature.get("coverage")
+        renamed = column["role"] == "feature" and column["name"] != column["column"]
         table.add_row(
-            Text(feature["name"]),
-            "left out" if feature["left_out"] else _kind(feature),
-            "" if feature["num_distinct"] is None else f"{feature['num_distinct']:,}",
-            "" if feature["coverage"] is None else f"{feature['coverage']:.0%}",
-            Text("; ".join(_remarks(feature))),
-            style="dim" if feature["left_out"] else None,
+            Text(column["column"]),
+            _role(column, feature),
+            "" if distinct is None else f"{distinct:,}",
+            "" if coverage is None else f"{coverage:.0%}",
+            Text(column["sample"]),
+            Text(f"named {column['name']}; {column['why']}" if renamed else column["why"]),
+            style="dim" if column["role"] in ("left out", "unused") else None,
         )
     return table
 
 
-def _kind(feature: Mapping[str, Any]) -> str:
+def _role(column: Mapping[str, Any], feature: Mapping[str, Any]) -> str:
+    """Return a column's role; for a feature, its kind and length."""
+    if column["role"] != "feature":
+        return str(column["role"])
     if feature["kind"] == "multi":
         return f"{feature['length']:.1f} values"
     if feature["kind"] == "dense":
         return "dense" if feature["length"] == 1 else f"dense, {feature['length']:.0f}"
     return "one value"
-
-
-def _remarks(feature: Mapping[str, Any]) -> Iterator[str]:
-    if feature["name"] != feature["column"]:
-        yield f"was {feature['column']!r}"
-    if feature["note"]:
-        yield feature["note"]
-    if feature["table"]:
-        yield f"shares the table {feature['table']}"
-    if feature["buckets"]:
-        yield f"hashed into {feature['buckets']:,}"
-    if feature["left_out"]:
-        yield feature["left_out"]

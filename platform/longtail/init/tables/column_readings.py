@@ -4,16 +4,16 @@ Values that Feast or the model cannot take as they are stored are converted here
 note says so. A column that cannot be converted gets a reason instead.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import duckdb
 import pyarrow as pa
 
-from longtail.init.tables.lists_in_text import find_list
+from longtail.errors import InputError
 from longtail.init.tables.raw_tables import RawColumn, RawTable
-from longtail.init.tables.sql import one_row, quoted
+from longtail.init.tables.sql import literal, one_row, quoted
+from longtail.init.tables.values_in_text import ListInText, find_list, find_typed
 
 Form = Literal[
     "string",
@@ -27,15 +27,18 @@ Form = Literal[
     "unreadable",
 ]
 
-# Above it, a double does not hold every whole number.
-_EXACT = 2**53
-# At most 18 digits, which always fit in 64 bits. A leading zero marks a code, not a number.
-_INTEGER = r"-?(0|[1-9][0-9]{0,17})"
-_NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
-_MOMENT = (
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?\s*(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
+_TEXTS = (pa.string(), pa.large_string(), pa.string_view())
+_BINARIES = (pa.binary(), pa.large_binary(), pa.binary_view())
+_LISTS = (
+    *(pa.ListType, pa.LargeListType, pa.FixedSizeListType),
+    *(pa.ListViewType, pa.LargeListViewType),
 )
+# From it on, a float does not hold every whole number.
+_EXACT = 2**53
+_EXACT_OF_SMALL_FLOATS = {pa.float32(): 2**24, pa.float16(): 2**11}
+# A word of digits that may equal an integer.
+_DIGITS = "0|[1-9][0-9]{0,17}"
+_CONTROL = r"[\x00-\x08\x0e-\x1f\x7f]"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ class Reading:
         note: how the values are converted; empty if they stay as they are.
         reason: why an unreadable column cannot be read; else empty.
         is_whole: all its numbers are whole, so the column may be an id.
+        lost_digits: number of values in a `number` that are whole and so large that floats have
+            rounded them, from 2^53 on: ids among them have lost digits.
+        is_digits: all its strings are digits without a zero in front, as integers would be.
+        text: SQL over the raw table for the text that was split into lists, which may be an id
+            after all; else empty.
     """
 
     name: str
@@ -59,39 +67,74 @@ class Reading:
     note: str = ""
     reason: str = ""
     is_whole: bool = False
+    lost_digits: int = 0
+    is_digits: bool = False
+    text: str = ""
 
 
 def read_columns(connection: duckdb.DuckDBPyConnection, table: RawTable) -> list[Reading]:
-    """Return the reading of every column, decided from all of its values."""
-    return [_read_column(connection, table, column) for column in table.columns]
+    """Return the reading of every column, decided from all of its values.
+
+    Raises:
+        InputError: the values of a column are damaged.
+    """
+    readings = []
+    for column in table.columns:
+        try:
+            reading = _read_column(connection, table, column)
+            # Nothing has looked at these values yet, and later steps expect no damage.
+            if reading.form in ("boolean", "integer", "moment"):
+                values = f"(SELECT {reading.expression} AS v FROM {table.relation})"
+                one_row(connection, f"SELECT bit_xor(hash(v)) FROM {values}")
+        except duckdb.Error as error:
+            # DuckDB has no error of its own for texts that are not UTF-8.
+            cure = "write it as UTF-8" if "UTF8" in str(error) else "write the file again"
+            raise InputError(
+                f"column `{column.name}` of {table.path} cannot be read: {cure}, or leave the "
+                f"column out ({error})"
+            ) from error
+        readings.append(reading)
+    return readings
 
 
 def _read_column(
     connection: duckdb.DuckDBPyConnection, table: RawTable, column: RawColumn
 ) -> Reading:
     name, stored, source = column.name, quoted(column.name), column.type
+    if column.extension not in ("", "arrow.json", "arrow.uuid"):
+        return _unreadable(
+            name, f"it is of the extension type {column.extension}: derive a column of plain values"
+        )
     # DuckDB reads dictionary-encoded values as plain ones, so the type of the values decides.
     if pa.types.is_dictionary(source):
-        reading = _read_column(connection, table, RawColumn(name, source.value_type, False))
+        plain = replace(column, type=source.value_type, is_text=False)
+        reading = _read_column(connection, table, plain)
         note = reading.note or f"categories of {source.value_type}, read as their values"
-        return Reading(name, reading.form, reading.expression, note, reading.reason)
+        return replace(reading, note=note)
     if pa.types.is_null(source):
         return _unreadable(name, "it has no value at all")
-    if _is_text(source):
+    if source in _TEXTS:
         return _read_text(connection, table, column)
     if pa.types.is_boolean(source):
         return Reading(name, "boolean", stored)
     if pa.types.is_integer(source):
         return _read_integers(connection, table, name, source)
+    if pa.types.is_decimal(source) and column.stored.startswith("DECIMAL"):
+        return _read_decimals(connection, table, name, source)
     if pa.types.is_floating(source) or pa.types.is_decimal(source):
         note = f"{source}, read as double" if pa.types.is_decimal(source) else ""
-        return _read_numbers(connection, table, name, f"CAST({stored} AS DOUBLE)", note)
+        exact = _EXACT_OF_SMALL_FLOATS.get(source, _EXACT)
+        return _read_numbers(connection, table, name, f"CAST({stored} AS DOUBLE)", note, exact)
+    is_binary = source in _BINARIES or pa.types.is_fixed_size_binary(source)
+    if is_binary and column.stored in ("UUID", "BLOB"):
+        return _read_binary(connection, table, column)
     if pa.types.is_timestamp(source) or pa.types.is_date(source):
         return _read_moments(name, source)
-    if _is_list(source):
+    if isinstance(source, _LISTS):
         return _read_lists(connection, table, name, source.value_type)
+    kind = column.stored.lower() if is_binary else source
     return _unreadable(
-        name, f"it is {source}: only categories, numbers and lists of them can be features"
+        name, f"it is {kind}: only categories, numbers and lists of them can be features"
     )
 
 
@@ -99,28 +142,14 @@ def _unreadable(name: str, reason: str) -> Reading:
     return Reading(name, "unreadable", quoted(name), reason=reason)
 
 
-def _is_text(found: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(found) or pa.types.is_large_string(found) or found == pa.string_view()
-    )
-
-
-def _is_list(found: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_list(found)
-        or pa.types.is_large_list(found)
-        or pa.types.is_fixed_size_list(found)
-        or pa.types.is_list_view(found)
-        or pa.types.is_large_list_view(found)
-    )
-
-
 def _read_moments(name: str, source: pa.DataType) -> Reading:
     if pa.types.is_date(source):
         note = "dates, read as midnight in UTC"
     else:
         note = "" if source.tz else "timestamps without a zone, read as UTC"
-    return Reading(name, "moment", f"CAST({quoted(name)} AS TIMESTAMPTZ)", note)
+    # DuckDB writes `infinity`, and years that no timestamp holds: neither is a moment.
+    moment = f"TRY_CAST({quoted(name)} AS TIMESTAMPTZ)"
+    return Reading(name, "moment", f"CASE WHEN isfinite({moment}) THEN {moment} END", note)
 
 
 def _read_integers(
@@ -136,76 +165,120 @@ def _read_integers(
     return Reading(name, "integer", f"CAST({stored} AS BIGINT)", is_whole=True)
 
 
-def _read_numbers(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, name: str, double: str, note: str = ""
+def _read_decimals(
+    connection: duckdb.DuckDBPyConnection, table: RawTable, name: str, source: pa.DataType
 ) -> Reading:
-    finite = f"CASE WHEN isfinite({double}) THEN {double} END"
-    known, whole = one_row(
+    """Read decimals with digits behind the point as doubles, and all others exactly."""
+    stored = quoted(name)
+    known, whole, largest = one_row(
         connection,
-        f"SELECT count(v), count(*) FILTER (v = floor(v) AND abs(v) < {_EXACT}) "
-        f"FROM (SELECT {finite} AS v FROM {table.relation})",
+        f"SELECT count({stored}), count(*) FILTER ({stored} = trunc({stored})), "
+        f"max(abs({stored})) FROM {table.relation}",
+    )
+    # Whole numbers in a column with decimals are a quantity, such as a price, or ids: as doubles
+    # they may be both. Without decimals, or too large for a double, they are ids.
+    if known and known == whole and (source.scale <= 0 or largest >= _EXACT):
+        if largest < 2**63:
+            note = f"{source}, read as integers"
+            return Reading(name, "integer", f"CAST({stored} AS BIGINT)", note, is_whole=True)
+        text = f"CAST(CAST({stored} AS DECIMAL(38, 0)) AS VARCHAR)"
+        return Reading(name, "string", text, f"{source}, too large for Int64, read as strings")
+    note = f"{source}, read as double"
+    return _read_numbers(connection, table, name, f"CAST({stored} AS DOUBLE)", note)
+
+
+def _read_binary(
+    connection: duckdb.DuckDBPyConnection, table: RawTable, column: RawColumn
+) -> Reading:
+    name, stored = column.name, quoted(column.name)
+    if column.stored == "UUID":
+        return Reading(name, "string", f"CAST({stored} AS VARCHAR)", "UUIDs, read as text")
+    digits = f"lower(hex({stored}))"
+    if column.extension == "arrow.uuid":
+        groups = "(.{8})(.{4})(.{4})(.{4})(.{12})"
+        text = rf"regexp_replace({digits}, '{groups}', '\1-\2-\3-\4-\5')"
+        return Reading(name, "string", text, "UUIDs, read as text")
+    text = f"TRY(decode({stored}))"
+    known, num_texts = one_row(
+        connection,
+        f"SELECT count({stored}), "
+        f"count(*) FILTER (NOT regexp_matches({text}, {literal(_CONTROL)})) FROM {table.relation}",
     )
     if not known:
         return _unreadable(name, "it has no value at all")
+    if known > num_texts:
+        return Reading(name, "string", digits, f"{column.type}, read as text in hexadecimal digits")
+    note = f"{column.type}, read as text in UTF-8"
+    return replace(_as_string(connection, table, name, f"nullif({text}, '')"), note=note)
+
+
+def _as_string(
+    connection: duckdb.DuckDBPyConnection, table: RawTable, name: str, text: str
+) -> Reading:
+    count = f"count(*) FILTER (regexp_full_match({text}, '{_DIGITS}'))"
+    known, digits = one_row(connection, f"SELECT count({text}), {count} FROM {table.relation}")
+    return Reading(name, "string", text, is_digits=known == digits > 0)
+
+
+def _read_numbers(
+    connection: duckdb.DuckDBPyConnection,
+    table: RawTable,
+    name: str,
+    double: str,
+    note: str = "",
+    exact: int = _EXACT,
+) -> Reading:
+    """Read doubles.
+
+    Args:
+        exact: from it on, the stored type does not hold every whole number.
+    """
+    # Features have 32 bits: a larger value is as infinite to them as `inf`.
+    finite = f"CASE WHEN isfinite(TRY_CAST({double} AS FLOAT)) THEN {double} END"
+    known, whole, rounded, lost, infinite = one_row(
+        connection,
+        f"SELECT count(v), count(*) FILTER (v = floor(v) AND abs(v) < {exact}), "
+        f"count(*) FILTER (abs(v) >= {exact}), count(*) FILTER (abs(v) >= {_EXACT}), "
+        "count(*) FILTER (v IS NULL AND NOT isnan(d)) "
+        f"FROM (SELECT {double} AS d, {finite} AS v FROM {table.relation})",
+    )
+    if not known:
+        return _unreadable(name, "it has no value at all")
+    if infinite:
+        note += f"{'; ' * bool(note)}{infinite:,} infinite or too large, read as missing"
     if known == whole < table.num_rows:
         # Pandas has no missing integer: it stores a column of integers with gaps as floats.
-        note = "whole numbers with gaps, read as integers"
+        note += f"{'; ' * bool(note)}whole numbers with gaps, read as integers"
         return Reading(name, "integer", f"CAST({finite} AS BIGINT)", note, is_whole=True)
-    return Reading(name, "number", finite, note, is_whole=known == whole)
+    if rounded > lost:
+        note += f"{'; ' * bool(note)}{rounded:,} from {exact:,} on, which so small a float rounds"
+    return Reading(name, "number", finite, note, is_whole=known == whole, lost_digits=lost)
 
 
 def _read_text(
     connection: duckdb.DuckDBPyConnection, table: RawTable, column: RawColumn
 ) -> Reading:
-    name, text = column.name, f"nullif({quoted(column.name)}, '')"
+    name, text = column.name, f"nullif(CAST({quoted(column.name)} AS VARCHAR), '')"
     (known,) = one_row(connection, f"SELECT count({text}) FROM {table.relation}")
     if not known:
         return _unreadable(name, "it has no value at all")
     # Only CSV and folder names store numbers and dates as text. In Parquet, text was meant as text.
     if column.is_text:
-        typed = next(_typed_texts(connection, table, name, text, known), None)
+        typed = find_typed(connection, table.relation, text, column.delimiter)
+        if typed is not None and typed.form == "number":
+            return _read_numbers(connection, table, name, typed.expression, typed.note)
         if typed is not None:
-            return typed
+            is_whole = typed.form == "integer"
+            return Reading(name, typed.form, typed.expression, typed.note, is_whole=is_whole)
     found = find_list(connection, table.relation, text, known)
-    if found is None:
-        return Reading(name, "string", text)
-    if found.is_numeric:
-        numbers = f"TRY_CAST({text} AS DOUBLE[])"
-        reading = _read_number_lists(connection, table, name, numbers, is_text=True)
+    if not isinstance(found, ListInText):
+        reading = _as_string(connection, table, name, text)
+        return reading if found is None else replace(reading, note=found.note)
+    if found.numbers:
+        reading = _read_number_lists(connection, table, name, found.numbers, is_text=True)
         if reading.form != "unreadable":
-            return Reading(name, reading.form, reading.expression, found.note)
-    return Reading(name, "strings", found.expression, found.note)
-
-
-def _typed_texts(
-    connection: duckdb.DuckDBPyConnection, table: RawTable, name: str, text: str, known: int
-) -> Iterator[Reading]:
-    """Yield the typed readings that fit all texts of a CSV column, best first."""
-    patterns = ", ".join(
-        f"count(*) FILTER (regexp_full_match({text}, '{pattern}'))"
-        for pattern in (_INTEGER, _NUMBER, _MOMENT)
-    )
-    integers, numbers, moments, booleans, dated = one_row(
-        connection,
-        f"SELECT {patterns}, count(*) FILTER (lower({text}) IN ('true', 'false')), "
-        f"count(TRY_CAST({text} AS TIMESTAMPTZ)) FROM {table.relation}",
-    )
-    if integers == known:
-        yield Reading(name, "integer", f"CAST({text} AS BIGINT)", is_whole=True)
-    if numbers == known:
-        # If all are plain digits, some are too long or start with a zero: ids, not quantities.
-        (coded,) = one_row(
-            connection,
-            f"SELECT count(*) FILTER (regexp_full_match({text}, '[+-]?[0-9]+')) "
-            f"FROM {table.relation}",
-        )
-        if coded < known:
-            yield _read_numbers(connection, table, name, f"CAST({text} AS DOUBLE)")
-    if booleans == known:
-        yield Reading(name, "boolean", f"CAST(lower({text}) AS BOOLEAN)")
-    if moments == known == dated:
-        note = "ISO dates in text, read as UTC unless they name a zone"
-        yield Reading(name, "moment", f"CAST({text} AS TIMESTAMPTZ)", note)
+            return Reading(name, reading.form, reading.expression, found.note, text=text)
+    return Reading(name, "strings", found.expression, found.note, text=text)
 
 
 def _read_lists(
@@ -218,9 +291,9 @@ def _read_lists(
         return _read_number_lists(connection, table, name, f"CAST({stored} AS DOUBLE[])")
     if pa.types.is_integer(values) and not pa.types.is_uint64(values):
         cast, form = "BIGINT[]", "integers"
-    elif _is_text(values) or pa.types.is_boolean(values) or pa.types.is_integer(values):
+    elif values in _TEXTS or pa.types.is_boolean(values) or pa.types.is_integer(values):
         cast, form = "VARCHAR[]", "strings"
-        note = note if _is_text(values) else f"lists of {values}, read as lists of strings"
+        note = note if values in _TEXTS else f"lists of {values}, read as lists of strings"
     else:
         return _unreadable(
             name, f"it is a list of {values}: only lists of categories or numbers can be features"
@@ -254,8 +327,8 @@ def _read_number_lists(
         return _unreadable(name, "it has no value at all")
     # Lists of one length are a vector. Whole numbers in text are not: they are likely ids.
     if shortest == longest and not (is_text and whole == values):
-        usable = f"len(list_filter({doubles}, lambda x: isfinite(x))) = {longest}"
-        return Reading(name, "vector", f"CASE WHEN {usable} THEN CAST({doubles} AS FLOAT[]) END")
+        floats = f"list_filter(TRY_CAST({doubles} AS FLOAT[]), lambda x: isfinite(x))"
+        return Reading(name, "vector", f"CASE WHEN len({floats}) = {longest} THEN {floats} END")
     if whole == values:
         kept = f"list_filter(CAST({doubles} AS BIGINT[]), lambda v: v IS NOT NULL)"
         return Reading(name, "integers", kept, "lists of whole numbers, read as integers")

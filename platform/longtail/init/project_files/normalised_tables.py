@@ -33,7 +33,7 @@ def write_tables(
         f"{plan.interactions.moment.expression} AS event_timestamp",
     ]
     if plan.interactions.weight is not None:
-        columns.append(f"CAST({quoted(plan.interactions.weight)} AS FLOAT) AS weight")
+        columns.append(f"CAST({plan.interactions.weight.expression} AS FLOAT) AS weight")
     query = f"SELECT {', '.join(columns)} FROM {interactions.view}"
     _copy(connection, query, folder / "interactions.parquet")
 
@@ -53,8 +53,8 @@ def _side_query(side: SidePlan, tables: Mapping[Role, OpenedTable]) -> str:
     if side.has_placeholder:
         columns.append(f"'yes' AS {PLACEHOLDER}")
     columns.append(f"{side.moment.expression} AS event_timestamp")
-    if side.active is not None:
-        columns.append(f"{side.active} AS active")
+    if side.tombstone is not None:
+        columns.append(f"{side.tombstone.expression} AS active")
     distinct = "DISTINCT " if side.repeats else ""
     return f"SELECT {distinct}{', '.join(columns)} FROM {table.view}"
 

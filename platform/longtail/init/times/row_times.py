@@ -4,12 +4,14 @@ Training joins each interaction with the features that were known at its time. A
 something else would leave interactions without any features.
 """
 
+from dataclasses import replace
+
 import duckdb
 
-from longtail.init.key_columns import Key
+from longtail.init.keys.key import Key
 from longtail.init.opened_table import OpenedTable
 from longtail.init.tables.sql import one_row
-from longtail.init.time_columns import EPOCH, Moment
+from longtail.init.times.time_columns import EPOCH, Moment
 
 # Largest share of the interactions that may be older than the row of their item or query.
 _MAX_TOO_EARLY = 0.01
@@ -49,12 +51,13 @@ def snapshot_moment(
     share = f"{early / total:.0%} of the interactions are older than the row of their {key.column}"
     # More rows than keys are a history: its times are kept, even if some interactions are older.
     if insists or keys < rows:
-        return Moment(moment.column, moment.expression, f"{share}: they train on the id alone")
+        note = f"{moment.note}; {share}: they train on the id alone".removeprefix("; ")
+        return replace(moment, note=note)
     return Moment(
         None,
         EPOCH,
         f"`{moment.column}` is the date of a snapshot, since {share}: 1970-01-01 is used for all "
-        f"rows (--timestamp {moment.column} keeps the column)",
+        f"rows (--time-column {moment.column} keeps the column)",
     )
 
 

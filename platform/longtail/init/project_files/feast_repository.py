@@ -4,9 +4,9 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from longtail.init.feature_views import field_tags, render_view
+from longtail.init.project_files.feature_views import field_tags, render_view
+from longtail.init.project_files.python_text import LINE_LENGTH, comment, dictionary, text
 from longtail.init.project_plan import ProjectPlan, SidePlan
-from longtail.init.python_text import LINE_LENGTH, comment, dictionary, text
 
 _ENTITIES = Template('''\
 """The two entities: queries ask, and items are ranked.
@@ -94,7 +94,9 @@ def write_repository(plan: ProjectPlan, folder: Path, stores: Path) -> None:
         folder: an existing folder, which also holds the tables in `data/`.
         stores: the absolute path that the folder of the embedded stores will have.
     """
-    template = resources.files("longtail.init") / "templates" / "item_embeddings.py.txt"
+    template = (
+        resources.files("longtail.init.project_files") / "templates" / "item_embeddings.py.txt"
+    )
     files = {
         "feature_store.yaml": _STORE.substitute(
             name=plan.name,

@@ -5,9 +5,13 @@ The comments in the configuration state the rule behind each size.
 
 import math
 from dataclasses import dataclass
+from datetime import date
 
+from longtail.config import ScheduleConfig
 from longtail.init.project_plan import ProjectPlan
 
+# The day of tables without timestamps, for which a run takes the last complete day.
+EPOCH_DAY = date(1970, 1, 1)
 # Rough share of the pairs that training sees; the rest is held out.
 _TRAINING_SHARE = 0.8
 _MIN_BATCH, _MAX_BATCH = 64, 4096
@@ -65,6 +69,9 @@ def render_configuration(plan: ProjectPlan) -> str:
     sections = [_project(plan), _model(sizes), _training(sizes, pairs), _index(sizes)]
     if plan.items.has_placeholder:
         sections.insert(2, _NO_SELF_SUPERVISION)
+    newest = date.fromisoformat(plan.measured["times"]["interactions"]["last"][:10])
+    if EPOCH_DAY < newest < ScheduleConfig().first_day:
+        sections.append(_schedule(newest))
     return "\n".join(sections)
 
 
@@ -115,4 +122,12 @@ def _index(sizes: Sizes) -> str:
 index:
   # flat compares a query with every item; hnsw searches a graph, from {_MANY_ITEMS:,} items on.
   kind: {sizes.index}
+"""
+
+
+def _schedule(newest: date) -> str:
+    return f"""\
+schedule:
+  # The first day that can be refreshed. The newest interaction is older than the default.
+  first_day: {newest.replace(day=1)}
 """

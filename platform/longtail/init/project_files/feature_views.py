@@ -3,8 +3,8 @@
 from string import Template
 
 from longtail.init.feature_kinds import Column
+from longtail.init.project_files.python_text import call, comment, dictionary, text
 from longtail.init.project_plan import SidePlan
-from longtail.init.python_text import call, comment, dictionary, text
 from longtail.init.safe_names import PLACEHOLDER
 
 _VIEW = Template('''\
@@ -52,7 +52,7 @@ def render_view(side: SidePlan) -> str:
         tags = dictionary({"dim": "4"})
         fields.append(comment(words, _INDENT))
         fields.append(_call_field({"name": text(PLACEHOLDER), "dtype": "String", "tags": tags}))
-    if side.active is not None:
+    if side.tombstone is not None:
         types.add("Bool")
         words = "The tombstone: a last row with `false` takes the item out of the catalogue."
         fields.append(comment(words, _INDENT))
