@@ -11,12 +11,15 @@ ACCELERATOR ?= auto
 # Used only where pip's own configuration has no CPU build of torch.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
+# Processes that run tests side by side; a file of tests stays in one of them.
+WORKERS ?= 2
+
 BIN := $(VENV)/bin
 FIRST_DAY ?= 2023-06-10
 SECOND_DAY ?= 2025-08-09
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow explore lint types format config-reference clean
+.PHONY: help install demo test test-slow explore drill lint types format config-reference clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,13 +41,16 @@ demo: install ## raw tables to published embeddings, for two days of the Debian 
 	@echo "      $(BIN)/longtail --help"
 
 test: install lint types ## lint, types, and every test that is not slow
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-slow: install ## the slow tests alone
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n $(WORKERS) --dist loadfile
 
 explore: install ## the property tests alone, with examples that were not drawn before
 	$(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile explore
+
+drill: install ## generated projects of every format through init, check and a run; 40 minutes
+	$(BIN)/python ops/drills/generated_projects.py --per-format 100 --jobs 2
 
 lint: install ## ruff: rules and format
 	$(BIN)/ruff check .
