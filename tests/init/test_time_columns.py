@@ -478,3 +478,13 @@ def test_the_unnamed_time_of_a_project_is_said(tmp_path: Path) -> None:
     told = written(tmp_path, "interactions")["event_timestamp"].to_pylist()
     assert told == [NOON + timedelta(milliseconds=n) for n in range(200)]
     assert any("`t` of the interactions" in doubt for doubt in document["doubts"])
+
+
+def test_a_column_that_only_one_table_has_leaves_the_others_theirs(tmp_path: Path) -> None:
+    clicked = pa.array([NOON] * 200, pa.timestamp("us", "UTC"))
+    born = pa.array([NOON - timedelta(days=9)] * 60, pa.timestamp("us", "UTC"))
+    document = make(
+        tmp_path, items(updated_at=born), None, interactions(bought=clicked), time_column="bought"
+    )
+    assert document["items"]["timestamp"]["column"] == "updated_at"
+    assert document["interactions"]["timestamp"]["column"] == "bought"

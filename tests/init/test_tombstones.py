@@ -17,6 +17,7 @@ import pytest
 
 from longtail.errors import InputError
 from longtail.init.opened_table import OpenedTable, ReadingOptions, open_table
+from longtail.init.tables.raw_tables import open_raw_table
 from longtail.init.tombstones import Tombstone, find_tombstone, suspected_tombstones
 
 NUM_ITEMS = 40
@@ -68,7 +69,9 @@ def opened(
         pq.write_table(pa.table(arrays), file)
     connection = database()
     connection.execute("DROP VIEW IF EXISTS items_read")
-    return connection, open_table(connection, "items", file, folder, ReadingOptions(ignore=ignore))
+    return connection, open_table(
+        connection, open_raw_table("items", file, folder, connection), ReadingOptions(ignore=ignore)
+    )
 
 
 def find(

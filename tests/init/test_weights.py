@@ -15,6 +15,7 @@ import pytest
 from longtail.config import ChecksConfig
 from longtail.errors import InputError
 from longtail.init.opened_table import ReadingOptions, open_table
+from longtail.init.tables.raw_tables import open_raw_table
 from longtail.init.weights import Weight, find_weight
 
 NUM_ROWS = 400
@@ -58,7 +59,11 @@ def find(
         pq.write_table(pa.table(ids | columns), file)
     connection = database()
     connection.execute("DROP VIEW IF EXISTS interactions_read")
-    opened = open_table(connection, "interactions", file, folder, ReadingOptions(ignore=ignore))
+    opened = open_table(
+        connection,
+        open_raw_table("interactions", file, folder, connection),
+        ReadingOptions(ignore=ignore),
+    )
     limit = ChecksConfig().max_refused_share
     weight = find_weight(connection, opened, wanted, used, limit)
     if weight is None:

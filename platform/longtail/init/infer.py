@@ -23,7 +23,7 @@ from longtail.init.roles_file import measure_roles
 from longtail.init.safe_names import feature_names, project_name
 from longtail.init.table_checks import check_complete, has_repeats, share_unknown
 from longtail.init.tables.column_readings import Reading
-from longtail.init.tables.raw_tables import Role
+from longtail.init.tables.raw_tables import Role, open_raw_table
 from longtail.init.tables.sql import one_row
 from longtail.init.times.row_times import interactions_moment, snapshot_moment
 from longtail.init.times.time_columns import EPOCH, Moment, unnamed_moment
@@ -116,20 +116,22 @@ def _open_tables(
         # For queries without a table, `--query-key user` names a column of the interactions.
         ("interactions", request.interactions, (None, query_key[1] or query_key[0])),
     ]
-    reading = ReadingOptions(
-        request.time_column, request.time_format, request.comment, request.ids, request.ignore
-    )
-    tables: dict[Role, OpenedTable] = {
-        role: open_table(connection, role, path, scratch, reading, wanted_key)
-        for role, path, wanted_key in given
+    reading = ReadingOptions(request.time_column, request.time_format, request.ids, request.ignore)
+    raw = {
+        role: open_raw_table(role, path, scratch, connection, comment=request.comment)
+        for role, path, _ in given
         if path is not None
     }
     # One table with the column is enough. In none of them, the name must be misspelt.
     named = [("--time-column", request.time_column)] if request.time_column else []
     for option, column in [*named, *(("--ignore", column) for column in request.ignore)]:
-        if not any(column in (n, f"{r}.{n}") for r, t in tables.items() for n in t.raw.names):
+        if not any(column in (n, f"{r}.{n}") for r, table in raw.items() for n in table.names):
             raise InputError(f"no table has the column `{column}`: correct {option}")
-    return tables
+    return {
+        role: open_table(connection, raw[role], reading, wanted_key)
+        for role, _, wanted_key in given
+        if role in raw
+    }
 
 
 def _split_key(option: str | None) -> tuple[str | None, str | None]:
@@ -179,7 +181,7 @@ def _plan_side(
         num_keys=num_keys,
         key=key,
         moment=snapshot_moment(
-            connection, table, key, interactions, insists=request.time_column is not None
+            connection, table, key, interactions, insists=table.moment.column == request.time_column
         ),
         columns=columns,
         tombstone=tombstone,

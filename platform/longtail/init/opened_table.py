@@ -2,14 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import duckdb
 
 from longtail.errors import InputError
 from longtail.init.keys.id_rules import apply_rules
 from longtail.init.tables.column_readings import Reading, read_columns
-from longtail.init.tables.raw_tables import RawTable, Role, open_raw_table
+from longtail.init.tables.raw_tables import RawTable, Role
 from longtail.init.tables.sql import quoted
 from longtail.init.times.time_columns import Moment, find_moment
 
@@ -24,7 +23,6 @@ class ReadingOptions:
     Attributes:
         time_column: the column of timestamps, in every table that has a column of this name.
         time_format: the form of the timestamps; see `time_formats.py`.
-        comment: lines of CSV files that begin with it are skipped.
         id_rules: see `OpenedTable`.
         ignore: columns to treat as if they were not there: `COLUMN` in any table, or
             `TABLE.COLUMN`.
@@ -32,7 +30,6 @@ class ReadingOptions:
 
     time_column: str | None = None
     time_format: str | None = None
-    comment: str | None = None
     id_rules: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
 
@@ -74,17 +71,14 @@ class OpenedTable:
 
 def open_table(
     connection: duckdb.DuckDBPyConnection,
-    role: Role,
-    path: Path,
-    scratch: Path,
+    raw: RawTable,
     reading: ReadingOptions,
     wanted_key: tuple[str | None, str | None] = (None, None),
 ) -> OpenedTable:
     """Open a table, and create the view of its readings.
 
     Args:
-        path: a Parquet or CSV file, or a folder of either.
-        scratch: an existing folder for copies of CSV files.
+        raw: the table as it is stored.
         reading: what the user said about the tables.
         wanted_key: see `OpenedTable`.
 
@@ -92,8 +86,7 @@ def open_table(
         OpenQuestion: the timestamps can be read in several ways.
         InputError: the table cannot be used, no column can be read, or the timestamps are unusable.
     """
-    raw = open_raw_table(role, path, scratch, connection, comment=reading.comment)
-    ignored = reading.ignored_in(role, raw.names)
+    ignored = reading.ignored_in(raw.role, raw.names)
     readings = [
         replace(each, form="unreadable", reason="it is ignored, as --ignore says", is_whole=False)
         if each.name in ignored
@@ -102,8 +95,8 @@ def open_table(
     ]
     readable = [each for each in readings if each.form != "unreadable"]
     if not readable:
-        raise InputError(f"{path} has no column of ids: its columns are {', '.join(raw.names)}")
-    view = f"{role}_read"
+        raise InputError(f"{raw.path} has no column of ids: its columns are {', '.join(raw.names)}")
+    view = f"{raw.role}_read"
     columns = [f"{r.expression} AS {quoted(r.name)}" for r in readable]
     columns += [f"{r.text} AS {quoted(r.name + _UNSPLIT)}" for r in readable if r.text]
     connection.execute(f"CREATE VIEW {view} AS SELECT {', '.join(columns)} FROM {raw.relation}")

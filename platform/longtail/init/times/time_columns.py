@@ -69,8 +69,7 @@ def find_moment(
     Args:
         view: the view of the table's readings.
         readings: the readings of the columns; those that are ignored may be left out.
-        wanted: the column that the user named; a table without this column has no timestamp, but
-            `unnamed_moment` looks for that of the interactions.
+        wanted: the column that the user named; in a table without this column another is found.
         time_format: the strptime format or the unit that the user named, for texts and numbers.
 
     Raises:
@@ -80,9 +79,7 @@ def find_moment(
     if time_format is not None:
         check_format(connection, time_format)
     search = _Search(connection, table, view, time_format)
-    if wanted is not None:
-        if wanted not in table.names:
-            return _absent()
+    if wanted is not None and wanted in table.names:
         return search.moment_of(search.read_wanted(wanted, readings))
     moment = search.known_moment(readings)
     if moment.column is not None or table.role != "interactions":
