@@ -60,10 +60,11 @@ def find(
         readings = [r for r in read_columns(connection, table) if r.form != "unreadable"]
         shown = ", ".join(f"{r.expression} AS {quoted(r.name)}" for r in readings)
         connection.execute(f"CREATE OR REPLACE VIEW v AS SELECT {shown} FROM {table.relation}")
+        time_formats = () if time_format is None else (time_format,)
         if used is None:
-            moment = find_moment(connection, table, "v", readings, wanted, time_format)
+            moment = find_moment(connection, table, "v", readings, wanted, time_formats)
         else:
-            unnamed = unnamed_moment(connection, table, "v", readings, used, time_format)
+            unnamed = unnamed_moment(connection, table, "v", readings, used, time_formats)
             if unnamed is None:
                 return None
             moment = unnamed
@@ -242,7 +243,7 @@ def test_a_table_with_a_question_about_times_is_not_written(tmp_path: Path) -> N
     with pytest.raises(OpenQuestion, match="--time-format"):
         make(tmp_path, None, None, rows)
     assert not (tmp_path / "project").exists()
-    make(tmp_path, None, None, rows, time_format="%d/%m/%Y")
+    make(tmp_path, None, None, rows, time_format=("%d/%m/%Y",))
     told = written(tmp_path, "interactions")["event_timestamp"]
     assert set(told.to_pylist()) == {datetime(2024, 4, 3, tzinfo=UTC)}
 
@@ -443,12 +444,14 @@ def test_the_wanted_format_is_for_columns_of_its_kind(tmp_path: Path) -> None:
     assert found[1] == [NOON]
     assert "--time-format %d/%m/%Y does not fit it" in found[2]
     assert found[3]
-    with pytest.raises(InputError, match=r"'12/25/2023' \(row 1\)"):
-        find(tmp_path, {"ts": ["12/25/2023"]}, time_format="%d/%m/%Y")
+    with pytest.raises(InputError, match=r"%d/%m/%Y fits no column .*`ts` of .* as %m/%d/%Y"):
+        make(tmp_path, None, None, interactions(ts=["12/25/2023"] * 200), time_format=("%d/%m/%Y",))
     with pytest.raises(InputError, match=r"1709640000 \(row 1\)"):
         find(tmp_path, {"ts": [SECONDS]}, wanted="ts", time_format="%d/%m/%Y")
     with pytest.raises(InputError, match="year-month-day, and not as %Y-%d-%m"):
-        find(tmp_path, {"ts": ["2024-03-05"]}, as_csv=True, time_format="%Y-%d-%m")
+        find(tmp_path, {"ts": ["2024-03-05"]}, wanted="ts", as_csv=True, time_format="%Y-%d-%m")
+    with pytest.raises(InputError, match="%Y-%d-%m fits no column .* is read as ISO"):
+        make(tmp_path, None, None, interactions(ts=["2024-03-25"] * 200), time_format=("%Y-%d-%m",))
     # Real timestamps need no format.
     real = find(tmp_path, {"ts": [NOON]}, time_format="%d/%m/%Y")
     assert real is not None
@@ -488,3 +491,17 @@ def test_a_column_that_only_one_table_has_leaves_the_others_theirs(tmp_path: Pat
     )
     assert document["items"]["timestamp"]["column"] == "updated_at"
     assert document["interactions"]["timestamp"]["column"] == "bought"
+
+
+def test_each_table_may_have_a_format_of_its_own(tmp_path: Path) -> None:
+    """The days of both are ambiguous, and one of them has years of two digits."""
+    clicked = interactions(timestamp=["02.03.2022 10:00"] * 200)
+    rows = items(updated_at=["16/08/21"] * 60)
+    document = make(tmp_path, rows, None, clicked, time_format=("%y/%m/%d", "%d.%m.%Y %H:%M"))
+    assert document["items"]["timestamp"]["column"] == "updated_at"
+    assert set(written(tmp_path, "items")["event_timestamp"].to_pylist()) == {
+        datetime(2016, 8, 21, tzinfo=UTC)
+    }
+    assert set(written(tmp_path, "interactions")["event_timestamp"].to_pylist()) == {
+        datetime(2022, 3, 2, 10, tzinfo=UTC)
+    }

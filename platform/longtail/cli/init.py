@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,12 +68,12 @@ def init(
         ),
     ] = None,
     time_format: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--time-format",
             metavar="FORMAT",
             help="Form of the times: as in %d/%m/%Y %H:%M, or seconds, milliseconds, microseconds, "
-            "nanoseconds. Default: inferred.",
+            "nanoseconds; may be given several times. Default: inferred.",
             show_default=False,
         ),
     ] = None,
@@ -150,7 +149,7 @@ def init(
             item_key=item_key,
             query_key=query_key,
             time_column=time_column,
-            time_format=time_format,
+            time_format=tuple(time_format or ()),
             weight=weight,
             shared_ids=shared_ids,
             comment=comment,
@@ -183,6 +182,7 @@ def _make_or_ask(
     make: Callable[["Request"], Mapping[str, Any]], request: "Request"
 ) -> Mapping[str, Any]:
     """Make the project, and put each open question to the user, who answers by a number."""
+    from longtail.init.project_plan import answered
     from longtail.init.questions import OpenQuestion
 
     while True:
@@ -195,5 +195,4 @@ def _make_or_ask(
             number = 0
             while not 1 <= number <= len(question.choices):
                 number = typer.prompt(f"Number, 1 to {len(question.choices)}", type=int, err=True)
-            answer: dict[str, Any] = {question.field: question.choices[number - 1].answer}
-            request = replace(request, **answer)
+            request = answered(request, question.field, question.choices[number - 1].answer)

@@ -58,6 +58,7 @@ def infer_project(
     weight, interactions = _weight_and_moment(
         connection, interactions, item_key, query_key, request
     )
+    _check_formats(request, *({**tables, "interactions": interactions}.values()))
 
     item_plan = _plan_side(connection, "item", items, item_key, interactions, request)
     if queries is not None:
@@ -234,6 +235,21 @@ def _weight_and_moment(
         if moment is not None:
             interactions = replace(interactions, moment=moment)
     return weight, interactions
+
+
+def _check_formats(request: Request, *tables: OpenedTable) -> None:
+    """Refuse a format that the user named and that no table has: it is meant for one of them."""
+    for named in request.time_format:
+        if not any(table.moment.format in (named, "") for table in tables if table.moment.column):
+            read = [
+                f"`{table.moment.column}` of {table.raw.path} is read as {table.moment.format}"
+                for table in tables
+                if table.moment.column
+            ]
+            raise InputError(
+                f"--time-format {named} fits no column of times "
+                f"({', '.join(read) or 'there is none'}): correct it, or leave it out"
+            )
 
 
 def _plan_interactions(

@@ -22,14 +22,14 @@ class ReadingOptions:
 
     Attributes:
         time_column: the column of timestamps, in every table that has a column of this name.
-        time_format: the form of the timestamps; see `time_formats.py`.
+        time_formats: the forms of the timestamps; see `times/time_formats.py`.
         id_rules: see `OpenedTable`.
         ignore: columns to treat as if they were not there: `COLUMN` in any table, or
             `TABLE.COLUMN`.
     """
 
     time_column: str | None = None
-    time_format: str | None = None
+    time_formats: tuple[str, ...] = ()
     id_rules: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
 
@@ -100,5 +100,5 @@ def open_table(
     columns = [f"{r.expression} AS {quoted(r.name)}" for r in readable]
     columns += [f"{r.text} AS {quoted(r.name + _UNSPLIT)}" for r in readable if r.text]
     connection.execute(f"CREATE VIEW {view} AS SELECT {', '.join(columns)} FROM {raw.relation}")
-    moment = find_moment(connection, raw, view, readings, reading.time_column, reading.time_format)
+    moment = find_moment(connection, raw, view, readings, reading.time_column, reading.time_formats)
     return OpenedTable(raw, view, readings, moment, wanted_key, reading.id_rules)

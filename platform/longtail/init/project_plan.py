@@ -1,7 +1,7 @@
 """The plan of a project: everything that is inferred from the three tables, before any writing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,8 @@ class Request:
         item_key: `COLUMN`, or `COLUMN=INTERACTIONS_COLUMN` if its name differs in the interactions.
         query_key: the same for the queries.
         time_column: the column of timestamps, in every table that has a column of this name.
-        time_format: the form of the timestamps; see `times/time_formats.py`.
+        time_format: forms of the timestamps, each for the tables that it fits; see
+            `times/time_formats.py`.
         weight: the column of weights in the interactions.
         shared_ids: whether an item and a query with the same id are the same thing; None infers it.
         comment: lines of CSV files that begin with it are skipped.
@@ -40,12 +41,25 @@ class Request:
     item_key: str | None = None
     query_key: str | None = None
     time_column: str | None = None
-    time_format: str | None = None
+    time_format: tuple[str, ...] = ()
     weight: str | None = None
     shared_ids: bool | None = None
     comment: str | None = None
     ids: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+
+
+def answered(request: Request, field: str, answer: str) -> Request:
+    """Return the request with the answer to an `OpenQuestion`.
+
+    Args:
+        field: `OpenQuestion.field`.
+        answer: the answer of one of its choices.
+    """
+    # Another table may be written in another form, so a form adds to those that were named before.
+    value = (*request.time_format, answer) if field == "time_format" else answer
+    changes: dict[str, Any] = {field: value}
+    return replace(request, **changes)
 
 
 @dataclass(frozen=True)

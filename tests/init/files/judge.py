@@ -63,10 +63,13 @@ def judge(generated: Generated, project: Path) -> Verdict:
             answer = _answer(draft, error, found)
             if isinstance(answer, str):
                 return Verdict("wrong", f"{answer}: {error}", tuple(refusals))
-            answered = replace(request, **answer)
-            if answered == request:
+            # Each table may be written in a form of its own.
+            form = answer.pop("time_format", None)
+            forms = request.time_format if form is None else (*request.time_format, form)
+            next_request = replace(request, time_format=tuple(dict.fromkeys(forms)), **answer)
+            if next_request == request:
                 return Verdict("refused", str(error), tuple(refusals))
-            request = answered
+            request = next_request
         except Exception as error:  # a traceback is what the test looks for
             return Verdict("wrong", f"{type(error).__name__}: {error}", tuple(refusals))
         else:
@@ -109,8 +112,10 @@ def _problem_of_message(generated: Generated, message: str) -> str:
 def _answer(draft: Draft, error: InputError, excuse: Excuse) -> dict[str, Any] | str:
     """Return the fields of the request that answer or cure; a text if the message is at fault."""
     if isinstance(error, OpenQuestion):
-        right = draft.answers.get(error.field)
         offered = [choice.answer for choice in error.choices]
+        right = draft.answers.get(error.field)
+        if error.field == "time_format":
+            right = next((each for each in right or () if each in offered), (right or [None])[0])
         if right is None:
             return {}
         if not any(_same_answer(each, right) for each in offered):

@@ -152,7 +152,7 @@ def _set_times(draft: Draft, kind: Kind, name: str, *, known: bool) -> None:
     column.name = name
     name_answers(draft)
     if kind.format:
-        draft.answers["time_format"] = kind.format
+        draft.answers.setdefault("time_format", []).append(kind.format)
     if kind.refused or kind.required or not known:
         cure = {"time_format": kind.format} if kind.format else {}
         draft.excuse(name, required=kind.required, cure={"time_column": name, **cure})
@@ -168,7 +168,7 @@ def _set_item_times(draft: Draft, kind: Kind, name: str) -> None:
     values = kind.values(moments)
     draft.tables["items"].append(Column(name, values, kind.type, "time", "moment", moments))
     if kind.format:
-        draft.answers["time_format"] = kind.format
+        draft.answers.setdefault("time_format", []).append(kind.format)
     if kind.refused or kind.required:
         cure = {"time_format": kind.format} if kind.format else {}
         draft.excuse(name, required=kind.required, cure=cure)

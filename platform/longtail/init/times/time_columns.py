@@ -12,7 +12,7 @@ from longtail.init.tables.raw_tables import RawTable
 from longtail.init.tables.sql import one_row, quoted
 from longtail.init.times.column_times import read_times
 from longtail.init.times.outcomes import Ambiguous, Readable, Unreadable
-from longtail.init.times.time_formats import UNITS, check_format, has_day_second
+from longtail.init.times.time_formats import check_format, has_day_second
 from longtail.init.times.time_names import is_id, is_property, is_short, rank_of
 from longtail.init.times.time_questions import (
     Found,
@@ -38,12 +38,14 @@ class Moment:
         expression: SQL for a TIMESTAMPTZ, over the view of the table's readings.
         note: how the column was converted, or why a constant is used; in words for the user.
         is_guess: a careful person would look at the note before going on.
+        format: the strptime format or the unit of its values; empty if they need none.
     """
 
     column: str | None
     expression: str
     note: str
     is_guess: bool = False
+    format: str = ""
 
 
 def snake_case(name: str) -> str:
@@ -58,7 +60,7 @@ def find_moment(
     view: str,
     readings: Sequence[Reading],
     wanted: str | None,
-    time_format: str | None = None,
+    time_formats: Sequence[str] = (),
 ) -> Moment:
     """Return the timestamp of a table's rows.
 
@@ -70,15 +72,16 @@ def find_moment(
         view: the view of the table's readings.
         readings: the readings of the columns; those that are ignored may be left out.
         wanted: the column that the user named; in a table without this column another is found.
-        time_format: the strptime format or the unit that the user named, for texts and numbers.
+        time_formats: the strptime formats and units that the user named, for texts and numbers. A
+            column is read by the first that fits all of its values.
 
     Raises:
         OpenQuestion: several columns fit equally, or the values can be read in several ways.
         InputError: the values of the column cannot be timestamps, or some are missing.
     """
-    if time_format is not None:
+    for time_format in time_formats:
         check_format(connection, time_format)
-    search = _Search(connection, table, view, time_format)
+    search = _Search(connection, table, view, time_formats)
     if wanted is not None and wanted in table.names:
         return search.moment_of(search.read_wanted(wanted, readings))
     moment = search.known_moment(readings)
@@ -96,7 +99,7 @@ def unnamed_moment(
     view: str,
     readings: Sequence[Reading],
     used: Collection[str],
-    time_format: str | None = None,
+    time_formats: Sequence[str] = (),
 ) -> Moment | None:
     """Return the timestamp of interactions for which `find_moment` had none; None: no column fits.
 
@@ -105,13 +108,13 @@ def unnamed_moment(
     Args:
         view: the view of the table's readings.
         used: the columns that have another role, such as the keys and the weight.
-        time_format: see `find_moment`.
+        time_formats: see `find_moment`.
 
     Raises:
         OpenQuestion: numbers may be times or something else, or several columns fit equally.
         InputError: a column looks like time, but some values cannot be read, or are missing.
     """
-    search = _Search(connection, table, view, time_format)
+    search = _Search(connection, table, view, time_formats)
     # The user may have named the column of the items, which the interactions do not have.
     known = search.known_moment([each for each in readings if each.name not in used])
     if known.column is not None:
@@ -139,25 +142,29 @@ class _Search:
     connection: duckdb.DuckDBPyConnection
     table: RawTable
     view: str
-    time_format: str | None
+    time_formats: Sequence[str]
 
     def read(self, reading: Reading) -> Found:
         """Return a column with what its values are as times.
 
-        The user names one format for all tables. A column of the other kind, numbers beside texts,
-        cannot be meant by it, and is read without.
+        The user names formats for all tables. A column that none of them fits is read without, if
+        that leaves no question: another table may be meant. `infer.py` refuses a format that fits
+        no table.
         """
-        found = self._read_as(reading, self.time_format)
-        if isinstance(found.outcome, Unreadable) and self.time_format is not None:
+        found = self._read_as_named(reading)
+        if isinstance(found.outcome, Unreadable) and self.time_formats:
             plain = self._read_as(reading, None).outcome
-            if (
-                isinstance(plain, Readable)
-                and not found.outcome.is_read
-                and plain.is_unit != (self.time_format in UNITS)
-            ):
-                note = f"{plain.note} (--time-format {self.time_format} does not fit it)"
+            if isinstance(plain, Readable) and not found.outcome.is_read:
+                named = ", ".join(self.time_formats)
+                note = f"{plain.note} (--time-format {named} does not fit it)"
                 return Found(reading, replace(plain, note=note, is_guess=True))
         return found
+
+    def _read_as_named(self, reading: Reading) -> Found:
+        """Return a column as read by the first of the formats that fits; else by the first."""
+        found = [self._read_as(reading, each) for each in self.time_formats or (None,)]
+        fitting = [each for each in found if not isinstance(each.outcome, Unreadable)]
+        return (fitting or found)[0]
 
     def _read_as(self, reading: Reading, time_format: str | None) -> Found:
         is_text = any(each.is_text for each in self.table.columns if each.name == reading.name)
@@ -170,7 +177,7 @@ class _Search:
         """Return the column that the user named; it may be unreadable, and so not in the view."""
         missing = Reading(wanted, "unreadable", "", reason="it cannot be read, or is ignored")
         reading = next((each for each in readings if each.name == wanted), missing)
-        return self._read_as(reading, self.time_format)
+        return self._read_as_named(reading)
 
     def known_moment(self, readings: Sequence[Reading]) -> Moment:
         """Return the timestamp in the column with the best known name that is readable."""
@@ -274,7 +281,7 @@ class _Search:
         missing = self._num_missing(found)
         if missing:
             refuse_gaps(self.table, name, missing)
-        return Moment(name, outcome.expression, outcome.note, outcome.is_guess)
+        return Moment(name, outcome.expression, outcome.note, outcome.is_guess, outcome.format)
 
 
 def _is_like_a_version(outcome: Readable | Ambiguous) -> bool:
