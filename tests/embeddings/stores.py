@@ -2,17 +2,22 @@
 
 Each is the real store. A server listens on a free loopback port and works in a temporary folder.
 Redis is skipped if `redis-server` is missing, unless LONGTAIL_REQUIRE_REDIS is set, as CI does.
+Postgres is skipped if its programs or psycopg are missing, unless LONGTAIL_REQUIRE_POSTGRES is set.
 """
 
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -26,6 +31,7 @@ class OtherSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
     type: Literal["tests.embeddings.stores.OtherSqliteOnlineStore"] = (
         "tests.embeddings.stores.OtherSqliteOnlineStore"
     )
+    password: str | None = None
 
 
 class OtherSqliteOnlineStore(OnlineStore):
@@ -80,10 +86,17 @@ def redis_cluster_store(folder: Path) -> Iterator[Settings]:
         yield {"type": "redis", "redis_type": "redis_cluster", "connection_string": address}
 
 
+@contextmanager
+def postgres_store(folder: Path) -> Iterator[Settings]:
+    with postgres_server() as server:
+        yield server.online_store
+
+
 STORES: dict[str, Callable[[Path], AbstractContextManager[Settings]]] = {
     "sqlite": sqlite_store,
     "redis": redis_store,
     "redis_cluster": redis_cluster_store,
+    "postgres": postgres_store,
     "other": other_store,
 }
 
@@ -107,6 +120,86 @@ def redis_server(folder: Path, *options: str) -> Iterator[str]:
         server.kill()
         server.wait()
         log.close()
+
+
+PASSWORD = "p@ss:w/rd-7Q"  # with the signs that a URL takes for its own
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A Postgres without SSL on a loopback port, which can be stopped and started again."""
+
+    folder: Path
+    port: int
+    programs: Path
+
+    @property
+    def online_store(self) -> Settings:
+        return {
+            "type": "postgres",
+            "host": "127.0.0.1",
+            "port": self.port,
+            "user": "feast",
+            "database": "postgres",
+            "password": PASSWORD,
+            "sslmode": "disable",
+        }
+
+    @property
+    def registry(self) -> Settings:
+        address = f"feast:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/postgres"
+        path = f"postgresql+psycopg://{address}?sslmode=disable"
+        return {"registry_type": "sql", "path": path, "cache_ttl_seconds": 1}
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k '' -h 127.0.0.1 -F"
+        log = f"--log={self.folder / 'log'}"
+        self.run("pg_ctl", "--pgdata", str(self.folder), "-w", log, "-o", options, "start")
+
+    def stop(self) -> None:
+        self.run("pg_ctl", "--pgdata", str(self.folder), "-w", "-m", "immediate", "stop")
+
+    def run(self, program: str, *arguments: str) -> None:
+        # Postgres refuses to run as root.
+        as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        subprocess.run(
+            [*as_user, str(self.programs / program), *arguments],
+            check=True,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+@contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    """Start an empty Postgres in a folder of its own, and remove it at the end."""
+    found = shutil.which("initdb")
+    places = [Path(found).parent] if found else []
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)  # Debian's
+    missing = [] if places else ["initdb"]
+    missing += [name for name in ("psycopg", "psycopg_pool") if find_spec(name) is None]
+    if missing and "LONGTAIL_REQUIRE_POSTGRES" not in os.environ:
+        pytest.skip(f"needs {', '.join(missing)}")
+    assert not missing, missing
+    # Not in pytest's folder, which only its owner may enter.
+    with tempfile.TemporaryDirectory(prefix="longtail-postgres-") as parent:
+        folder = Path(parent) / "data"
+        folder.mkdir(mode=0o700)
+        password = Path(parent) / "password"
+        password.write_text(PASSWORD)
+        if os.geteuid() == 0:
+            for path in (Path(parent), folder, password):
+                shutil.chown(path, "postgres")
+        server = Postgres(folder, _free_port(), places[0])
+        access = ["--username=feast", f"--pwfile={password}", "--auth=scram-sha-256", "--no-sync"]
+        server.run("initdb", f"--pgdata={folder}", "--encoding=UTF8", "--locale=C", *access)
+        server.start()
+        try:
+            yield server
+        finally:
+            if (folder / "postmaster.pid").exists():
+                server.stop()
 
 
 def _free_port() -> int:

@@ -26,8 +26,10 @@ FIRST, SECOND, THIRD, _ = DAYS
 # Keys that careless code mistreats: NUL, emoji, the wildcards of globs and SQL, long ones, "".
 KEYS = ["plain", "nul\0inside", "\0", "\N{PILE OF POO}", "a*b?[c]\\", "'; --", "é" * 3_000, " ", ""]
 VERSION = "20240101-00000000"
-# The cluster differs from plain Redis by its client only, so it is tested less often.
-PARAMS = [pytest.param(n, marks=pytest.mark.slow if n == "redis_cluster" else ()) for n in STORES]
+# The cluster differs from plain Redis by its client only, and Postgres is written by Feast's own
+# code, as `other` is: both are tested less often.
+LESS_OFTEN = ("redis_cluster", "postgres")
+PARAMS = [pytest.param(n, marks=pytest.mark.slow if n in LESS_OFTEN else ()) for n in STORES]
 
 
 @pytest.fixture(params=PARAMS)

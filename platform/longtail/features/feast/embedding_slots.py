@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from feast import FeatureService, FeatureStore, FeatureView
 from feast.errors import FeatureViewNotFoundException
+from feast.infra.registry.base_registry import BaseRegistry
 from feast.online_response import OnlineResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
@@ -37,6 +38,7 @@ class _ServedSlot:
     slot: str
     service: FeatureService
     join_key: str
+    registry: BaseRegistry
 
 
 class OnlineStore:
@@ -60,17 +62,19 @@ class OnlineStore:
     def refresh(self) -> None:
         """Read the registry again; until then, `lookup` stays with the slot that it found first."""
         with self._refreshing:  # otherwise an older registry could replace a newer one
-            self._connection.call(lambda opened: opened.store.refresh_registry())
+            self._connection.call("registry", lambda opened: opened.store.refresh_registry())
             self._served = None
 
     def service_slot(self) -> str | None:
         """Return the slot that the registered service names; None if the service is not applied."""
-        service = self._connection.call(lambda opened: find_service(opened.store, SERVICE))
+        service = self._connection.call(
+            "registry", lambda opened: find_service(opened.store, SERVICE)
+        )
         return _slot_of(service) if service else None
 
     def point_service(self, slot: str) -> None:
         """Make the service name a slot; its description, tags and owner stay."""
-        self._connection.call(lambda opened: self._point_service(opened.store, slot))
+        self._connection.call("registry", lambda opened: self._point_service(opened.store, slot))
 
     def _point_service(self, store: FeatureStore, slot: str) -> None:
         registered = find_service(store, SERVICE)
@@ -89,7 +93,7 @@ class OnlineStore:
         Raises:
             InputError: the repository does not define one of them.
         """
-        self._connection.call(lambda opened: self._restore_slots(opened.store, slots))
+        self._connection.call("registry", lambda opened: self._restore_slots(opened.store, slots))
 
     def _restore_slots(self, store: FeatureStore, slots: Sequence[str]) -> None:
         registered = {view.name for view in store.list_feature_views()}
@@ -107,7 +111,7 @@ class OnlineStore:
 
     def slot(self, slot: str) -> OnlineSlot:
         """Return the rows of a slot, straight from the online store, without service and cache."""
-        return self._connection.call(lambda opened: self._slot(opened, slot))
+        return self._connection.call("online store", lambda opened: self._slot(opened, slot))
 
     def _slot(self, opened: OpenStore, slot: str) -> OnlineSlot:
         slots = self._slots.setdefault(opened, {})
@@ -137,38 +141,45 @@ class OnlineStore:
         Raises:
             LongtailError: the service is not applied, or the store cannot be read.
         """
-        served = self._served
-        if served is None:
-            with self._refreshing:
-                served = self._served = self._connection.call(self._find_served_slot)
+        slot = self._connection.call("registry", self._served_slot).slot
         vectors: list[list[float] | None] = []
         versions: list[str | None] = []
         for start in range(0, len(items), READ_ROWS):
-            rows = self._read(served, items[start : start + READ_ROWS])
+            read, rows = self._read(items[start : start + READ_ROWS])
+            if read != slot:  # another thread read the registry again meanwhile
+                return self.lookup(items)
             vectors += rows.vectors
             versions += rows.versions
-        return served.slot, EmbeddingRows(vectors, versions)
+        return slot, EmbeddingRows(vectors, versions)
 
-    def _read(self, served: _ServedSlot, items: Sequence[str]) -> EmbeddingRows:
-        def read(opened: OpenStore) -> OnlineResponse:
+    def _read(self, items: Sequence[str]) -> tuple[str, EmbeddingRows]:
+        def read(opened: OpenStore) -> tuple[str, OnlineResponse]:
+            served = self._served_slot(opened)
             with opened.one_read:
-                return opened.store.get_online_features(
+                return served.slot, opened.store.get_online_features(
                     features=served.service, entity_rows={served.join_key: list(items)}
                 )
 
-        response = self._connection.call(read)
+        slot, response = self._connection.call("online store", read)
         # This returns what `to_dict` does, in a seventh of its time.
         names = response.proto.metadata.feature_names.val
         columns = dict(zip(names, response.proto.results, strict=True))
-        return EmbeddingRows(
+        return slot, EmbeddingRows(
             [value.float_list_val.val[:] or None for value in columns["embedding"].values],
             [value.string_val or None for value in columns["model_version"].values],
         )
 
-    def _find_served_slot(self, opened: OpenStore) -> _ServedSlot:
-        service = required_service(opened.store, SERVICE)
-        slot = _slot_of(service)
-        return _ServedSlot(slot, service, self._view(opened.store, slot).join_keys[0])
+    def _served_slot(self, opened: OpenStore) -> _ServedSlot:
+        """Return the slot that the service named when this registry was first asked."""
+        served, registry = self._served, opened.store.registry
+        # Feast warns of a service that it did not read from the same registry.
+        if served is None or served.registry is not registry:
+            with self._refreshing:
+                service = required_service(opened.store, SERVICE)
+                slot = _slot_of(service)
+                join_key = self._view(opened.store, slot).join_keys[0]
+                served = self._served = _ServedSlot(slot, service, join_key, registry)
+        return served
 
     def _view(self, store: FeatureStore, slot: str) -> FeatureView:
         try:

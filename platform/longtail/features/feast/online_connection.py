@@ -11,6 +11,7 @@ from feast.errors import FeatureServiceNotFoundException
 from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.infra.online_stores.sqlite import SqliteOnlineStore
 from feast.infra.provider import Provider
+from feast.infra.registry.base_registry import BaseRegistry
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
@@ -19,6 +20,7 @@ from longtail.errors import LongtailError
 from longtail.features.feast.definitions import open_store
 from longtail.features.feast.slot_storage import prepare
 from longtail.features.feast.store_errors import StoreError, store_failures
+from longtail.features.feast.store_settings import StoreName
 
 _LASTING = (SqliteOnlineStore, RedisOnlineStore)
 """Stores that connect again by themselves, or that have no connection to lose."""
@@ -33,13 +35,13 @@ class OpenStore:
     Attributes:
         store: Feast's store.
         one_read: the lock that a thread must hold while it reads; see `one_read_at_a_time`.
-        worked: whether a call has reached its stores, so that a failure now means a lost
-            connection.
+        worked: the stores that a call has reached. A failure of one of them may mean that its
+            connection was lost.
     """
 
     store: FeatureStore
     one_read: AbstractContextManager[object]
-    worked: bool = field(default=False)
+    worked: set[StoreName] = field(default_factory=set)
 
     @property
     def provider(self) -> Provider:
@@ -59,15 +61,17 @@ class OnlineConnection:
         self._project = config
         self._lock = threading.Lock()
         self._open: OpenStore | None = None
+        self._registry: BaseRegistry | None = None
         self.config: RepoConfig = self._current().store.config
 
-    def call(self, act: Callable[[OpenStore], Result]) -> Result:
+    def call(self, store: StoreName, act: Callable[[OpenStore], Result]) -> Result:
         """Do something with the open store, and return the result.
 
-        A connection may have been lost while it was idle, and only a call finds out. So a store
-        that has worked before, and fails, is opened again, once, and `act` is repeated.
+        A connection may have been lost while it was idle, and only a call finds out. So if a
+        store fails that was reached before, it is opened again, once, and `act` is repeated.
 
         Args:
+            store: the store that `act` reaches.
             act: reads, or writes what may be written twice.
 
         Raises:
@@ -75,30 +79,34 @@ class OnlineConnection:
         """
         opened = self._current()
         try:
-            return self._try(act, opened)
-        except StoreError:
-            if not opened.worked or isinstance(opened.provider.online_store, _LASTING):
+            return self._try(store, act, opened)
+        except StoreError as error:
+            lasting = isinstance(opened.provider.online_store, _LASTING)
+            if error.store not in opened.worked or lasting:
                 raise
-        return self._try(act, self._current())
+        return self._try(store, act, self._current())
 
-    def _try(self, act: Callable[[OpenStore], Result], opened: OpenStore) -> Result:
+    def _try(
+        self, store: StoreName, act: Callable[[OpenStore], Result], opened: OpenStore
+    ) -> Result:
         try:
-            with store_failures(self.config, "online store"):
+            with store_failures(self.config, store):
                 result = act(opened)
-        except StoreError:
-            self._drop(opened)
+        except StoreError as error:
+            self._drop(opened, error)
             raise
-        opened.worked = True
+        opened.worked.add(store)
         return result
 
     def _current(self) -> OpenStore:
         with self._lock:
             if self._open is None:
                 store = open_online(self._project)
+                store._registry = self._registry
                 self._open = OpenStore(store, one_read_at_a_time(store))
             return self._open
 
-    def _drop(self, failed: OpenStore) -> None:
+    def _drop(self, failed: OpenStore, error: StoreError) -> None:
         """Let the next call open another store, unless that was done, or this one recovers."""
         online = failed.provider.online_store
         if isinstance(online, _LASTING):
@@ -106,6 +114,8 @@ class OnlineConnection:
         with self._lock:
             if self._open is failed:
                 self._open = None
+                # The registry that was read stays, so that it need not answer at this moment, too.
+                self._registry = None if error.store == "registry" else failed.store._registry
         # Feast has no call that closes a connection. A pool closes those that it holds.
         connection = getattr(online, "_conn", None)
         with suppress(Exception):

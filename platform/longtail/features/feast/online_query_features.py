@@ -45,7 +45,10 @@ class OnlineQueries:
 
     def _write(self, view: FeatureView, rows: list[OnlineRow]) -> None:
         self._connection.call(
-            lambda opened: opened.provider.online_write_batch(opened.store.config, view, rows, None)
+            "online store",
+            lambda opened: opened.provider.online_write_batch(
+                opened.store.config, view, rows, None
+            ),
         )
 
     def holds(self, table: pa.Table) -> bool:
@@ -59,7 +62,7 @@ class OnlineQueries:
             _, views = self._service(opened)
             opened.provider.update_infra(opened.store.project, [], views, [], [], partial=True)
 
-        self._connection.call(set_up)
+        self._connection.call("online store", set_up)
 
     def _service(self, opened: OpenStore) -> tuple[FeatureService, list[FeatureView]]:
         """Return the service and the view of each of its projections, in their order."""
@@ -69,7 +72,7 @@ class OnlineQueries:
 
     def _rows(self, table: pa.Table) -> Iterator[tuple[FeatureView, list[OnlineRow]]]:
         """Yield the rows of each of the service's views, in the form that Feast takes."""
-        service, views = self._connection.call(self._service)
+        service, views = self._connection.call("registry", self._service)
         timestamps = table["event_timestamp"].to_pylist()
         for view, projection in zip(views, service.feature_view_projections, strict=True):
             names = [feature.name for feature in projection.features]
@@ -91,7 +94,8 @@ class OnlineQueries:
     def _first_difference(self, view: FeatureView, rows: list[OnlineRow]) -> int | None:
         keys, names = [key for key, *_ in rows], list(rows[0][1]) if rows else []
         found = self._connection.call(
-            lambda opened: opened.provider.online_read(opened.store.config, view, keys, names)
+            "online store",
+            lambda opened: opened.provider.online_read(opened.store.config, view, keys, names),
         )
         return next(
             (
@@ -130,7 +134,7 @@ class OnlineQueries:
                 )
             return service, key, found
 
-        service, join_key, response = self._connection.call(ask)
+        service, join_key, response = self._connection.call("online store", ask)
         columns = response.to_dict()
         missing = [feature.name for feature in features if feature.name not in columns]
         if missing:

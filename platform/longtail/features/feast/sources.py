@@ -121,12 +121,12 @@ def file_schemas(source: FileSource) -> dict[str, pa.Schema]:
     """Return the Arrow schema of every file of a source, by file, in their order.
 
     Raises:
-        InputError: the file does not exist, or it is not a Parquet file.
+        InputError: the file does not exist, cannot be read, or is not a Parquet file.
     """
-    filesystem, path = FileSource.create_filesystem_and_path(
-        source.path, source.s3_endpoint_override or ""
-    )
     try:
+        filesystem, path = FileSource.create_filesystem_and_path(
+            source.path, source.s3_endpoint_override or ""
+        )
         files = pa.dataset.dataset(path, filesystem=filesystem, format="parquet")
         if not files.files:
             raise FileNotFoundError
@@ -138,6 +138,13 @@ def file_schemas(source: FileSource) -> dict[str, pa.Schema]:
     except FileNotFoundError as error:
         raise InputError(
             f"{source.path} does not exist: put the table there, or correct the path of source "
+            f"`{source.name}` in the feature repository"
+        ) from error
+    except OSError as error:
+        said = next(iter(str(error).splitlines()), "")
+        raise InputError(
+            f"{source.path} cannot be read ({type(error).__name__}, {said}): check that its store "
+            "runs and lets you read it, or correct the path of source "
             f"`{source.name}` in the feature repository"
         ) from error
     except pa.ArrowInvalid as error:

@@ -176,14 +176,15 @@ def _cure(config: RepoConfig, store: StoreName, answer: str) -> str:
             f"`{key}` in {SETTINGS_FILE}; then try again"
         )
     if what.startswith("postgres") and re.search(r"\bSSL\b|no encryption|certificate", answer):
-        how = (
-            "add `?sslmode=disable` to `registry.path`"
-            if store == "registry"
-            else f"set `sslmode: disable` under `{key}`"
-        )
+        if store == "registry":
+            return (
+                f"end `registry.path` in {SETTINGS_FILE} with `?sslmode=disable` if the server has "
+                "no SSL, else with the `sslmode` and the certificates that it wants; then try again"
+            )
         return (
-            f"{how} in {SETTINGS_FILE} if the server has no SSL (without it Feast asks for "
-            "`require`), else the `sslmode` and the certificates that it wants; then try again"
+            f"set `sslmode: disable` under `{key}` in {SETTINGS_FILE} if the server has no SSL "
+            "(without a setting Feast takes `require`), else the `sslmode` and the certificates "
+            "that it wants; then try again"
         )
     return (
         f"check that it runs, and that `{key}` in {SETTINGS_FILE} has its address, user and "
