@@ -450,7 +450,7 @@ def test_the_wanted_format_is_for_columns_of_its_kind(tmp_path: Path) -> None:
         find(tmp_path, {"ts": [SECONDS]}, wanted="ts", time_format="%d/%m/%Y")
     with pytest.raises(InputError, match="year-month-day, and not as %Y-%d-%m"):
         find(tmp_path, {"ts": ["2024-03-05"]}, wanted="ts", as_csv=True, time_format="%Y-%d-%m")
-    with pytest.raises(InputError, match="%Y-%d-%m fits no column .* is read as ISO"):
+    with pytest.raises(InputError, match=r"%Y-%d-%m fits no column .* is read as ISO"):
         make(tmp_path, None, None, interactions(ts=["2024-03-25"] * 200), time_format=("%Y-%d-%m",))
     # Real timestamps need no format.
     real = find(tmp_path, {"ts": [NOON]}, time_format="%d/%m/%Y")
