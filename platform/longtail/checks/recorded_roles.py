@@ -1,4 +1,4 @@
-"""What `longtail init` understood of the user's tables and measured: `roles.json` in the project.
+"""The roles and figures that `longtail init` recorded: `roles.json` in the project.
 
 A project that was not made by `longtail init` has no such file, and nothing to compare with.
 """

@@ -18,7 +18,7 @@ _UNSPLIT = " (unsplit)"
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What the user said about how all three tables are read.
+    """The user's word on how all three tables are read.
 
     Attributes:
         time_column: the column of timestamps, in every table that has a column of this name.

@@ -25,7 +25,7 @@ _WHOLE = re.compile(r"0|[1-9][0-9]*")
 
 @dataclass(frozen=True)
 class CsvLayout:
-    """What the top of a CSV file says about the rest.
+    """The delimiter and the columns of a CSV file, as its top says.
 
     Attributes:
         delimiter: the character between two cells.
