@@ -59,7 +59,7 @@ SHORT: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one project.
+    """The outcome of one project.
 
     Attributes:
         format: the format of its files.

@@ -79,7 +79,7 @@ class Inspection:
 
     @cached_property
     def roles(self) -> RecordedRoles | None:
-        """What `longtail init` recorded; None if there is no record, or none that can be read.
+        """The record of `longtail init`; None if there is no record, or none that can be read.
 
         The check `recorded_roles` reports a record that cannot be read.
         """

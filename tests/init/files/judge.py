@@ -30,7 +30,7 @@ _CURE = re.compile(
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a project's files.
+    """The outcome of a project's files.
 
     Attributes:
         outcome: `wrong` is what must not be.
