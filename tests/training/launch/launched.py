@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json
 from longtail.config import Config, load_config
+from longtail.training.checkpoint_files import checkpoints
 from longtail.training.launch.version_name import version_name
 from tests.evaluation.small_project import make_day
 from tests.uncorrelated import write_correlations
@@ -110,14 +112,30 @@ class Launched:
 
     def wait_for_step(self, step: int) -> None:
         """Wait until the training log has reached a step."""
+        self._wait_until(lambda: self._logged_step() >= step and bool(self.ranks()), f"step {step}")
+
+    def wait_for_checkpoint(self) -> None:
+        """Wait until a whole checkpoint is written, which may be many steps after its own."""
+        folder = self.project.paths.checkpoints
+        self._wait_until(lambda: bool(checkpoints(folder)), "the first checkpoint")
+
+    def wait_for_message(self, message: str) -> None:
+        """Wait until the ranks have logged a message."""
+        log = self.project.paths.folder / "training.log"
+        self._wait_until(lambda: log.is_file() and message in log.read_text(), repr(message))
+
+    def _logged_step(self) -> int:
+        records = self.project.records()
+        return records[-1]["step"] if records else 0
+
+    def _wait_until(self, reached: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            records = self.project.records()
-            if records and records[-1]["step"] >= step and self.ranks():
+            if reached():
                 return
             assert self.process.poll() is None, self.process.communicate()[0]
             time.sleep(0.02)
-        raise TimeoutError(f"step {step} was not reached")
+        raise TimeoutError(f"{what} was not reached")
 
     def end(self) -> tuple[int, str]:
         """Wait for the launcher. Return its exit code and its output."""

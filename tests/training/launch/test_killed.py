@@ -12,6 +12,7 @@ from tests.training.launch.launched import Launched, Project
 
 NUM_STEPS = 200
 FORTY_EPOCHS = {"num_epochs": 40, "checkpoint_every_steps": 25, "max_restarts": 100}
+RESUMED = "resumed from the checkpoint of step"
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +43,10 @@ def test_a_killed_run_equals_one_that_was_not(tmp_path: Path) -> None:
     finish(whole)
     assert len(whole.losses()) == NUM_STEPS
     with Launched(killed) as run:
-        run.wait_for_step(40)
+        run.wait_for_checkpoint()
         (rank,) = run.ranks()
         os.kill(rank, signal.SIGKILL)  # torchrun starts another one
+        run.wait_for_message(RESUMED)
         run.wait_for_step(100)
         assert run.ranks() != [rank]
         run.process.kill()
@@ -52,7 +54,7 @@ def test_a_killed_run_equals_one_that_was_not(tmp_path: Path) -> None:
     finish(killed)
     assert_same_run(whole, killed)
     log = (killed.paths.folder / "training.log").read_text()
-    assert log.count("resumed from the checkpoint of step") == 2
+    assert log.count(RESUMED) == 2
 
 
 @pytest.mark.slow
@@ -84,5 +86,5 @@ def test_many_kills_at_random_steps_lose_nothing(
     finally:
         run.__exit__()
     log = (killed.paths.folder / "training.log").read_text()
-    assert log.count("resumed from the checkpoint of step") >= num_kills * num_ranks // 2
+    assert log.count(RESUMED) >= num_kills * num_ranks // 2
     assert_same_run(whole, killed)
