@@ -66,6 +66,7 @@ CREATE TABLE packages AS SELECT
 FROM stanzas
 """
 
+# Each release has the vocabulary of what was known by then: its own descriptions, and those before.
 # A word counts once per package and release. Ties go by the alphabet, so that rebuilds agree.
 WORDS = """
 CREATE TABLE words AS
@@ -73,11 +74,20 @@ WITH occurrences AS (
     SELECT released, name, unnest(all_words) AS word,
            generate_subscripts(all_words, 1) AS position
     FROM packages
+), counts AS (
+    SELECT released AS counted, word, count(*) AS num_packages
+    FROM occurrences
+    GROUP BY counted, word
 ), vocabulary AS (
-    SELECT word FROM occurrences GROUP BY word ORDER BY count(*) DESC, word LIMIT $num_words
+    SELECT released, word
+    FROM (SELECT DISTINCT released FROM packages) JOIN counts ON counted <= released
+    GROUP BY released, word
+    QUALIFY row_number() OVER (
+        PARTITION BY released ORDER BY sum(num_packages) DESC, word
+    ) <= $num_words
 )
 SELECT released, name, list(word ORDER BY position)[1:$max_words] AS words
-FROM occurrences SEMI JOIN vocabulary USING (word)
+FROM occurrences SEMI JOIN vocabulary USING (released, word)
 GROUP BY released, name
 """
 
@@ -184,7 +194,8 @@ def build_tables(releases: Iterable[pa.Table], num_words: int = NUM_WORDS) -> di
 
     Args:
         releases: the results of `read_release`, in any order, each of another date.
-        num_words: number of description words that are kept, the most frequent ones.
+        num_words: number of description words that are kept, the most frequent ones of a release
+            and those before it.
     """
     with duckdb.connect() as connection:
         connection.register("stanzas", pa.concat_tables(releases))

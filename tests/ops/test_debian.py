@@ -160,6 +160,45 @@ def test_only_the_most_frequent_words_are_kept() -> None:
     ]
 
 
+def test_words_of_a_release_are_chosen_without_later_ones() -> None:
+    releases = [
+        debian.read_release(
+            date(2021, 1, 1),
+            index(
+                "Package: a\nDescription: old tool",
+                "Package: b\nDescription: old new",
+                "Package: c\nDescription: tool",
+            ),
+        ),
+        debian.read_release(
+            date(2022, 1, 1),
+            index(
+                "Package: a\nDescription: old tool",
+                "Package: b\nDescription: old new",
+                "Package: d\nDescription: new",
+                "Package: e\nDescription: new",
+            ),
+        ),
+    ]
+    # Packages per word in 2021: old 2, tool 2, new 1. In both releases: new 4, old 4, tool 3.
+    tables = debian.build_tables(releases, num_words=2)
+    items = tables["items"].select(["item_id", "words", "active", "event_timestamp"])
+    first, second = datetime(2021, 1, 1, tzinfo=UTC), datetime(2022, 1, 1, tzinfo=UTC)
+    assert rows(items) == [
+        ("a", ["old", "tool"], True, first),
+        ("a", ["old"], True, second),  # its description is the same, the vocabulary is not
+        ("b", ["old"], True, first),
+        ("b", ["old", "new"], True, second),
+        ("c", ["tool"], True, first),
+        ("c", ["tool"], False, second),  # dropped
+        ("d", ["new"], True, second),
+        ("e", ["new"], True, second),
+    ]
+    # What is known of 2021 is the same, whatever comes later.
+    alone = debian.build_tables(releases[:1], num_words=2)["items"]
+    assert rows(alone) == [row for row in rows(tables["items"]) if row[-1] == first]
+
+
 def test_package_that_comes_back_is_active_again() -> None:
     other = "Package: other"
     tables = debian.build_tables(
