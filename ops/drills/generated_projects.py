@@ -80,7 +80,12 @@ class Outcome:
 def drill(writer: Format, seed: int, folder: Path) -> Outcome:
     """Generate a project and let it go through `init`, `check` and a short run."""
     start = time.monotonic()
-    generated = generate(seed, writer, folder / "files")
+    try:
+        generated = generate(seed, writer, folder / "files")
+    except Exception as error:  # of Spark's, too, which no other process could read as an object
+        reason = f"the files could not be written, {type(error).__name__}: {error}"
+        repeat = f"format {writer}, seed {seed}"
+        return Outcome(writer, seed, repeat, "wrong", reason, None, time.monotonic() - start)
     verdict = judge(generated, folder / "project")
     outcome, reason, found = verdict.outcome, verdict.reason, None
     if outcome == "right":
