@@ -1,11 +1,10 @@
 """The evaluation of the model, and the gate that approves it for publication."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, asset
 
-from assets.metadata import charted, health_figures, image, slice_table
+from assets.metadata import charted, health_figures, image, slice_table, table
 from assets.partitions import DAILY
 from assets.resources import Project
 from assets.stage import stage
@@ -18,20 +17,22 @@ def retrieval_evaluation(
 ) -> MaterializeResult[None]:
     """Measure exact recall and MAP by slice, simple rankings beside them, and embedding health."""
     from longtail.artifacts import RunPaths, VersionPaths, read_json
+    from longtail.evaluation.baselines import comparison
     from longtail.evaluation.evaluate import RECALL_PLOT, evaluate_version
 
     with stage(context) as as_of:
         config = project.load()
         version = read_json(RunPaths(config, as_of).model)["version"]
         document = evaluate_version(config, version, baselines=True)
-        rankings: Mapping[str, Any] = document["baselines"]
+        remarks = comparison.baselines_ahead(document) + comparison.remarks(document["baselines"])
         plot = VersionPaths(config, version).folder / RECALL_PLOT
         return MaterializeResult(
             metadata={
                 "version": version,
                 "metrics": slice_table(document["metrics"]),
                 "recall": image(plot, "recall by slice"),
-                **{name: slice_table(metrics) for name, metrics in rankings.items()},
+                "baselines": table(comparison.comparison_rows(document)),
+                "baseline_remarks": MetadataValue.md(_listed(remarks)),
                 **charted(document["metrics"]),
                 **health_figures(document["health"]),
             }
@@ -49,7 +50,15 @@ def approved_model(context: AssetExecutionContext, project: Project) -> Material
 
     with stage(context) as as_of:
         approval = approve(project.load(), as_of)
-        reasons = "\n".join(f"- {reason}" for reason in approval["reasons"])
         return MaterializeResult(
-            metadata={"version": approval["version"], "reasons": MetadataValue.md(reasons)}
+            metadata={
+                "version": approval["version"],
+                "reasons": MetadataValue.md(_listed(approval["reasons"])),
+                "warnings": MetadataValue.md(_listed(approval.get("warnings", []))),
+            }
         )
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    """Return sentences as a list in Markdown."""
+    return "\n".join(f"- {sentence}" for sentence in sentences) or "none"

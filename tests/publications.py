@@ -88,8 +88,17 @@ def moved(published: Published, folder: Path) -> Published:
     return Published(config, published.versions)
 
 
-def make_version(config: Config, day: date, name: str) -> str:
-    """Draw a version for a day, approve it, index it and commit it."""
+def make_version(
+    config: Config, day: date, name: str, *, memory: dict[str, float] | None = None
+) -> str:
+    """Draw a version for a day, approve it, index it and commit it.
+
+    Args:
+        config: the project.
+        day: the day, which has a catalogue and vocabularies.
+        name: eight hexadecimal digits; the seed of the version.
+        memory: the settings of its memory; None for a version without one.
+    """
     from longtail.embeddings.index import build_index
     from longtail.embeddings.seen_items import write_seen_items
 
@@ -107,6 +116,7 @@ def make_version(config: Config, day: date, name: str) -> str:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     write_embeddings(paths.embeddings, items.to_pylist(), vectors, version)
     write_seen_items(run.catalogue_files.interactions, paths.seen_items, made_from="drawn")
+    write_json(paths.metrics, {"memory": {"settings": memory}})
     write_json(run.approved, {"version": version, "as_of": day.isoformat(), "reasons": []})
     build_index(config, day)
     return version

@@ -6,6 +6,7 @@
                         correlations/     matrix and masking plan
                         correlations_<measure>/  the same by another measure, to compare
                         training_set/     encoded rows and examples
+                        baselines/        the figures of the tuned baselines
                         model.json        the version trained for this day
                         approved.json     written by the gate, read by export and publication
     <home>/versions/<version>/            one immutable model version, `manifest.json` last
@@ -73,6 +74,7 @@ class RunPaths:
         self.vocabularies = self.folder / "vocabularies"
         self.correlations = self.folder / "correlations"
         self.training_set = self.folder / "training_set"
+        self.baselines = self.folder / "baselines"
         self.model = self.folder / "model.json"
         self.approved = self.folder / "approved.json"
 
@@ -100,6 +102,8 @@ class VersionPaths:
         self.embeddings = self.folder / "item_embeddings.parquet"
         self.index = self.folder / "items.faiss"
         self.seen_items = self.folder / "seen_items.parquet"
+        self.query_memory = self.folder / "query_memory.parquet"
+        self.query_index = self.folder / "queries.faiss"
         self.manifest = self.folder / MANIFEST
 
     @property

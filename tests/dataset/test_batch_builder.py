@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from longtail.config import Config, LossConfig, SelfSupervisionConfig, TrainingConfig
@@ -170,17 +171,40 @@ def test_the_same_step_gives_the_same_batch(training_set: TrainingSet) -> None:
     one, _ = first_batch(training_set, config())
     two, _ = first_batch(training_set, config())
     assert one.features.values().tolist() == two.features.values().tolist()
-    assert one.mask_draw == two.mask_draw
+    assert one.mask_draws == two.mask_draws
 
 
-def test_ranks_share_the_mask_and_nothing_else(training_set: TrainingSet) -> None:
-    ranks = [BatchBuilder(training_set, config(), world_size=2, rank=r) for r in range(2)]
+@pytest.mark.parametrize("num_masks", [1, 4])
+def test_ranks_share_the_masks_and_nothing_else(training_set: TrainingSet, num_masks: int) -> None:
+    settings = config(self_supervision=SelfSupervisionConfig(sample_size=6, num_masks=num_masks))
+    ranks = [BatchBuilder(training_set, settings, world_size=2, rank=r) for r in range(2)]
     for step, batches in enumerate(zip(ranks[0].epoch(0), ranks[1].epoch(0), strict=True)):
         left, right = batches
         assert left.step == right.step == step
-        assert left.mask_draw == right.mask_draw
+        assert left.mask_draws == right.mask_draws
+        assert len(left.mask_draws) == num_masks
         sampled = [candidates_of(batch)[batch.num_items :] for batch in batches]
         assert not set(sampled[0]) & set(sampled[1])
+
+
+def test_more_masks_change_nothing_but_the_masks(training_set: TrainingSet) -> None:
+    one, _ = first_batch(training_set, config())
+    ssl = SelfSupervisionConfig(sample_size=6, value_dropout=0.5, num_masks=5)
+    settings = config(self_supervision=ssl)
+    five, _ = first_batch(training_set, settings)
+    assert five.features.values().tolist() == one.features.values().tolist()
+    assert five.mask_draws[:1] == one.mask_draws
+    assert len(set(five.mask_draws)) == 5
+    assert five.to(torch.device("cpu")).mask_draws == five.mask_draws
+
+
+@pytest.mark.parametrize("augmentation", ["dropout_only", "spread_out", "none"])
+def test_one_mask_is_enough_where_nothing_is_hidden(
+    training_set: TrainingSet, augmentation: str
+) -> None:
+    ssl = SelfSupervisionConfig(augmentation=augmentation, sample_size=6, num_masks=5)
+    batch, _ = first_batch(training_set, config(self_supervision=ssl))
+    assert len(batch.mask_draws) == 1
 
 
 def test_the_last_batch_is_filled_with_weight_zero(training_set: TrainingSet) -> None:
@@ -192,14 +216,15 @@ def test_the_last_batch_is_filled_with_weight_zero(training_set: TrainingSet) ->
 
 
 def test_an_epoch_that_goes_on_is_the_epoch(training_set: TrainingSet) -> None:
-    settings = config(loss=LossConfig(logq="streaming"))
+    ssl = SelfSupervisionConfig(sample_size=6, num_masks=3)
+    settings = config(loss=LossConfig(logq="streaming"), self_supervision=ssl)
     whole = list(BatchBuilder(training_set, settings).epoch(2))
     (rest,) = BatchBuilder(training_set, settings).epoch(2, first_step=2)
     assert [batch.step for batch in whole] == [6, 7, 8]  # steps of all epochs: nothing repeats
     # Only the first builder was asked for the earlier steps; the streaming estimate is the same.
     assert rest.candidate_expected.tolist() == whole[2].candidate_expected.tolist()
     assert rest.features.values().tolist() == whole[2].features.values().tolist()
-    assert (rest.step, rest.mask_draw) == (whole[2].step, whole[2].mask_draw)
+    assert (rest.step, rest.mask_draws) == (whole[2].step, whole[2].mask_draws)
 
 
 def test_a_gpu_is_not_asked_how_many_values_a_feature_has() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.config import Config, SelfSupervisionConfig, TrainingConfig
+from longtail.config import Config, CorrelationConfig, SelfSupervisionConfig, TrainingConfig
 from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.dropout import drop_features, drop_values
 from tests.dataset.small_set import MULTI_VALUED, cells, make_training_set, rows_of
@@ -66,10 +66,11 @@ def test_features_are_emptied_whole(jagged: tuple[list[list[list[int]]], np.ndar
         np.testing.assert_array_equal(got, wanted)
 
 
-def builder(augmentation: str, **options: object) -> BatchBuilder:
+def builder(augmentation: str, never_mask: tuple[str, ...] = (), **options: object) -> BatchBuilder:
     ssl = SelfSupervisionConfig(augmentation=augmentation, sample_size=6, **options)
     config = Config(
         feature_repo=Path(),
+        correlation=CorrelationConfig(never_mask=never_mask),
         training=TrainingConfig(batch_size=16, seed=3),
         self_supervision=ssl,
     )
@@ -105,9 +106,20 @@ def test_one_view_loses_values_of_sampled_multi_valued_features_only(augmentatio
     assert kept / total == pytest.approx(0.7, abs=0.035)
 
 
-@pytest.mark.parametrize("augmentation", ["independent_masking", "dropout_only"])
-def test_two_copies_lose_values_independently_of_each_other(augmentation: str) -> None:
-    training_set, made = make_training_set(), builder(augmentation, value_dropout=0.5)
+@pytest.mark.parametrize(
+    ("augmentation", "never_mask"),
+    [
+        ("independent_masking", ()),
+        ("dropout_only", ()),
+        # Both views show a feature that is never masked, whatever the masks.
+        ("correlated_masking", ("tags",)),
+        ("random_masking", ("section", "tags")),
+    ],
+)
+def test_two_copies_lose_values_independently_of_each_other(
+    augmentation: str, never_mask: tuple[str, ...]
+) -> None:
+    training_set, made = make_training_set(), builder(augmentation, never_mask, value_dropout=0.5)
     both = np.zeros((2, 2))
     for step in range(1500):
         batch = made.build(np.arange(16), np.ones(16, bool), step=step)
@@ -132,6 +144,13 @@ def test_two_copies_lose_values_independently_of_each_other(augmentation: str) -
     assert ((both - expected) ** 2 / expected).sum() < CHI_SQUARE[3]
 
 
+@pytest.mark.parametrize("augmentation", ["correlated_masking", "random_masking"])
+def test_one_copy_is_enough_where_what_is_never_masked_has_one_value(augmentation: str) -> None:
+    made = builder(augmentation, ("item_id", "section"), value_dropout=0.5)
+    assert made.build(np.arange(16), np.ones(16, bool), step=0).num_copies == 1
+
+
+@pytest.mark.parametrize("never_mask", [(), ("tags", "words")])
 @pytest.mark.parametrize(
     ("augmentation", "rate"),
     [
@@ -142,8 +161,10 @@ def test_two_copies_lose_values_independently_of_each_other(augmentation: str) -
         ("none", 0.5),
     ],
 )
-def test_nothing_is_dropped_where_nothing_asks_for_it(augmentation: str, rate: float) -> None:
-    training_set, made = make_training_set(), builder(augmentation, value_dropout=rate)
+def test_nothing_is_dropped_where_nothing_asks_for_it(
+    augmentation: str, rate: float, never_mask: tuple[str, ...]
+) -> None:
+    training_set, made = make_training_set(), builder(augmentation, never_mask, value_dropout=rate)
     for step in range(5):
         batch = made.build(np.arange(16), np.ones(16, bool), step=step)
         assert batch.num_copies == 1

@@ -128,7 +128,8 @@ def make_day(config: Config, as_of: date, num_packages: int, *, num_dropped: int
         test=examples(2),
     )
     write_training_set(paths.training_set, training_set)
-    write_json(paths.training_set / "stamp.json", {"fingerprint": f"set of {num_packages}"})
+    stamp = {"fingerprint": f"set of {num_packages}", "num_validation": int((part == 1).sum())}
+    write_json(paths.training_set / "stamp.json", stamp)
 
     def pairs(number: int) -> list[tuple[str, str]]:
         rows = np.flatnonzero(part == number)

@@ -17,6 +17,7 @@ from longtail.config import Config, GateConfig
 from longtail.embeddings.export import export_catalogue
 from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import InputError, LongtailError
+from longtail.evaluation.baselines.registry import TUNED
 from longtail.evaluation.evaluate import evaluate_version
 from longtail.evaluation.gate import approve
 from longtail.evaluation.linear_probes import frequent_classes, probe
@@ -113,7 +114,8 @@ def test_metrics_equal_loops_over_all_pairs(config: Config) -> None:
     assert ("p007", "p007") in unrankable
     assert document["num_pairs_without_item"] == len(unrankable)
     assert document["against_served"] is None
-    assert set(document["baselines"]) == {"popularity_ranking", "random_ranking"}
+    assert set(document["baselines"]) == {"popularity_ranking", "random_ranking", "tuned"}
+    assert set(document["baselines"]["tuned"]) == set(TUNED)
     stored = read_json(VersionPaths(config, version).metrics)
     assert stored["metrics"] == document["metrics"]
     assert (VersionPaths(config, version).folder / "recall.png").stat().st_size > 1_000

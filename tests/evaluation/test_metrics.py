@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.evaluation.baselines import popularity_ranks, random_metrics
+from longtail.evaluation.baselines.untuned import popularity_ranks, random_metrics
 from longtail.evaluation.held_out import HeldOut
 from longtail.evaluation.metrics import metrics_by_slice, retrieval_metrics, similarity_ranks
 from tests.evaluation.questions import made_up, shown_ranking

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from longtail.augmentation.masks import Masks
+from longtail.augmentation.masks import Mask, Masks
 from longtail.config import Config
 from longtail.dataset.batch import Batch
 from longtail.dataset.training_set import TrainingSet
-from tests.dataset.small_set import NUM_ITEMS, SCHEMA, rows_of
+from tests.dataset.small_set import MULTI_VALUED, NUM_ITEMS, SCHEMA, rows_of
 from tests.dataset.streaming_loop import streaming_loop
 from tests.model.loops import Candidate, Example, contrast_loss, main_loss
 
@@ -65,14 +65,16 @@ class Reference:
     ) -> None:
         self.set, self.config, self.batch = training_set, config, batch
         self.examples, self.counts, self.world_size = examples, counts, world_size
-        self.mask = masks.mask(batch.mask_draw)
+        self.masks = [masks.mask(draw) for draw in batch.mask_draws]
         self.query_rows = rows_of(batch, "query")
         rows = rows_of(batch, "item")
         self.item_rows = rows[: batch.num_items]
         self.first_copy = rows[batch.num_items :][: batch.num_sampled]
         self.second_copy = rows[batch.num_items + batch.num_sampled :][: batch.num_sampled]
         ssl = config.self_supervision
-        overlaps = ssl.augmentation in ("dropout_only", "independent_masking")
+        overlaps = ssl.augmentation in ("dropout_only", "independent_masking") or any(
+            SCHEMA.item[position].name in config.correlation.never_mask for position in MULTI_VALUED
+        )
         if not overlaps or not ssl.value_dropout:
             self.second_copy = self.first_copy
         self.sampled = [row[0][0] for row in self.first_copy]  # ids are rows of their table
@@ -142,6 +144,7 @@ class Reference:
             temperature=loss.temperature,
             strength=loss.logq_strength,
             correct_positive=loss.correct_positive,
+            positive_is_certain=loss.logq_positive == "certain",
         )
 
     def self_supervised(self, weights: Weights) -> float:
@@ -149,9 +152,21 @@ class Reference:
         ssl = self.config.self_supervision
         if ssl.augmentation in ("feature_dropout", "none"):
             return 0.0
-        first = [encode(weights, "item", row, self.mask.first) for row in self.first_copy]
-        second = [encode(weights, "item", row, self.mask.second) for row in self.second_copy]
+        masks = self.mask_of_item()
+        first = [
+            encode(weights, "item", row, mask.first)
+            for row, mask in zip(self.first_copy, masks, strict=True)
+        ]
+        second = [
+            encode(weights, "item", row, mask.second)
+            for row, mask in zip(self.second_copy, masks, strict=True)
+        ]
         return contrast_loss(first, second, ssl.temperature)
+
+    def mask_of_item(self) -> list[Mask]:
+        """Return the mask of each sampled item: each mask has as many, or one more."""
+        shares = np.array_split(np.arange(len(self.first_copy)), len(self.masks))
+        return [mask for mask, share in zip(self.masks, shares, strict=True) for _ in share]
 
     def total(self, weights: Weights) -> float:
         """Return the loss that is trained on."""

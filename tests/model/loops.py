@@ -52,17 +52,22 @@ def main_loss(
     temperature: float,
     strength: float = 1.0,
     correct_positive: bool = True,
+    positive_is_certain: bool = False,
 ) -> float:
     """Return L_main of METHOD.md, example by example and candidate by candidate.
 
-    The candidates are the items of all examples, column by column, and the sampled ones.
+    The candidates are the items of all examples, column by column, and the sampled ones. With
+    `positive_is_certain` it is less the log of the estimated share that the positive has of the
+    sum over the catalogue of `E^(1 - strength) exp(score / temperature)`.
     """
     candidates = [example.positive for example in examples] + list(sampled)
     losses = []
     for example in examples:
         positive = example.positive
         own = dot(example.vector, positive.vector) / temperature
-        if positive.expected is not None and correct_positive:
+        if positive.expected is not None and positive_is_certain:
+            own += (1 - strength) * math.log(positive.expected)
+        elif positive.expected is not None and correct_positive:
             own -= strength * math.log(positive.expected)
         logits = [own]
         for candidate in candidates:
@@ -78,7 +83,7 @@ def main_loss(
 
 
 def contrast_loss(first: Sequence[np.ndarray], second: Sequence[np.ndarray], tau: float) -> float:
-    """Return L_self: Yao et al. 2021, equation 1."""
+    """Return L_self: Yao et al. 2021, equation 3."""
     losses = []
     for position, view in enumerate(first):
         logits = [dot(view, other) / tau for other in second]

@@ -1,5 +1,6 @@
 """Dense features in the batch, the towers, the loss and the encoders."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
 
 from longtail.artifacts import write_json
 from longtail.augmentation.masking_plan import MaskingPlan, masking_plan
+from longtail.augmentation.masks import Mask
 from longtail.config import Config, ModelConfig, SelfSupervisionConfig, TrainingConfig
 from longtail.dataset.batch import Batch
 from longtail.dataset.batch_builder import BatchBuilder
@@ -18,7 +20,8 @@ from longtail.dataset.training_set import TrainingSet, load_training_set, write_
 from longtail.encoder.numpy_towers import load_numpy_towers
 from longtail.encoder.torch_encoder import load_encoder
 from longtail.features.schema import Schema
-from longtail.model.towers import Inputs, Tower, by_row
+from longtail.model.repeated_features import Inputs, by_row
+from longtail.model.towers import Tower
 from longtail.model.two_tower import TwoTower, embedding_tables
 from tests.dataset.dense_set import DENSE_SCHEMA, LENGTH, make_dense_set
 from tests.dataset.small_set import NUM_ROWS, cells
@@ -108,14 +111,17 @@ def test_three_views_are_three_passes(augmentation: str, monkeypatch: pytest.Mon
         self: Tower,
         pooled: Inputs,
         missing: torch.Tensor,
-        mask: object,
+        masks: Sequence[Mask],
+        sizes: Sequence[int],
         *,
         masked: slice,
         unmasked: slice,
     ) -> list[torch.Tensor]:
         nonlocal shortcuts
         shortcuts += 1
-        views = ((masked, mask.first), (masked, mask.second), (unmasked, None))  # type: ignore[attr-defined]
+        (mask,) = masks
+        assert sum(sizes) == len(missing)
+        views = ((masked, mask.first), (masked, mask.second), (unmasked, None))
         features, absent = by_row(pooled, missing)
         return [
             self.first([values[rows] for values in features], absent[rows], hidden=hidden)

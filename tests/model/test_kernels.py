@@ -232,6 +232,55 @@ def test_sum_of_cells(
     assert_same(kernel, reference, [weight, *cells], dtype, layout.padding)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@settings(max_examples=25, deadline=None)
+@given(
+    features=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 4)), min_size=1, max_size=4),
+    num_rows=st.integers(0, 12),
+    num_padding=st.integers(1, 3),
+    seed=st.integers(0, 1000),
+)
+def test_sum_of_cells_of_rows_that_have_some_of_them(
+    features: list[tuple[int, int]],
+    num_rows: int,
+    num_padding: int,
+    seed: int,
+    dtype: torch.dtype,
+) -> None:
+    """Split the cells of each row at random between two rows, one in each of two parts."""
+    layout = Cells([count for count, _ in features], num_rows, num_padding, seed)
+    size = num_rows + num_padding
+    generator = torch.Generator().manual_seed(seed)
+    part = torch.randint(0, 2, (size, len(features)), generator=generator)
+    columns = columns_of([dim for _, dim in features])
+    of_row, _, starts = layout.together()
+    bags = [of_row[r][part[r] == p] for p in (0, 1) for r in range(size)]
+    lengths = torch.tensor([bag.numel() for bag in bags])
+    options = {
+        "of_row": torch.cat(bags),
+        "rows": torch.cat([r + size * part[r, n] for n, r in enumerate(layout.rows)]),
+        "starts": starts,
+        "offsets": lengths.cumsum(0) - lengths,
+    }
+    weight = normal(seed, 3, columns[-1].stop, dtype=torch.float64)
+    if dtype != torch.float64:
+        weight = weight.detach().to(dtype).float().requires_grad_()
+    cells = [normal(seed + n, count, dim, dtype=dtype) for n, (count, dim) in enumerate(features)]
+
+    def padding(slopes: torch.Tensor) -> torch.Tensor:
+        return torch.cat([layout.padding(part) for part in slopes.split(size)])
+
+    def with_bags(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        return lambda weight, *cells: function(weight, columns, cells=cells, **options)
+
+    kernel, reference = with_bags(sum_of_cells), with_bags(sum_of_cells_reference)
+    assert_same(kernel, reference, [weight, *cells], dtype, padding)
+    # Both parts of a row together are the row.
+    first, second = reference(weight.double(), *(c.double() for c in cells)).split(size)
+    whole = sum_with(sum_of_cells_reference, layout, columns)
+    assert_near(first + second, whole(weight.double(), *(c.double() for c in cells)), torch.float64)
+
+
 def test_sum_of_cells_passes_a_gradient_check() -> None:
     layout, columns = Cells([3, 1, 4], 7, 0, 5), columns_of([2, 3, 1])
     inputs = [normal(1, 3, columns[-1].stop), normal(2, 3, 2), normal(3, 1, 3), normal(4, 4, 1)]

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from longtail.model.losses import batch_softmax, view_contrast
 from tests.model.loops import Candidate, Example, contrast_loss, main_loss
 
+# What happens to the positive's logit.
+POSITIVES = [{"correct_positive": True}, {"correct_positive": False}, {"positive_is_certain": True}]
+
 
 class Case:
     """A random batch, once as lists of examples and candidates, and once as tensors.
@@ -94,7 +97,7 @@ def softmax_of(scores: torch.Tensor, *, excluded: torch.Tensor, **options: Any) 
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("correct_positive", [True, False])
+@pytest.mark.parametrize("rule", POSITIVES)
 @pytest.mark.parametrize("num_sampled", [0, 7])
 @settings(max_examples=20, deadline=None)
 @given(
@@ -108,10 +111,10 @@ def test_batch_softmax_equals_the_loop(
     num_sampled: int,
     temperature: float,
     strength: float,
-    correct_positive: bool,
+    rule: dict[str, bool],
 ) -> None:
     case = Case(seed, num_examples, num_sampled, corrected=True)
-    options = {"temperature": temperature, "correct_positive": correct_positive}
+    options: dict[str, Any] = {"temperature": temperature, **rule}
     loss = softmax_of(case.scores, **case.tensors, logq_strength=strength, **options)
     reference = main_loss(case.examples, case.sampled, strength=strength, **options)
     assert loss.item() == pytest.approx(reference, rel=1e-9, abs=1e-9)
@@ -197,15 +200,11 @@ def test_view_contrast_goes_one_way_only() -> None:
 
 
 @pytest.mark.parametrize("corrected", [True, False])
-@pytest.mark.parametrize("correct_positive", [True, False])
+@pytest.mark.parametrize("rule", POSITIVES)
 @pytest.mark.parametrize("strength", [0.3, 1.0])
-def test_gradients_of_softmax_of(corrected: bool, correct_positive: bool, strength: float) -> None:
+def test_gradients_of_softmax_of(corrected: bool, rule: dict[str, bool], strength: float) -> None:
     case = Case(1, 5, 4, corrected=corrected)
-    options = {
-        "temperature": 0.5,
-        "logq_strength": strength,
-        "correct_positive": correct_positive,
-    }
+    options = {"temperature": 0.5, "logq_strength": strength, **rule}
     excluded = case.tensors.pop("excluded").nonzero(as_tuple=True)
     assert torch.autograd.gradcheck(
         lambda queries, candidates: batch_softmax(

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.augmentation.masks import Mask
-from longtail.model.towers import Inputs, Repeated, Tower, by_row
+from longtail.model.repeated_features import Inputs, Repeated, by_row
+from longtail.model.towers import Tower
 
 DIMS = [3, 2, 4, 1]
 FLAGS = list(itertools.product([False, True], repeat=len(DIMS)))
@@ -141,7 +142,7 @@ def test_three_views_in_one_pass_equal_three_passes(hidden_in: tuple[int, ...]) 
         plain_pass((False,) * 4, unmasked),
     ]
     first_layers = model.first_of_views(
-        *parts(pooled, present), mask, masked=masked, unmasked=unmasked
+        *parts(pooled, present), [mask], [6], masked=masked, unmasked=unmasked
     )
     views = [model.rest(view) for view in first_layers]
     for view, reference in zip(views, wanted, strict=True):
@@ -165,12 +166,67 @@ def test_repeated_cells_give_the_views_of_their_rows(
             model(pooled, missing),
             model.first(pooled, missing, hidden=mask.first),
             model.first(*by_row(pooled, missing), hidden=mask.second),
-            *model.first_of_views(pooled, missing, mask, masked=slice(2, 5), unmasked=slice(0, 4)),
+            *model.first_of_views(
+                pooled, missing, [mask], [6], masked=slice(2, 5), unmasked=slice(0, 4)
+            ),
         ]
 
     for one, other in zip(views(*in_rows), views(*in_cells), strict=True):
         assert torch.allclose(one, other, atol=1e-12)
         assert same_gradients(model, values, one, other)
+
+
+def random_masks(seed: int, num_masks: int, hidden_in: tuple[int, ...]) -> list[Mask]:
+    """Return masks that hide each feature in one of the given views, 0 being neither."""
+    drawn = np.random.default_rng(seed).choice(hidden_in, (num_masks, len(DIMS))).tolist()
+    return [Mask(tuple(v == 1 for v in row), tuple(v == 2 for v in row)) for row in drawn]
+
+
+@pytest.mark.parametrize("features", [(), (0,), (1, 3), (0, 1, 2, 3)])
+@pytest.mark.parametrize("hidden_in", [(1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("sizes", [[3, 3, 3], [4, 2, 3], [1, 1, 7], [5, 4, 0]])
+def test_groups_with_masks_of_their_own_equal_passes_of_their_own(
+    sizes: list[int], hidden_in: tuple[int, ...], features: tuple[int, ...]
+) -> None:
+    """Compare each group with the pass that has its mask for all rows."""
+    model = tower()
+    values, pooled, present = inputs(9)
+    in_cells, in_rows = with_cells(pooled, present, features)
+    ends = [sum(sizes[: n + 1]) for n in range(len(sizes))]
+    groups = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+    for seed in range(4):
+        masks = random_masks(seed, len(sizes), hidden_in)
+        masked, unmasked = slice(2, 8), slice(0, 7)
+        found = model.first_of_views(*in_cells, masks, sizes, masked=masked, unmasked=unmasked)
+        alone = [
+            model.first_of_views(*in_rows, [mask], [9], masked=slice(0, 9), unmasked=slice(0, 9))
+            for mask in masks
+        ]
+        wanted = [
+            torch.cat([views[n][rows] for views, rows in zip(alone, groups, strict=True)])[part]
+            for n, part in enumerate((masked, masked, unmasked))
+        ]
+        for one, other in zip(found, wanted, strict=True):
+            assert torch.allclose(one, other, atol=1e-12)
+        assert same_gradients(model, values, torch.cat(found), torch.cat(wanted))
+
+
+@pytest.mark.parametrize("sizes", [[2, 4, 3], [9, 0, 0]])
+def test_rows_that_hide_features_by_group(sizes: list[int]) -> None:
+    model = tower()
+    values, pooled, present = inputs(9)
+    hidden = [FLAGS[3], FLAGS[15], FLAGS[0]]
+    found = model.first_by_group(*parts(pooled, present), hidden, sizes)
+    filled = torch.cat(
+        [
+            filled_by_hand(model, *group, flags)
+            for *group, flags in zip(pooled.split(sizes), present.split(sizes), hidden, strict=True)
+            if len(group[0])
+        ]
+    )
+    wanted = model.input_layer(filled)
+    assert torch.allclose(found, wanted, atol=1e-12)
+    assert same_gradients(model, values, found, wanted)
 
 
 @pytest.mark.parametrize("expand", [True, False])
@@ -206,7 +262,7 @@ def test_three_views_of_any_tower(data: st.DataObject, dims: list[int]) -> None:
     mask = Mask(tuple(v == 1 for v in hidden_in), tuple(v == 2 for v in hidden_in))
     assert mask.is_complementary
     views = model.first_of_views(
-        filled.split(dims, dim=1), nothing_missing, mask, masked=slice(3), unmasked=slice(3)
+        filled.split(dims, dim=1), nothing_missing, [mask], [3], masked=slice(3), unmasked=slice(3)
     )
     for view, hidden in zip(views, (mask.first, mask.second, [False] * len(dims)), strict=True):
         inputs = filled.clone()

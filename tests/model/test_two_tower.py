@@ -13,10 +13,18 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor, KeyedTensor
 from longtail.augmentation.masking_plan import masking_plan
 from longtail.augmentation.masks import Masks
 from longtail.augmentation.registry import AUGMENTATIONS as REGISTERED
-from longtail.config import Config, LossConfig, ModelConfig, SelfSupervisionConfig, TrainingConfig
+from longtail.config import (
+    Config,
+    CorrelationConfig,
+    LossConfig,
+    ModelConfig,
+    SelfSupervisionConfig,
+    TrainingConfig,
+)
 from longtail.dataset.batch import Batch
 from longtail.dataset.batch_builder import BatchBuilder
 from longtail.encoder.torch_encoder import Encoder
+from longtail.model.masked_views import encode_items, group_sizes
 from longtail.model.two_tower import LossTerms, TwoTower, embedding_tables
 from tests.dataset.small_set import NUM_ROWS, SCHEMA, cells, make_training_set
 from tests.model.batch_reference import BATCH_SIZE, Reference, Weights, encode
@@ -132,6 +140,11 @@ def test_the_loss_of_a_batch_equals_the_loops(augmentation: str, mixed: bool, lo
     "options",
     [
         {"loss": {"correct_positive": False}},
+        {"loss": {"logq_positive": "certain"}},
+        {"loss": {"logq_positive": "certain", "logq": "streaming", "logq_strength": 1.0}},
+        {"loss": {"logq_positive": "certain", "accidental_hits": "known_positives"}},
+        {"loss": {"logq_positive": "certain", "unborn_negatives": False}},
+        {"loss": {"logq_positive": "certain", "mixed_negatives": False}},
         {"loss": {"cold_negative_weight": 1.0}},
         {"loss": {"cold_negative_weight": 0.3}},
         {"loss": {"cold_negative_weight": 0.0, "logq_strength": 0.0}},
@@ -166,25 +179,88 @@ def test_other_settings_equal_the_loops(
 @pytest.mark.parametrize("augmentation", HIDING)
 def test_features_that_are_never_masked_stay_in_both_views(augmentation: str) -> None:
     config = make_config(self_supervision={"augmentation": augmentation})
-    masks = make_masking(config, never_mask=["words"])
+    kept = CorrelationConfig(never_mask=("words",))
+    config = config.model_copy(update={"correlation": kept})
+    masks = make_masking(config, kept.never_mask)
     model = make_model(config, masks)
     batch, reference = last_of_an_epoch(config, masks)
+    # Each view has lost words of its own.
+    assert [row[3] for row in reference.first_copy] != [row[3] for row in reference.second_copy]
     assert_equal(model(batch), reference, weights_of(model))
+
+
+@pytest.mark.parametrize("num_masks", [4, 6])
+@pytest.mark.parametrize("never_mask", [(), ("section",), ("words",)])
+@pytest.mark.parametrize("augmentation", HIDING)
+def test_several_masks_equal_the_loops(
+    augmentation: str, never_mask: tuple[str, ...], num_masks: int
+) -> None:
+    """Six sampled items share the masks; words that are never masked make two copies of them."""
+    config = make_config(self_supervision={"augmentation": augmentation, "num_masks": num_masks})
+    kept = CorrelationConfig(never_mask=never_mask)
+    training = config.training.model_copy(update={"seed": 9})  # draws masks that differ
+    config = config.model_copy(update={"correlation": kept, "training": training})
+    masks = make_masking(config, never_mask)
+    model = make_model(config, masks)
+    batch, reference = last_of_an_epoch(config, masks)
+    assert len(set(reference.mask_of_item())) > 1
+    assert_equal(model(batch), reference, weights_of(model))
+
+
+def test_with_more_masks_than_items_each_item_has_its_own() -> None:
+    """The catalogue of eleven gives each of two ranks five items."""
+    config = make_config(self_supervision={"num_masks": 6})
+    masks = make_masking(config)
+    model = make_model(config, masks)
+    batch, reference = last_of_an_epoch(config, masks, world_size=2)
+    assert batch.num_sampled == 5
+    assert reference.mask_of_item() == [masks.mask(draw) for draw in batch.mask_draws[:5]]
+    assert_equal(model(batch), reference, weights_of(model))
+
+
+@pytest.mark.parametrize("value_dropout", [0.0, 0.4])
+@pytest.mark.parametrize("augmentation", HIDING)
+def test_the_items_of_a_mask_have_the_views_that_it_gives_alone(
+    augmentation: str, value_dropout: float
+) -> None:
+    ssl = {"augmentation": augmentation, "num_masks": 4, "value_dropout": value_dropout}
+    config = make_config(self_supervision=ssl)
+    masks = make_masking(config)
+    model = make_model(config, masks)
+    batch, _ = last_of_an_epoch(config, masks)
+    _, inputs = model._inputs(model.embedding_bags(batch.features), batch)
+    drawn = [masks.mask(draw) for draw in batch.mask_draws]
+    found = encode_items(model.item_tower, inputs, batch, drawn)
+    for mask, items in zip(drawn, np.array_split(np.arange(6), 4), strict=True):
+        alone = encode_items(model.item_tower, inputs, batch, [mask])
+        rows = [*items, *(items + 6)]  # the first views, then the second ones
+        torch.testing.assert_close(found.views[rows], alone.views[rows], rtol=0, atol=1e-12)
+        torch.testing.assert_close(found.unmasked, alone.unmasked, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("num_sampled", "num_masks", "sizes"),
+    [(6, 1, [6]), (6, 4, [2, 2, 1, 1]), (3, 5, [1, 1, 1]), (0, 3, [0]), (1024, 8, [128] * 8)],
+)
+def test_masks_share_the_items_evenly(num_sampled: int, num_masks: int, sizes: list[int]) -> None:
+    assert group_sizes(num_sampled, num_masks) == sizes
 
 
 @pytest.mark.parametrize("augmentation", HIDING)
 def test_two_features_that_may_be_masked(augmentation: str) -> None:
     """Two independent masks of one feature each are complementary every other time."""
     config = make_config(self_supervision={"augmentation": augmentation})
+    kept = CorrelationConfig(never_mask=("item_id", "words"))
+    config = config.model_copy(update={"correlation": kept})
     seen = set()
     for seed in range(8):
         training = config.training.model_copy(update={"seed": seed})
         seeded = config.model_copy(update={"training": training})
-        masks = make_masking(seeded, never_mask=["item_id", "words"])
+        masks = make_masking(seeded, kept.never_mask)
         model = make_model(seeded, masks)
         batch, reference = last_of_an_epoch(seeded, masks)
         assert_equal(model(batch), reference, weights_of(model))
-        seen.add(reference.mask.is_complementary)
+        seen.add(reference.masks[0].is_complementary)
     assert seen == ({True, False} if augmentation == "independent_masking" else {True})
 
 
@@ -200,10 +276,20 @@ def test_a_rank_without_examples_in_the_last_batch_has_a_finite_loss() -> None:
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
 
 
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-def test_gradients_equal_differences_of_the_loops(augmentation: str) -> None:
+@pytest.mark.parametrize(
+    ("augmentation", "changes"),
+    [
+        *((name, {}) for name in AUGMENTATIONS),
+        *((name, {"num_masks": 4}) for name in HIDING),
+        ("independent_masking", {"num_masks": 4, "value_dropout": 0.0}),
+    ],
+)
+def test_gradients_equal_differences_of_the_loops(
+    augmentation: str, changes: dict[str, object]
+) -> None:
     """Check the entry of each parameter with the largest gradient, by central differences."""
-    config = make_config(self_supervision={"augmentation": augmentation, "warmup_steps": 8})
+    ssl = {"augmentation": augmentation, "warmup_steps": 8, **changes}
+    config = make_config(self_supervision=ssl)
     masks = make_masking(config)
     model = make_model(config, masks)
     batch, reference = last_of_an_epoch(config, masks)
@@ -284,9 +370,13 @@ def test_towers_start_apart_where_the_configuration_says_so() -> None:
     assert not torch.isin(item.layers[0].weight, query.layers[0].weight).any()
 
 
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-def test_products_of_low_precision_give_nearly_the_same(augmentation: str) -> None:
-    config = make_config(self_supervision={"augmentation": augmentation})
+@pytest.mark.parametrize(
+    ("augmentation", "num_masks"),
+    [*((name, 1) for name in AUGMENTATIONS), *((n, 3) for n in HIDING)],
+)
+def test_products_of_low_precision_give_nearly_the_same(augmentation: str, num_masks: int) -> None:
+    ssl = {"augmentation": augmentation, "num_masks": num_masks}
+    config = make_config(self_supervision=ssl)
     masks = make_masking(config)
     batch, _ = last_of_an_epoch(config, masks)
     found = []

@@ -87,6 +87,19 @@ def test_every_preset_can_be_run() -> None:
     assert (setting.logq_strength, setting.temperature) == (1.0, 0.2)
 
 
+def test_presets_and_variants_say_what_the_positive_is() -> None:
+    """A project that has it certain, and several masks, can run the paper's setting."""
+    changes = {"loss.logq_positive": "certain", "self_supervision.num_masks": 8}
+    project = with_settings(CONFIG, changes)
+    paper = with_settings(project, PRESETS["paper"].settings)
+    assert (paper.loss.logq, paper.loss.logq_positive) == ("none", "sampled")
+    assert paper.self_supervision.num_masks == 1
+    assert VARIANTS["logq_only"](project).loss.logq_positive == "sampled"
+    assert VARIANTS["default"](project) == project
+    for name in ("baseline", *MASKED):
+        assert VARIANTS[name](project).self_supervision.num_masks == 8
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

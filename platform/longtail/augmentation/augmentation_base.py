@@ -1,7 +1,7 @@
 """The base class of augmentations: the flags that the rest of longtail asks, and their defaults."""
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from longtail.errors import InputError
@@ -56,7 +56,11 @@ class Augmentation(ABC):
     """Whether the sampled items get two views; if not, L_self contrasts items with themselves."""
 
     views_overlap: ClassVar[bool] = False
-    """Whether both views can show the same feature; each then drops values of its own."""
+    """Whether both views can show the same feature that masks may hide.
+
+    Each view then drops values of its own, as it does where both show a multi-valued feature that
+    `correlation.never_mask` names.
+    """
 
     hides_features: ClassVar[bool] = False
     """Whether views hide features; `_masks` then returns the masks, from a plan that has some."""
@@ -77,10 +81,17 @@ class Augmentation(ABC):
         """The probability that an item of the main loss loses a feature."""
         return self.settings.feature_dropout if self.drops_features else 0.0
 
-    @property
-    def num_copies(self) -> int:
-        """Lookups of the sampled items: two where each view drops values of its own, else one."""
-        return 2 if self.views_overlap and self.view_dropout else 1
+    def num_copies(self, *, multi_valued: Iterable[str], never_mask: Collection[str]) -> int:
+        """Return the lookups of the sampled items: two where each view drops values of its own.
+
+        One is enough where no two views show the same feature that loses values.
+
+        Args:
+            multi_valued: the item features that lose values.
+            never_mask: the item features that no mask hides, so that both views show them.
+        """
+        overlap = self.views_overlap or any(name in never_mask for name in multi_valued)
+        return 2 if overlap and self.view_dropout else 1
 
     def masks(self, feature_names: Sequence[str], plan: "MaskingPlan") -> "Masks":
         """Return the masks of a run.

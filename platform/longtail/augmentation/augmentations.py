@@ -72,7 +72,11 @@ class DropoutOnly(Augmentation):
 
 
 class SpreadOut(Augmentation):
-    """The spread-out regulariser (SO; Zhang et al. 2017): no views, L_self pushes items apart."""
+    """The spread-out regulariser (SO): there are no views, and L_self pushes items apart.
+
+    It is the softmax form of Yao et al. 2021: their equation 3 with both views the item itself.
+    Zhang et al. 2017, who introduced the regulariser, square the scalar products instead.
+    """
 
     name = "spread_out"
     makes_views = False

@@ -1,4 +1,4 @@
-"""Masks: the item features that each of two views hides. All items of a batch share one mask."""
+"""Masks: the item features that each of two views hides, for all or a share of a batch's items."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Mask:
 
 
 class Masks(Protocol):
-    """The masks of a run: a random number chooses the mask of each step."""
+    """The masks of a run: a random number chooses each mask of a step."""
 
     def mask(self, draw: int) -> Mask:
         """Return the mask that a random number chooses; the same number gives the same mask."""

@@ -25,7 +25,7 @@ RanksOption = Annotated[
     typer.Option("--num-ranks", min=1, help="Training processes; default: the configuration's."),
 ]
 BaselinesOption = Annotated[
-    bool, typer.Option("--baselines", help="Also measure a popularity and a random ranking.")
+    bool, typer.Option("--baselines", help="Show simpler methods, such as item kNN, beside it.")
 ]
 
 

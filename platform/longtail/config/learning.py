@@ -1,8 +1,8 @@
 """The sections about what is learned: the towers, the losses, the self-supervised task."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from longtail.augmentation.augmentation_base import Augmentation
 from longtail.augmentation.registry import AUGMENTATIONS
@@ -30,6 +30,12 @@ class ModelConfig(Section):
         description="Length of the published embeddings. Lower it when the index or the online "
         "store is too large.",
     )
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0), Unit("probability")] = Field(
+        0.0,
+        description="Probability that a neuron of a hidden layer is left out of a training step. 0 "
+        "leaves out none. Raise it, such as to 0.2, when validation recall falls while the "
+        "training loss does, too.",
+    )
     start_alike: bool = Field(
         True,
         description="Start both towers with the same weights where their features share tables, so "
@@ -53,8 +59,8 @@ class LossConfig(Section):
     )
     logq_strength: Fraction = Field(
         1.0,
-        description="Share of the logQ correction that is applied. 1 is unbiased over the whole "
-        "catalogue; less lets scores grow less with popularity, which favours the tail.",
+        description="Share of the logQ correction that is applied. 1 makes the negatives stand for "
+        "the whole catalogue; less lets scores grow less with popularity, which favours the tail.",
     )
     streaming_rate: Annotated[float, Field(gt=0.0, le=1.0), Unit("share")] = Field(
         0.05,
@@ -65,6 +71,13 @@ class LossConfig(Section):
         True,
         description="Apply logQ to the positive's logit, too. Switch it off to compare with the "
         "literature.",
+    )
+    logq_positive: Literal["sampled", "certain"] = Field(
+        "sampled",
+        description="Part of the positive in the corrected softmax: `sampled` takes it for a draw "
+        "like the negatives (Yi et al. 2019), `certain` for no draw, so that each example weighs "
+        "as much as the model misses its positive (Khrylchenko et al. 2025). Try `certain` when "
+        "tail and cold items matter more than the head.",
     )
     mixed_negatives: bool = Field(
         True,
@@ -94,6 +107,20 @@ class LossConfig(Section):
         "is never a positive, so 1 pushes it away from every query, and 0 leaves nothing that "
         "holds it in place. Raise it when cold items crowd out right answers.",
     )
+
+    @model_validator(mode="after")
+    def _positive_has_one_rule(self) -> Self:
+        if self.logq_positive == "certain" and self.logq == "none":
+            raise ValueError(
+                "`loss` has `logq_positive: certain`, which needs sampling probabilities, and "
+                "`logq: none`: set logq to exact or streaming, or leave logq_positive out"
+            )
+        if self.logq_positive == "certain" and not self.correct_positive:
+            raise ValueError(
+                "`loss` has `logq_positive: certain` and `correct_positive: false`, which both say "
+                "what the positive's logit is: leave one of them out"
+            )
+        return self
 
 
 class SelfSupervisionConfig(Section):
@@ -125,6 +152,12 @@ class SelfSupervisionConfig(Section):
         description="Power of the correlation in proportion to which `correlated_masking` draws "
         "the features of a mask. Without it, a mask always holds the features most correlated with "
         "its seed. Set it, such as to 1, for more varied masks.",
+    )
+    num_masks: Annotated[PositiveInt, Unit("masks per step")] = Field(
+        1,
+        description="Number of masks of a step, at most the number of sampled items. Each hides "
+        "features of an equal share of them; an augmentation that hides none needs one. Raise it, "
+        "such as to 8, for less noise in the self-supervised task.",
     )
     value_dropout: Annotated[float, Field(ge=0.0, lt=1.0), Unit("probability")] = Field(
         0.3,

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from longtail.config.data import ChecksConfig, CorrelationConfig, DatasetConfig, FeaturesConfig
 from longtail.config.learning import LossConfig, ModelConfig, SelfSupervisionConfig
 from longtail.config.local_paths import local_path
+from longtail.config.memory import MemoryConfig
 from longtail.config.release import (
     EvaluationConfig,
     GateConfig,
@@ -59,6 +60,7 @@ class Config(Section):
     reporting: ReportingConfig = ReportingConfig()
     compute: ComputeConfig = ComputeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    memory: MemoryConfig = MemoryConfig()
     study: StudyConfig = StudyConfig()
     gate: GateConfig = GateConfig()
     index: IndexConfig = IndexConfig()
@@ -90,5 +92,11 @@ class Config(Section):
             raise ValueError(
                 f"self_supervision.sample_size ({size}) is larger than training.batch_size "
                 f"({self.training.batch_size}): lower it, or leave it out"
+            )
+        num_masks, num_items = self.self_supervision.num_masks, size or self.training.batch_size
+        if num_masks > num_items:
+            raise ValueError(
+                f"self_supervision.num_masks ({num_masks}) is larger than the number of sampled "
+                f"items of a batch ({num_items}): lower it, so that each mask has an item"
             )
         return self

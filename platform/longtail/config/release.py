@@ -31,6 +31,13 @@ class GateConfig(Section):
         description="Demand more overall recall@50 than the popularity ranking has. Switch it off "
         "only to try out a release.",
     )
+    baselines: Literal["warn", "refuse", "off"] = Field(
+        "warn",
+        description="The part of the tuned baselines, such as item kNN and EASE: `warn` says where "
+        "one is ahead of a version, `refuse` also refuses a version with less overall recall@50 "
+        "than one of them, `off` does not measure them. Choose `refuse` once your version is "
+        "ahead, `off` when their minutes are too many.",
+    )
     min_recall_ratio: Fraction = Field(
         0.95,
         description="Smallest recall@50, overall and on the tail, relative to the served version "

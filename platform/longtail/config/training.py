@@ -6,6 +6,8 @@ from pydantic import Field, field_validator
 
 from longtail.config.section import NO_UNIT, PositiveFloat, PositiveInt, Section, Unit
 
+_VALIDATION_RECALL = "longtail.evaluation.validation:recall_at_50"
+
 
 class TrainingConfig(Section):
     """The loop: batches, epochs, optimizers, ranks, restarts."""
@@ -38,6 +40,39 @@ class TrainingConfig(Section):
     tower_learning_rate: Annotated[PositiveFloat, NO_UNIT] = Field(
         0.002,
         description="Learning rate of the towers' layers. Lower it when the loss is not finite.",
+    )
+    learning_rate_decay: Literal["none", "linear", "cosine"] = Field(
+        "none",
+        description="Course of both learning rates over the epochs: `none` keeps them, `linear` "
+        "and `cosine` lower them to zero at the last epoch's end. Set it when a validation figure "
+        "goes up and down late in training; then raise the rates or `num_epochs`.",
+    )
+    weight_decay: Annotated[float, Field(ge=0.0), NO_UNIT] = Field(
+        0.0,
+        description="Decoupled weight decay of the towers' layers and of the projections of dense "
+        "features, as in AdamW: each step takes this times the learning rate from every weight, "
+        "but not from biases. Raise it, such as to 0.1, when validation recall falls while the "
+        "training loss does, too.",
+    )
+    table_weight_decay: Annotated[float, Field(ge=0.0, lt=1.0), Unit("share per epoch")] = Field(
+        0.0,
+        description="Share of every weight of the embedding tables that is taken away before each "
+        "epoch but the first; `learning_rate_decay` lowers it, too. Raise it, such as to 0.1, when "
+        "rare values overfit.",
+    )
+    average_epochs: Annotated[PositiveInt, Unit("epochs")] = Field(
+        1,
+        description="Number of last epochs at whose ends a checkpoint is written, and whose mean "
+        "weights become the model; 1 takes the weights as they are. Set it, such as to 3, when "
+        "the validation figure varies from epoch to epoch. Each one needs the disk space of a "
+        "checkpoint.",
+    )
+    early_stopping_epochs: Annotated[PositiveInt | None, Unit("epochs")] = Field(
+        None,
+        description="End training when the figure of `checkpoints.best_by`, or else recall@50 on "
+        "the validation part, has not risen for this many epochs; the best epoch becomes the "
+        "model. Without it, training runs for all epochs. Set it, such as to 2, with a generous "
+        "`num_epochs`, when it is not known how many are needed.",
     )
     num_ranks: Annotated[PositiveInt, Unit("processes")] = Field(
         1,
@@ -75,6 +110,11 @@ class TrainingConfig(Section):
         "another version; change it to see how far results vary.",
     )
 
+    @property
+    def goes_by_epochs(self) -> bool:
+        """Whether every epoch ends with a checkpoint, and only such a checkpoint can be best."""
+        return self.average_epochs > 1 or self.early_stopping_epochs is not None
+
 
 class CheckpointsConfig(Section):
     """The way checkpoints are written, and which one becomes the version's model."""
@@ -90,9 +130,16 @@ class CheckpointsConfig(Section):
         description="Figure by which the best checkpoint is kept and becomes the model; without "
         "it, the last one does. `training_loss` is the mean loss since the checkpoint before, and "
         "low is good. `module:function`, such as "
-        "`longtail.evaluation.validation:recall_at_50`, is called with (encoder, training_set, "
-        "config), and a high result is good. Set it when the model overfits.",
+        "`longtail.evaluation.validation:recall_at_50` (or `:map_at_50`), is called with "
+        "(encoder, training_set, config), and a high result is good. Set it when the model "
+        "overfits.",
     )
+
+    def measure(self, training: TrainingConfig) -> str | None:
+        """Return the name of the figure by which the best checkpoint becomes the model, or None."""
+        if self.best_by is None and training.early_stopping_epochs is not None:
+            return _VALIDATION_RECALL
+        return self.best_by
 
     @field_validator("best_by")
     @classmethod

@@ -70,7 +70,8 @@ class Batch:
         num_candidates: candidates of this rank.
         num_copies: 2 where each view of the sampled items has its own dropped values, else 1.
         step: the global step.
-        mask_draw: a random number that chooses this step's mask, the same on every rank.
+        mask_draws: random numbers that choose this step's masks, the same on every rank. Each
+            mask is that of an equal share of the sampled items, in their order.
     """
 
     features: KeyedJaggedTensor
@@ -93,7 +94,7 @@ class Batch:
     num_candidates: int
     num_copies: int
     step: int
-    mask_draw: int
+    mask_draws: tuple[int, ...]
 
     @property
     def view_rows(self) -> tuple[slice, slice]:
@@ -133,6 +134,6 @@ class Batch:
         }
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name not in changed and not isinstance(value, int):
+            if field.name not in changed and not isinstance(value, int | tuple):
                 changed[field.name] = change(value)
         return replace(self, **changed)

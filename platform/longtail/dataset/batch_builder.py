@@ -12,12 +12,12 @@ from longtail.config import Config
 from longtail.dataset.batch import Batch, DenseColumn, RepeatedCells
 from longtail.dataset.candidates import CandidateFinder, RankExamples, padded
 from longtail.dataset.distinct_cells import DistinctCells
-from longtail.dataset.dropout import drop_features, drop_values
+from longtail.dataset.dropout import drop_features, drop_values, num_copies
 from longtail.dataset.sampler import (
     CatalogueSampler,
     ExampleSampler,
     dropout_generator,
-    mask_generator,
+    mask_draws,
 )
 from longtail.dataset.training_set import TrainingSet
 from longtail.features.dense import rows_of_vectors
@@ -52,7 +52,8 @@ class BatchBuilder:
 
     Args:
         training_set: the data to train on.
-        config: the sections `dataset`, `loss`, `self_supervision` and `training` are read.
+        config: the sections `correlation`, `dataset`, `loss`, `self_supervision` and `training`
+            are read.
         world_size: number of ranks.
         rank: this rank.
     """
@@ -66,10 +67,12 @@ class BatchBuilder:
         self._rank = rank
         # What the augmentation asks of a batch.
         ssl = config.self_supervision
-        self._num_copies = ssl.augmenter.num_copies
+        # Where nothing is hidden, all masks are alike.
+        self._num_masks = ssl.num_masks if ssl.augmenter.hides_features else 1
         self._value_dropout = ssl.augmenter.view_dropout
         self._feature_dropout = ssl.augmenter.supervised_feature_dropout
         schema = training_set.schema
+        self._num_copies = num_copies(config, schema)
         self._multi_valued = np.array([feature.kind == "multi" for feature in schema.item])
         self._keys = [feature.key for feature in schema.features if not feature.is_dense]
         self._has_dense = bool(schema.projections)
@@ -163,7 +166,7 @@ class BatchBuilder:
             num_candidates=len(item_rows) + len(sampled) * self._mixed,
             num_copies=self._num_copies,
             step=step,
-            mask_draw=int(mask_generator(self._seed, step).integers(2**31)),
+            mask_draws=mask_draws(self._seed, step, self._num_masks),
         )
 
     def _dropped(

@@ -1,10 +1,26 @@
-"""Drops values, or whole features, of rows that are already encoded."""
+"""Drops values, or whole features, of rows that are already encoded, and counts their copies."""
 
 import numpy as np
 import numpy.typing as npt
 
+from longtail.config import Config
+from longtail.features.schema import Schema
+
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
+
+
+def num_copies(config: Config, schema: Schema) -> int:
+    """Return the lookups of the sampled items: 2 where each view loses values of its own, else 1.
+
+    Args:
+        config: the sections `correlation` and `self_supervision` are read.
+        schema: the features.
+    """
+    return config.self_supervision.augmenter.num_copies(
+        multi_valued=[feature.name for feature in schema.item if feature.kind == "multi"],
+        never_mask=config.correlation.never_mask,
+    )
 
 
 def drop_values(

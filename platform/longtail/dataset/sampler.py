@@ -148,6 +148,10 @@ def dropout_generator(seed: int, step: int, rank: int) -> np.random.Generator:
     return np.random.default_rng((seed, _DROPOUT_STREAM, step, rank))
 
 
-def mask_generator(seed: int, step: int) -> np.random.Generator:
-    """Return the generator of a step's mask, the same on every rank."""
-    return np.random.default_rng((seed, _MASK_STREAM, step))
+def mask_draws(seed: int, step: int, num_masks: int) -> tuple[int, ...]:
+    """Return the random numbers that choose a step's masks, the same on every rank.
+
+    More masks leave those before as they are.
+    """
+    generator = np.random.default_rng((seed, _MASK_STREAM, step))
+    return tuple(generator.integers(2**31, size=num_masks).tolist())

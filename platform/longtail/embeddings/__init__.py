@@ -9,6 +9,7 @@ The files in the order of the flow (PUBLICATION.md explains the steps of a publi
     embedding_matrix.py        the exported vectors as one matrix
     index.py                   builds the nearest-neighbour index, and commits the version
     index_recall.py            measures the index against exact search
+    query_memory.py            the memory of a version: known queries, their items and vectors
     versions.py                commits, verifies, lists and removes versions
     version_validation.py      checks a version's rows before any slot is touched
     sorted_keys.py             finds the keys of one file that another does not have

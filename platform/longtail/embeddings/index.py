@@ -19,6 +19,7 @@ from longtail.embeddings.embedding_matrix import embedding_matrix
 from longtail.embeddings.embeddings_file import EMBEDDING, ITEM
 from longtail.embeddings.export import approved_version
 from longtail.embeddings.index_recall import measure_recall
+from longtail.embeddings.query_memory import write_query_memory
 from longtail.embeddings.results import (
     IndexRecord,
     IndexSample,
@@ -34,11 +35,11 @@ NUM_NEIGHBOURS = 5
 
 
 def build_index(config: Config, as_of: date) -> IndexSummary:
-    """Index the approved version's embeddings by inner product, and commit the version.
+    """Index the approved version's embeddings, write its memory, and commit the version.
 
-    Row i of the index is row i of `item_embeddings.parquet`. The index of a committed version is
-    not built again. The recall of a new index against exact search is measured, and written to the
-    manifest.
+    The index is by inner product. Its row i is row i of `item_embeddings.parquet`. What belongs to
+    a committed version is not made again. The recall of a new index against exact search is
+    measured, and written to the manifest.
 
     Args:
         config: the project; the section `index` is read.
@@ -68,6 +69,7 @@ def build_index(config: Config, as_of: date) -> IndexSummary:
         log.info("recall@100 of the index against exact search: %.4f", recall["recall@100"])
         with replaced_file(paths.index) as temporary:
             faiss.write_index(new, str(temporary))
+        write_query_memory(config, paths, run, items)
     # The manifest of an early release has no entry for the index, which was exact then.
     record = commit_version(config, version, index=built).get("index") or {"kind": "flat"}
     index = faiss.read_index(str(paths.index))

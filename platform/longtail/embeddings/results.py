@@ -8,11 +8,12 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 
 class ScoredItem(TypedDict):
-    """An item and its inner product with what was searched for.
+    """An item and how well it fits what was searched for.
 
     Attributes:
         item: the item's id.
-        score: the inner product of two unit vectors, -1 to 1.
+        score: the inner product of two unit vectors, -1 to 1; p(item | query), 0 to 1, where a
+            version with a memory recommends.
     """
 
     item: str

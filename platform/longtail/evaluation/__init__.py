@@ -6,7 +6,7 @@ In reading order:
 - `metrics`: the exact rank of every held-out item, recall@k and MAP@k.
 - `slices`: the popularity slices overall, head, tail and cold.
 - `results`: the types of the dictionaries that the other files return.
-- `baselines`: the popularity ranking and the random ranking, measured in the same way.
+- `baselines`: simpler methods, tuned and measured in the same way.
 - `coverage`: how often each item is among the first 50 of a query.
 - `vector_norms`: the lengths of item vectors before they are normalised.
 - `health`: uniformity, alignment, effective rank, and correlations with popularity.

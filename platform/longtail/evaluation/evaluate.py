@@ -16,7 +16,8 @@ from longtail.artifacts import (
 )
 from longtail.config import Config
 from longtail.errors import InputError, LongtailError
-from longtail.evaluation.results import Evaluation, Health, StoredEvaluation
+from longtail.evaluation.baselines.stage import baselines_fingerprint, tuned_baselines
+from longtail.evaluation.results import Baselines, Evaluation, Health, StoredEvaluation
 from longtail.evaluation.served_comparison import (
     compare_with_served,
     compared_with,
@@ -37,9 +38,10 @@ def evaluate_version(config: Config, version: str, *, baselines: bool = False) -
     figures are only returned.
 
     Args:
-        config: the project; the sections `evaluation` and `training.seed` are read.
+        config: the project; `evaluation`, `memory`, `training.seed` and `gate.baselines` are
+            read.
         version: a trained version.
-        baselines: return the two baselines too (the file always has them).
+        baselines: return the baselines too (the file always has them).
 
     Returns:
         The content of `metrics.json`, see `embedding_health`, `linear_probes` and
@@ -58,7 +60,9 @@ def evaluate_version(config: Config, version: str, *, baselines: bool = False) -
         required_stamp(run.training_set, made_by="dataset")["fingerprint"],
         file_hash(paths.encoder),
         config.evaluation.model_dump(mode="json"),
+        config.memory.model_dump(mode="json"),
         config.training.seed,
+        baselines_fingerprint(config, parse_version_day(version)) if _tunes(config) else None,
         source_hash("longtail.evaluation.evaluate"),
     )
     served = version_to_beat(config, version)
@@ -100,11 +104,12 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
     # Imported here because torch takes seconds, which an up-to-date version must not cost.
     from longtail.dataset.training_set import load_training_set
     from longtail.encoder.torch_encoder import load_encoder
-    from longtail.evaluation.baselines import baseline_metrics
+    from longtail.evaluation.baselines.untuned import baseline_metrics
     from longtail.evaluation.coverage import RETRIEVED, ranks_and_retrievals
     from longtail.evaluation.health import embedding_health
     from longtail.evaluation.held_out import held_out_pairs
     from longtail.evaluation.linear_probes import linear_probes
+    from longtail.evaluation.memory_metrics import measure_memory
     from longtail.evaluation.metrics import metrics_by_slice
     from longtail.evaluation.slices import item_slices
     from longtail.evaluation.vector_norms import encode_with_norms
@@ -138,6 +143,17 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
         held_out.num_queries,
         held_out.num_candidates,
         time.monotonic() - start,
+    )
+    # With the memory: what `recommend` answers.
+    memory = measure_memory(
+        config,
+        training_set,
+        encoder,
+        held_out,
+        query_vectors,
+        item_vectors,
+        slices,
+        temperature=read_json(VersionPaths(config, version).config)["loss"]["temperature"],
     )
     # Health. The gate does not read it, so its time is logged apart from that of retrieval.
     start = time.monotonic()
@@ -180,15 +196,26 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
             item_vectors,
             slices,
         )
+    baselines: Baselines = baseline_metrics(
+        held_out, train_count, slices, seed=config.training.seed
+    )
+    if _tunes(config):
+        baselines["tuned"] = tuned_baselines(config, as_of)
     return {
         "version": version,
         "as_of": as_of.isoformat(),
         "metrics": metrics,
-        "baselines": baseline_metrics(held_out, train_count, slices, seed=config.training.seed),
+        "memory": memory,
+        "baselines": baselines,
         "num_pairs_without_item": held_out.num_pairs_without_item,
         "health": health,
         "against_served": against_served,
     }
+
+
+def _tunes(config: Config) -> bool:
+    """Return whether the baselines that have to be tuned are measured."""
+    return config.gate.baselines != "off"
 
 
 def _without_fingerprint(document: StoredEvaluation, baselines: bool) -> Evaluation:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
 from longtail.config import Config
 from longtail.errors import GateRefusedError
+from longtail.evaluation.baselines.comparison import baselines_ahead, metrics_by_name
 from longtail.evaluation.evaluate import evaluate_version
 from longtail.evaluation.results import Approval, Comparison, Evaluation, NoComparison
 from longtail.evaluation.served_comparison import compared_with, version_to_beat
@@ -67,8 +68,10 @@ def approve(config: Config, as_of: date) -> Approval:
         # Removed before anything can fail, so that an earlier decision never holds for this
         # version.
         paths.approved.unlink()
-    if served is not None and served != compared_with(metrics):
-        # Another version was published since the evaluation.
+    refuses = config.gate.baselines == "refuse"
+    outdated = served is not None and served != compared_with(metrics)
+    if outdated or (refuses and "tuned" not in metrics["baselines"]):
+        # Another version was published since the evaluation, or the rule came later.
         metrics = evaluate_version(config, version, baselines=True)
     rulings = judge(config, metrics, against_served=served is not None)
     failed = [ruling for ruling in rulings if not ruling.passed]
@@ -78,11 +81,15 @@ def approve(config: Config, as_of: date) -> Approval:
             f"the gate refuses version {version}, nothing was published: {details}"
         )
     reasons = [f"{ruling.rule}: {ruling.figures}" for ruling in rulings]
+    warnings = [] if config.gate.baselines == "off" else baselines_ahead(metrics)
+    for warning in warnings:
+        log.warning("version %s: %s", version, warning)
     document: Approval = {
         "version": version,
         "as_of": as_of.isoformat(),
         "served": served,
         "reasons": reasons,
+        "warnings": warnings,
         "fingerprint": _identity(config, version),
     }
     write_json(paths.approved, document)
@@ -102,6 +109,8 @@ def judge(config: Config, metrics: Evaluation, *, against_served: bool) -> list[
     rulings = [_has_evidence(metrics)]
     if config.gate.better_than_popularity:
         rulings.append(_better_than_popularity(metrics))
+    if config.gate.baselines == "refuse":
+        rulings.append(_as_good_as_baselines(metrics))
     if against_served:
         against, ratio = metrics["against_served"], config.gate.min_recall_ratio
         assert against is not None
@@ -134,6 +143,19 @@ def _better_than_popularity(metrics: Evaluation) -> Ruling:
         own > popular,
         f"overall {FIGURE} {own:.4f}, popularity ranking {popular:.4f}",
         "Train for more epochs, or check the features with `longtail check`",
+    )
+
+
+def _as_good_as_baselines(metrics: Evaluation) -> Ruling:
+    own = metrics["metrics"]["overall"][FIGURE]
+    measured = metrics_by_name(metrics["baselines"])
+    found = {name: each["overall"][FIGURE] for name, each in measured.items()}
+    best = max(found, key=lambda name: found[name])
+    return Ruling(
+        "as good as every baseline",
+        own >= found[best],
+        f"overall {FIGURE} {own:.4f}, the best baseline, {best}, {found[best]:.4f}",
+        "Train for more epochs, or set `gate.baselines: warn` if you accept less",
     )
 
 

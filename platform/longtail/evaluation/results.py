@@ -3,7 +3,7 @@
 All of them are plain dictionaries at run time. None stands for a figure that is not defined.
 """
 
-from typing import Generic, Literal, NotRequired, TypedDict, TypeVar, final
+from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar, final
 
 SliceName = Literal["overall", "head", "tail", "cold"]
 SLICES: tuple[SliceName, ...] = ("overall", "head", "tail", "cold")
@@ -35,11 +35,35 @@ Metrics = TypedDict(
 MetricsBySlice = BySlice[Metrics]
 
 
+# The value of a baseline's setting.
+Setting = str | int | float
+
+
+@final
+class Baseline(TypedDict):
+    """The result of a baseline: its tuned settings, its metrics, and what to know of them."""
+
+    settings: dict[str, Setting]
+    metrics: MetricsBySlice
+    notes: list[str]
+
+
+@final
+class LeftOut(TypedDict):
+    """The reason why there is no result of a baseline."""
+
+    left_out: str
+
+
 class Baselines(TypedDict):
-    """The metrics of two rankings that know nothing of features."""
+    """The metrics of two rankings that have nothing to tune, and of the tuned baselines by name.
+
+    `tuned` is missing where `gate.baselines` was `off`, and in evaluations of older releases.
+    """
 
     popularity_ranking: MetricsBySlice
     random_ranking: MetricsBySlice
+    tuned: NotRequired[dict[str, Baseline | LeftOut]]
 
 
 class SliceHealth(TypedDict):
@@ -109,12 +133,35 @@ class NoComparison(TypedDict):
     not_comparable: str
 
 
+@final
+class MemoryValidation(TypedDict):
+    """The metrics of the validation part that a memory was chosen by."""
+
+    model: MetricsBySlice
+    memory: MetricsBySlice
+
+
+@final
+class Memory(TypedDict):
+    """The result of `memory_metrics.measure_memory`; `settings` is None for no memory."""
+
+    settings: dict[str, Any] | None
+    reason: str
+    validation: NotRequired[MemoryValidation]
+    metrics: NotRequired[MetricsBySlice]
+
+
 class Evaluation(TypedDict):
-    """The result of `evaluate.evaluate_version`; `baselines` only where they are asked for."""
+    """The result of `evaluate.evaluate_version`.
+
+    `metrics` are the model's alone, those with the memory are in `memory`, which evaluations of
+    older releases do not have. `baselines` are there only where they are asked for.
+    """
 
     version: str
     as_of: str
     metrics: MetricsBySlice
+    memory: NotRequired[Memory]
     baselines: NotRequired[Baselines]
     num_pairs_without_item: int
     health: Health
@@ -131,11 +178,13 @@ class Approval(TypedDict):
     """The content of `approved.json`.
 
     `served` is the version that this one was measured against, or None. `reasons` has one entry
-    for each rule of the gate, with its figures.
+    for each rule of the gate, with its figures. `warnings` has one for each baseline and slice
+    where the baseline is ahead; approvals of older releases have none.
     """
 
     version: str
     as_of: str
     served: str | None
     reasons: list[str]
+    warnings: NotRequired[list[str]]
     fingerprint: str

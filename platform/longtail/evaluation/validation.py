@@ -10,6 +10,7 @@ from longtail.errors import InputError
 from longtail.evaluation.encoder_ranks import encode_and_rank
 from longtail.evaluation.held_out import fewer_queries, held_out_pairs
 from longtail.evaluation.metrics import retrieval_metrics
+from longtail.evaluation.results import Metrics
 
 
 def recall_at_50(encoder: Encoder, training_set: TrainingSet, config: Config) -> float:
@@ -26,15 +27,25 @@ def recall_at_50(encoder: Encoder, training_set: TrainingSet, config: Config) ->
     Raises:
         InputError: the validation part has no pair that can be ranked.
     """
+    return _metrics(encoder, training_set, config)["recall@50"]
+
+
+def map_at_50(encoder: Encoder, training_set: TrainingSet, config: Config) -> float:
+    """Return the mean average precision of the first 50, as `recall_at_50` measures recall."""
+    return _metrics(encoder, training_set, config)["map@50"]
+
+
+def _metrics(encoder: Encoder, training_set: TrainingSet, config: Config) -> Metrics:
+    """Return the metrics of all validation pairs together."""
     asked = fewer_queries(training_set, config.study.max_validation_queries)
     questions = held_out_pairs(asked, "validation")
     if not len(questions.pair_item):
         raise InputError(
-            "`checkpoints.best_by` measures on the validation part, which has no pair of a query "
-            "and an item in the catalogue: raise `dataset.validation_fraction`, or remove "
-            "`checkpoints.best_by`"
+            "`checkpoints.best_by` or `training.early_stopping_epochs` measures on the validation "
+            "part, which has no pair of a query and an item in the catalogue: raise "
+            "`dataset.validation_fraction`, or remove the setting"
         )
     ranks = encode_and_rank(
         encoder, training_set, questions, query_batch_size=config.evaluation.query_batch_size
     )
-    return retrieval_metrics(ranks, questions.pair_query)["recall@50"]
+    return retrieval_metrics(ranks, questions.pair_query)

@@ -19,6 +19,7 @@ def batch_softmax(
     expected: torch.Tensor | None = None,
     logq_strength: float = 1.0,
     correct_positive: bool = True,
+    positive_is_certain: bool = False,
     product_dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
     """Return L_main: batch softmax with logQ correction (Yi et al. 2019), no accidental hits.
@@ -26,6 +27,10 @@ def batch_softmax(
     Each of C candidates stands once. A candidate that the batch holds m times counts m times, as
     in a softmax over the items of all examples, column by column. The positive counts once: its
     repeats are accidental hits.
+
+    With `positive_is_certain` the gradient is that of Khrylchenko et al. 2025 (arXiv 2507.09331,
+    section 3.3): each example weighs one less the estimated probability of its positive, and the
+    sum over the catalogue is estimated from the negatives alone. METHOD.md derives it.
 
     Args:
         queries: `[N, d]` unit vectors.
@@ -45,6 +50,9 @@ def batch_softmax(
         logq_strength: from 0 (no correction) to 1 (a softmax over the whole catalogue, unbiased).
             In between, scores grow less with an item's popularity.
         correct_positive: apply the correction to the positive's logit too.
+        positive_is_certain: the positive is no draw, since it is always there. It has the logit
+            that it would have in a softmax over the whole catalogue. Takes the place of
+            `correct_positive`; both come to the same where that is False and the strength is 1.
         product_dtype: the dtype of the backward pass's matrix products; None is that of the
             vectors.
 
@@ -55,10 +63,13 @@ def batch_softmax(
     positive_bias = torch.zeros_like(negative_bias)
     if expected is not None:
         # Zero is expected only of candidates that this batch cannot hold.
-        correction = logq_strength * expected.clamp_min(1e-12).log()
-        negative_bias = negative_bias - correction
-        if correct_positive:
-            positive_bias = -correction
+        log_expected = expected.clamp_min(1e-12).log()
+        negative_bias = negative_bias - logq_strength * log_expected
+        if positive_is_certain:
+            # A part of the correction leaves the scores of all items that much of log E to carry.
+            positive_bias = (1.0 - logq_strength) * log_expected
+        elif correct_positive:
+            positive_bias = -logq_strength * log_expected
     share = weight / total_weight.clamp_min(1e-12)
     return softmax_loss(
         queries / temperature,
@@ -80,7 +91,7 @@ def view_contrast(
     temperature: float,
     product_dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
-    """Return L_self (Yao et al. 2021, equation 1): each first view finds its second among all.
+    """Return L_self (Yao et al. 2021, equation 3): each first view finds its second among all.
 
     It goes one way only: second views do not look for first ones.
 

@@ -12,7 +12,7 @@ from longtail.dataset.batch import Batch
 from longtail.dataset.candidates import padded
 from longtail.features.schema import Schema, Side
 from longtail.model.kernels.split_by_feature import split_by_feature
-from longtail.model.towers import Inputs, Repeated
+from longtail.model.repeated_features import Inputs, Repeated
 
 
 class TowerInput(NamedTuple):

@@ -2,38 +2,13 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from longtail.augmentation.masks import Mask
-from longtail.model.kernels.repeated_cells import cell_of_row, sum_of_cells
-
-Features = Sequence[torch.Tensor]
-
-
-class Repeated(NamedTuple):
-    """A feature of B rows that share U cells: each cell goes through the first layer once.
-
-    Attributes:
-        values: `[U, dim]`, zero for a cell without a value.
-        missing: `[U]`, 1 where the cell has no value, else 0.
-        of_row: `[B]` int64, the cell of each row.
-        rows: int64, the rows that count, ordered by cell; the gradients of the others are zero.
-        starts: `[U]` int64, where the rows of each cell start in `rows`.
-    """
-
-    values: torch.Tensor
-    missing: torch.Tensor
-    of_row: torch.Tensor
-    rows: torch.Tensor
-    starts: torch.Tensor
-
-
-# Each feature as `[B, dim]`, zero where it has no value, or as the cells that its rows share.
-Inputs = Sequence[torch.Tensor | Repeated]
+from longtail.model.repeated_features import Inputs, Repeated, parts_of_cells
 
 
 class Tower(nn.Module):
@@ -48,11 +23,15 @@ class Tower(nn.Module):
         dims: embedding size of each of the F features.
         hidden: widths of the hidden layers.
         output_dim: length of the vectors.
+        dropout: probability that training leaves out a neuron of a hidden layer.
     """
 
-    def __init__(self, dims: Sequence[int], hidden: Sequence[int], output_dim: int) -> None:
+    def __init__(
+        self, dims: Sequence[int], hidden: Sequence[int], output_dim: int, *, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.dims = tuple(dims)
+        self.dropout = dropout
         widths = [sum(dims), *hidden, output_dim]
         self.default = nn.Parameter(torch.empty(sum(dims)).uniform_(-0.01, 0.01))
         self.input_layer = nn.Linear(widths[0], widths[1])
@@ -90,14 +69,32 @@ class Tower(nn.Module):
             hidden: F flags, the features that are their learned defaults in all rows.
         """
         hidden = hidden or (False,) * len(self.dims)
-        shown = [not flag for flag in hidden]
-        return self._part(pooled, missing, shown, self._constant(hidden))
+        return self.first_by_group(pooled, missing, [hidden], [len(missing)])
+
+    def first_by_group(
+        self,
+        pooled: Inputs,
+        missing: torch.Tensor,
+        hidden: Sequence[Sequence[bool]],
+        sizes: Sequence[int],
+    ) -> torch.Tensor:
+        """Return the first layer's output of rows that hide features by group, `[B, width]`.
+
+        Args:
+            pooled, missing: see `forward`. With more than one group no feature has repeated cells.
+            hidden: F flags by group, the features that are their learned defaults in its rows.
+            sizes: the number of rows of each group. Together the groups are all B rows, in order.
+        """
+        part_of = [[None if flag else 0 for flag in flags] for flags in hidden]
+        (part,) = self._parts(pooled, missing, sizes, part_of, [self._constants(hidden)])
+        return part
 
     def first_of_views(
         self,
         pooled: Inputs,
         missing: torch.Tensor,
-        mask: Mask,
+        masks: Sequence[Mask],
+        sizes: Sequence[int],
         *,
         masked: slice,
         unmasked: slice,
@@ -106,54 +103,110 @@ class Tower(nn.Module):
 
         The sum over features is computed in three parts: of those that the first view hides, that
         the second view hides, and that neither hides. A view that hides a part has the sum of the
-        defaults in its place, which is the same for all rows.
+        defaults in its place, which is the same for all rows of a mask.
 
         Args:
             pooled, missing: see `forward`.
-            mask: the features that each view hides; no feature is hidden in both.
+            masks: the features that each view hides, by group of rows; no feature is hidden in
+                both.
+            sizes: the number of rows of each group. Together the groups are all B rows, in order.
             masked: the M rows to return the masked views of.
-            unmasked: the U rows to return the unmasked view of.
+            unmasked: the U rows to return the unmasked view of, from the first row on.
 
         Returns:
             The first and the second masked view, each `[M, width]`, and the unmasked view
             `[U, width]`, each as `first` returns it.
         """
-        # The first view shows what the second one hides, and the other way round.
-        constants = self._constant(mask.first), self._constant(mask.second)
-        in_first = self._part(pooled, missing, mask.second, constants[0])
-        in_second = self._part(pooled, missing, mask.first, constants[1])
+        # Parts: features that the first view alone shows, the second alone, and both.
+        part_of = [
+            [1 if a else 0 if b else 2 for a, b in zip(mask.first, mask.second, strict=True)]
+            for mask in masks
+        ]
+        of_first = self._constants([mask.first for mask in masks])
+        of_second = self._constants([mask.second for mask in masks])
+        constants: list[Sequence[torch.Tensor | None]] = [of_first, of_second]
+        if any(2 in own for own in part_of):
+            constants.append([None] * len(masks))
+        in_first, in_second, *in_both = self._parts(pooled, missing, sizes, part_of, constants)
+
         # The unmasked view is the sum of both, which has both constants where the bias should be.
-        surplus = constants[0] + constants[1] - self.input_layer.bias
-        both = in_first[unmasked] + in_second[unmasked] - surplus
-        first, second = in_first[masked], in_second[masked]
-        in_neither = [not (a or b) for a, b in zip(mask.first, mask.second, strict=True)]
-        if any(in_neither):
-            rest = self._part(pooled, missing, in_neither)
-            first, second = first + rest[masked], second + rest[masked]
-            both = both + rest[unmasked]
-        return [first, second, both]
+        ends = [min(end, unmasked.stop) for end in itertools.accumulate(sizes, initial=0)]
+        shown = [end - start for start, end in itertools.pairwise(ends)]
+        sums = zip(in_first[unmasked].split(shown), in_second[unmasked].split(shown), strict=True)
+        both = _joined(
+            [
+                a + b - (one + other - self.input_layer.bias)
+                for (a, b), one, other in zip(sums, of_first, of_second, strict=True)
+            ]
+        )
+        views = [in_first[masked], in_second[masked], both]
+        if not in_both:
+            return views
+        rows = masked, masked, unmasked
+        return [view + in_both[0][part] for view, part in zip(views, rows, strict=True)]
 
     def rest(self, first: torch.Tensor) -> torch.Tensor:
         """Return the unit vectors `[B, output_dim]` of the first layer's output `[B, width]`."""
         hidden = first
         for layer in self.layers:
-            hidden = layer(functional.relu(hidden))
+            hidden = layer(self._thinned(functional.relu(hidden)))
         # In full precision, whatever the products are computed in.
         return functional.normalize(self.unscaled(hidden.to(self.default.dtype)), dim=-1)
 
-    def _part(
+    def _thinned(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return a hidden layer, in training without the neurons that dropout has drawn."""
+        # Without dropout no random number may be drawn: training would go on with others.
+        if not self.dropout or not self.training:
+            return hidden
+        return functional.dropout(hidden, self.dropout)
+
+    def _parts(
         self,
         pooled: Inputs,
         missing: torch.Tensor,
-        flags: Sequence[bool],
-        constant: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Return what the flagged features and a constant add to the first layer, `[B, width]`."""
-        flagged = [position for position, flag in enumerate(flags) if flag]
-        rows = {p: f for p in flagged if not isinstance(f := pooled[p], Repeated)}
-        cells = {p: f for p in flagged if isinstance(f := pooled[p], Repeated)}
-        part = self._part_of_rows(rows, missing, constant)
-        return part + self._part_of_cells(cells) if cells else part
+        sizes: Sequence[int],
+        part_of: Sequence[Sequence[int | None]],
+        constants: Sequence[Sequence[torch.Tensor | None]],
+    ) -> list[torch.Tensor]:
+        """Return the first layer in P parts: what some features and a constant add to it.
+
+        Args:
+            pooled, missing: see `forward`.
+            sizes: the number of rows of each group; the groups are all B rows, in order.
+            part_of: by group, the part that each of the F features belongs to, or None. A feature
+                with repeated cells belongs to none in all groups, or in no group.
+            constants: by part, the constant of each group.
+
+        Returns:
+            P tensors `[B, width]`.
+        """
+        rows = {p: f for p, f in enumerate(pooled) if not isinstance(f, Repeated)}
+        cells = {
+            position: feature
+            for position, feature in enumerate(pooled)
+            if isinstance(feature, Repeated) and part_of[0][position] is not None
+        }
+        if len(sizes) == 1:
+            parts = [
+                self._part_of_rows(
+                    {p: f for p, f in rows.items() if part_of[0][p] == part}, missing, constant
+                )
+                for part, (constant,) in enumerate(constants)
+            ]
+        else:
+            parts = self._parts_of_rows(rows, missing, sizes, part_of, constants)
+        if not cells:
+            return parts
+        of_cells = parts_of_cells(
+            self.input_layer.weight,
+            {position: self.columns(position) for position in cells},
+            self.default,
+            cells,
+            sizes,
+            part_of,
+            len(parts),
+        )
+        return [part + other for part, other in zip(parts, of_cells, strict=True)]
 
     def _part_of_rows(
         self,
@@ -177,27 +230,49 @@ class Tower(nn.Module):
         filled = torch.addmm(values, absent, torch.block_diag(*defaults).to(values.dtype))
         return functional.linear(filled, weight, constant)
 
-    def _part_of_cells(self, chosen: Mapping[int, Repeated]) -> torch.Tensor:
-        """Return what features with repeated cells add to the first layer, `[B, width]`."""
+    def _parts_of_rows(
+        self,
+        rows: Mapping[int, torch.Tensor],
+        missing: torch.Tensor,
+        sizes: Sequence[int],
+        part_of: Sequence[Sequence[int | None]],
+        constants: Sequence[Sequence[torch.Tensor | None]],
+    ) -> list[torch.Tensor]:
+        """Do what `_part_of_rows` does for each part and group, and fill in and split only once."""
         defaults = self.default.split(self.dims)
-        filled = [
-            torch.addr(cells.values, cells.missing, defaults[position].to(cells.values.dtype))
-            for position, cells in chosen.items()
-        ]
-        # The kernel numbers the cells of all features one after another, and so their rows.
-        features = [*chosen.values()]
-        first_cells = itertools.accumulate((len(f.starts) for f in features), initial=0)
-        first_rows = itertools.accumulate((len(f.rows) for f in features), initial=0)
-        of_row = [f.of_row + first for f, first in zip(features, first_cells, strict=False)]
-        starts = [f.starts + first for f, first in zip(features, first_rows, strict=False)]
-        return sum_of_cells(
-            self.input_layer.weight,
-            [self.columns(position) for position in chosen],
-            torch.stack(of_row, dim=1),
-            torch.cat([f.rows for f in features]),
-            torch.cat(starts),
-            filled,
-        )
+        columns = self.input_layer.weight.split(self.dims, dim=1)
+        by_group = {
+            p: torch.addr(f, missing[:, p], defaults[p].to(f.dtype)).split([*sizes])
+            for p, f in rows.items()
+        }
+
+        def part_of_group(part: int, group: int) -> torch.Tensor:
+            chosen = [p for p in rows if part_of[group][p] == part]
+            constant = constants[part][group]
+            if not chosen:
+                nothing = missing.new_zeros(sizes[group], self.input_layer.out_features)
+                return nothing if constant is None else nothing + constant
+            values = torch.cat([by_group[p][group] for p in chosen], dim=1)
+            weight = torch.cat([columns[p] for p in chosen], dim=1)
+            return functional.linear(values, weight, constant)
+
+        groups = range(len(sizes))
+        return [torch.cat([part_of_group(p, g) for g in groups]) for p in range(len(constants))]
+
+    def _constants(self, hidden: Sequence[Sequence[bool]]) -> list[torch.Tensor]:
+        """Return what the rows of each group have in common, each `[width]`.
+
+        Args:
+            hidden: the F flags of the hidden features, by group.
+        """
+        if len(hidden) == 1:
+            # A product of one vector rounds differently, and one mask gives what it always gave.
+            return [self._constant(hidden[0])]
+        columns = torch.tensor(self.dims)
+        flags = torch.tensor(hidden).repeat_interleave(columns, dim=1)
+        # Without waiting for a GPU.
+        flags = flags.to(self.default.device, non_blocking=True)
+        return [*self.input_layer(flags * self.default).unbind()]
 
     def _constant(self, hidden: Sequence[bool]) -> torch.Tensor:
         """Return what all rows have in common, `[width]`: the bias and the hidden defaults."""
@@ -211,22 +286,6 @@ class Tower(nn.Module):
         return constant
 
 
-def by_row(pooled: Inputs, missing: torch.Tensor) -> tuple[Features, torch.Tensor]:
-    """Return the same inputs of a tower without repeated cells.
-
-    Args:
-        pooled, missing: see `Tower.forward`.
-
-    Returns:
-        F features `[B, dim]`, and `[B, F]`, 1 where a feature has no value.
-    """
-    features, absent = [], list(missing.unbind(dim=1))
-    for position, feature in enumerate(pooled):
-        if isinstance(feature, Repeated):
-            features.append(
-                cell_of_row(feature.values, feature.of_row, feature.rows, feature.starts)
-            )
-            absent[position] = feature.missing[feature.of_row]
-        else:
-            features.append(feature)
-    return features, torch.stack(absent, dim=1)
+def _joined(groups: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the rows of all groups. One group is not copied."""
+    return groups[0] if len(groups) == 1 else torch.cat([*groups])

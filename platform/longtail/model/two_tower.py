@@ -65,7 +65,7 @@ class TwoTower(nn.Module):
         schema: the features of both sides.
         config: the sections `model`, `loss` and `self_supervision` are read.
         embedding_bags: maps a KeyedJaggedTensor to a KeyedTensor; TorchRec shards it.
-        masks: makes the mask of each step, for the self-supervised task.
+        masks: makes the masks of each step, for the self-supervised task.
         product_dtype: the dtype of the towers' matrix products; None is that of the weights.
         of_all_ranks: gathers the candidates of all ranks. It takes this rank's candidates,
             `[padded(its number), output_dim]`, and how many all ranks have together, and returns
@@ -100,11 +100,11 @@ class TwoTower(nn.Module):
         """Return the loss of a batch: L = L_main + alpha * L_self."""
         embeddings: KeyedTensor = self.embedding_bags(batch.features)
         query_input, item_input = self._inputs(embeddings, batch)
-        mask = self._masks.mask(batch.mask_draw) if self._makes_views else None
+        masks = [self._masks.mask(draw) for draw in batch.mask_draws] if self._makes_views else None
         with self._low_precision_products(query_input.missing.device):
             queries = self.query_tower(*query_input)
-            # The mask is applied in masked_views.py; the unmasked items are the candidates.
-            views, candidates = encode_items(self.item_tower, item_input, batch, mask)
+            # Masks are applied in masked_views.py; the unmasked items are the candidates.
+            views, candidates = encode_items(self.item_tower, item_input, batch, masks)
 
         main_loss = self._main_loss(batch, queries, candidates)
         if not self._augmentation.contrasts:
@@ -164,6 +164,7 @@ class TwoTower(nn.Module):
             ),
             logq_strength=self._loss.logq_strength,
             correct_positive=self._loss.correct_positive,
+            positive_is_certain=self._loss.logq_positive == "certain",
             product_dtype=self._product_dtype,
         )
 
@@ -188,7 +189,8 @@ class TwoTower(nn.Module):
 
 def _tower(schema: Schema, side: Side, config: Config) -> Tower:
     dims = [feature.dim for feature in schema.side(side)]
-    return Tower(dims, config.model.hidden, config.model.output_dim)
+    model = config.model
+    return Tower(dims, model.hidden, model.output_dim, dropout=model.dropout)
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ What they are made of:
 
     served_version.py   follows the pointer file, and replaces the loaded version as a whole
     catalogue_index.py  the index of one version, and its search with filters
+    query_search.py     the search for a query's items: index and memory
     feature_rows.py     encodes the feature values that a caller gives
     vocabulary_rows.py  finds the table rows of a few values
     item_keys.py        refuses what cannot be a list of keys

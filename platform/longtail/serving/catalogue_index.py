@@ -78,6 +78,24 @@ class CatalogueIndex:
     ) -> list[list[ScoredItem]]:
         """Return the k items with the largest inner product with each vector.
 
+        See `nearest` for arguments and errors.
+
+        Returns:
+            n lists of `{"item": str, "score": float}`, best first.
+        """
+        found = self.nearest(vectors, k, exclude=exclude, allowed=allowed)
+        return [self.named(rows, scores) for rows, scores in found]
+
+    def nearest(
+        self,
+        vectors: Float32Array,
+        k: int,
+        *,
+        exclude: Collection[str] = (),
+        allowed: Collection[str] | None = None,
+    ) -> list[tuple[Int64Array, Float32Array]]:
+        """Return the rows of the k items with the largest inner product with each vector.
+
         A flat index is exact under any filter. A graph is exact if a filter leaves few items, and
         is searched wider if it leaves more. As many items come back as were asked for.
 
@@ -88,7 +106,7 @@ class CatalogueIndex:
             allowed: only these item ids may come back; None for all. Unknown ids are ignored.
 
         Returns:
-            n lists of `{"item": str, "score": float}`, best first.
+            n pairs of rows and inner products, best first.
 
         Raises:
             InputError: `k` is not positive, or a filter is not a collection of strings.
@@ -114,12 +132,36 @@ class CatalogueIndex:
             num_shown = int(np.count_nonzero(shown))
             wanted = min(k, num_shown)
             if wanted == 0:
-                return [[] for _ in queries]
+                none = np.empty(0, np.int64), np.empty(0, np.float32)
+                return [none for _ in queries]
             if num_shown <= FEW_ALLOWED:
                 scores, rows = self._among(queries, wanted, np.flatnonzero(shown))
             else:
                 scores, rows = self._filtered(queries, wanted, shown, num_shown)
-        return [self._results(*pair, k) for pair in zip(scores, rows, strict=True)]
+        kept = (rows >= 0) & np.isfinite(scores)
+        return [
+            (row[shown][:k], score[shown][:k])
+            for row, score, shown in zip(rows, scores, kept, strict=True)
+        ]
+
+    def named(self, rows: Int64Array, scores: npt.NDArray[np.floating]) -> list[ScoredItem]:
+        """Return `{"item": str, "score": float}` for each of some rows and their scores."""
+        pairs = zip(rows.tolist(), scores.tolist(), strict=True)
+        return [{"item": self.items[row].as_py(), "score": score} for row, score in pairs]
+
+    def shown_rows(
+        self, rows: Int64Array, exclude: Collection[str], allowed: Collection[str] | None
+    ) -> npt.NDArray[np.bool_]:
+        """Return for each of some rows whether the filters of `nearest` leave its item."""
+        shown = ~np.isin(rows, self._rows_of(exclude, "exclude"))
+        if allowed is not None:
+            shown &= np.isin(rows, self._rows_of(allowed, "allowed"))
+        return shown
+
+    def scores_of(self, vector: Float32Array, rows: Int64Array) -> Float32Array:
+        """Return the inner product of one vector, `[dim]`, with the items of some rows."""
+        scores: Float32Array = self._vectors[rows] @ vector
+        return scores
 
     def _whole(self, queries: Float32Array, wanted: int) -> tuple[Float32Array, Int64Array]:
         """Search all items: `[n, wanted]` scores and rows, best first."""
@@ -193,12 +235,6 @@ class CatalogueIndex:
             raise InputError(f"`{argument}` must be a collection of item ids, which are strings")
         found = np.array([self.rows.find(item) for item in items], np.int64)
         return np.unique(found[found >= 0])
-
-    def _results(self, scores: Float32Array, rows: Int64Array, k: int) -> list[ScoredItem]:
-        """Return the best k of one query; rows without an item and hidden items are left out."""
-        kept = (rows >= 0) & np.isfinite(scores)
-        pairs = zip(rows[kept][:k].tolist(), scores[kept][:k].tolist(), strict=True)
-        return [{"item": self.items[row].as_py(), "score": score} for row, score in pairs]
 
 
 def _search(

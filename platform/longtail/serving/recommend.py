@@ -8,11 +8,10 @@ from longtail.artifacts import RunPaths, VersionPaths, parse_version_day
 from longtail.config import Config
 from longtail.embeddings.seen_items import read_seen_items
 from longtail.features.feast.online_query_features import OnlineQueries
-from longtail.features.schema import Side
-from longtail.serving.catalogue_index import CatalogueIndex, load_index
 from longtail.serving.encoders import VersionEncoder, load_version_encoder
 from longtail.serving.feature_rows import Rows
 from longtail.serving.item_keys import check_keys
+from longtail.serving.query_search import QuerySearch, load_query_search
 from longtail.serving.results import RankedItems, RankedItemsByKey, RankedItemsByRow
 from longtail.serving.served_version import Following
 
@@ -23,25 +22,25 @@ class Snapshot:
 
     Attributes:
         encoder: encodes queries and items.
-        catalogue: finds the nearest items.
+        items: finds the items of a query.
     """
 
     encoder: VersionEncoder
-    catalogue: CatalogueIndex
+    items: QuerySearch
 
     @property
     def version(self) -> str:
         """The version's name."""
-        return self.catalogue.version
+        return self.encoder.version
 
 
 def load_snapshot(config: Config, version: str) -> Snapshot:
-    """Load the encoder and the index of one committed version.
+    """Load the encoder, the index and the memory of one committed version.
 
     Raises:
         LongtailError: a file is missing or damaged.
     """
-    return Snapshot(load_version_encoder(config, version), load_index(config, version))
+    return Snapshot(load_version_encoder(config, version), load_query_search(config, version))
 
 
 class Recommender:
@@ -116,12 +115,14 @@ class Recommender:
         if exclude_seen:
             seen = read_seen_items(self._seen_items(snapshot.version), queries)
             hidden = [own | seen[query] for own, query in zip(hidden, queries, strict=True)]
-        results = {
-            query: snapshot.catalogue.search(
-                vector[None], k, exclude=own | set(exclude), allowed=allowed
-            )[0]
-            for query, vector, own in zip(queries, vectors, hidden, strict=True)
-        }
+        found = snapshot.items.search(
+            vectors,
+            k,
+            exclude=[own | set(exclude) for own in hidden],
+            allowed=allowed,
+            queries=queries,
+        )
+        results = dict(zip(queries, found, strict=True))
         return {"version": snapshot.version, "results": results}
 
     def recommend_to(
@@ -145,7 +146,13 @@ class Recommender:
         Returns:
             `{"version", "results": [[{"item", "score"}]]}`: one list for each row, best first.
         """
-        return self._nearest("query", rows, k, exclude, allowed)
+        snapshot = self._following.current()
+        vectors = snapshot.encoder.encode("query", rows).vectors
+        strangers = [None] * len(vectors)
+        results = snapshot.items.search(
+            vectors, k, exclude=[exclude] * len(vectors), allowed=allowed, queries=strangers
+        )
+        return {"version": snapshot.version, "results": results}
 
     def similar_to(
         self,
@@ -166,20 +173,10 @@ class Recommender:
         Returns:
             `{"version", "results": [[{"item", "score"}]]}`: one list for each row, best first.
         """
-        return self._nearest("item", rows, k, exclude, allowed)
-
-    def _nearest(
-        self,
-        side: Side,
-        rows: Rows,
-        k: int,
-        exclude: Collection[str],
-        allowed: Collection[str] | None,
-    ) -> RankedItemsByRow:
-        """Encode rows by the tower of one side, and return the items nearest to each."""
         snapshot = self._following.current()
-        vectors = snapshot.encoder.encode(side, rows).vectors
-        results = snapshot.catalogue.search(vectors, k, exclude=exclude, allowed=allowed)
+        vectors = snapshot.encoder.encode("item", rows).vectors
+        catalogue = snapshot.items.catalogue
+        results = catalogue.search(vectors, k, exclude=exclude, allowed=allowed)
         return {"version": snapshot.version, "results": results}
 
     def _seen_items(self, version: str) -> Path:

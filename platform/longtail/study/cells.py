@@ -16,10 +16,10 @@ from longtail.study.variants import VARIANTS, with_settings
 Part = Literal["validation", "test"]
 Document = dict[str, Any]
 
-# Settings of the section `training` that a cell never reads: it has its own number of epochs, one
-# rank, no checkpoint and no parent.
+# Settings of the section `training` that a cell never reads: it has its own number of epochs and
+# patience, one rank, no checkpoint and no parent.
 _UNREAD = {
-    *("num_epochs", "warm_start", "warm_start_epochs"),
+    *("num_epochs", "early_stopping_epochs", "warm_start", "warm_start_epochs"),
     *("num_ranks", "threads_per_rank", "max_restarts"),
     *("checkpoint_every_steps", "keep_checkpoints", "log_every_steps"),
 }
@@ -30,6 +30,13 @@ _VALUE_BEFORE_IT_WAS_A_SETTING = {
     "loss.accidental_hits": "known_positives",
     "loss.unborn_negatives": False,
     "self_supervision.mask_sharpness": None,
+    "loss.logq_positive": "sampled",
+    "self_supervision.num_masks": 1,
+    "model.dropout": 0.0,
+    "training.learning_rate_decay": "none",
+    "training.weight_decay": 0.0,
+    "training.table_weight_decay": 0.0,
+    "training.average_epochs": 1,
 }
 
 

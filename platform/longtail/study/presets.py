@@ -9,6 +9,7 @@ from longtail.study.variants import BASELINE
 _AS_IN_THE_PAPER = {
     "loss.logq": "none",
     "loss.logq_strength": 1.0,
+    "loss.logq_positive": "sampled",
     "loss.mixed_negatives": False,
     "loss.cold_negative_weight": 1.0,
     "loss.accidental_hits": "known_positives",
@@ -19,6 +20,7 @@ _AS_IN_THE_PAPER = {
     "training.table_learning_rate": 0.02,
     "self_supervision.temperature": 0.02,
     "self_supervision.weight": 1.0,
+    "self_supervision.num_masks": 1,
 }
 
 PLAIN = Plan("The configuration as it is", (BASELINE, "correlated_masking"))

@@ -51,6 +51,7 @@ _LOGQ_ALONE = {
     "loss__logq": "exact",
     "loss__logq_strength": 1.0,
     "loss__correct_positive": True,
+    "loss__logq_positive": "sampled",
     "loss__mixed_negatives": False,
     "self_supervision__augmentation": "none",
 }

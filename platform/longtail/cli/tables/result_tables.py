@@ -1,10 +1,15 @@
 """The house style of tables, and the tables of results."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from longtail.evaluation.results import Evaluation
 
 METRICS = ("recall@10", "recall@50", "map@10", "map@50")
 SLICES = ("overall", "head", "tail", "cold")
@@ -34,17 +39,37 @@ def facts(document: Mapping[str, Any], *, title: str | None = None) -> Table:
     return table
 
 
-def metrics(document: Mapping[str, Any]) -> Table:
-    """Return a table of retrieval by slice, and below it the baselines, if the document has any."""
+def metrics(document: Mapping[str, Any]) -> Group:
+    """Return a table of retrieval by slice, and after it the baselines, if the document has any."""
     table = grid("", *(f"#{name}" for name in METRICS), "#pairs", title="Retrieval, held-out pairs")
     for name, values in sorted(document["metrics"].items(), key=_slice_order):
         table.add_row(name, *_metric_cells(values))
-    for baseline, slices in document.get("baselines", {}).items():
-        table.add_section()
-        for name, values in sorted(slices.items(), key=_slice_order):
-            label = f"{baseline.removesuffix('_ranking')}, {name}"
-            table.add_row(label, *_metric_cells(values), style="dim")
-    return table
+    for name, values in sorted(
+        document.get("memory", {}).get("metrics", {}).items(), key=_slice_order
+    ):
+        if name == SLICES[0]:
+            table.add_section()
+        table.add_row(f"with memory, {name}", *_metric_cells(values))
+    return Group(table, *(_baselines(document) if "baselines" in document else ()))
+
+
+def _baselines(document: Mapping[str, Any]) -> list[RenderableType]:
+    """Return a table of the version and its baselines, and sentences about what is ahead."""
+    from longtail.evaluation.baselines import comparison
+
+    evaluation = cast("Evaluation", document)
+    names = [comparison.column_name(*column) for column in comparison.COLUMNS]
+    table = grid("", *(f"#{name}" for name in names), title="The version beside its baselines")
+    for row in comparison.comparison_rows(evaluation):
+        cells = [f"{row[name]:.4f}" for name in names]
+        is_version = row["ranking"] == document["version"]
+        table.add_row(str(row["ranking"]), *cells, style=None if is_version else "dim")
+    ahead = comparison.baselines_ahead(evaluation)
+    lines = [Text(sentence, style="yellow") for sentence in ahead]
+    if not ahead:
+        lines = [Text("No baseline finds more, on any slice.", style="green")]
+    lines += [Text(line, style="dim") for line in comparison.remarks(document["baselines"])]
+    return [table, *lines]
 
 
 def _slice_order(entry: tuple[str, Any]) -> tuple[int, str]:

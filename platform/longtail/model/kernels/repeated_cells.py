@@ -75,6 +75,7 @@ def sum_of_cells(
     rows: torch.Tensor,
     starts: torch.Tensor,
     cells: Sequence[torch.Tensor],
+    offsets: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return what K features with repeated cells add to a linear layer, summed for each row.
 
@@ -83,17 +84,19 @@ def sum_of_cells(
     Args:
         weight: `[width, in]`, the weight of the layer.
         columns: K slices of `in`, the columns that belong to each feature.
-        of_row: `[B, K]` int64, the cells of each row.
+        of_row: `[B, K]` int64, the cells of each row. With `offsets` flat, the cells of row after
+            row, which may have fewer than K.
         rows: int64, for each feature the rows that count, ordered by cell.
         starts: `[cells of all features]` int64, where the rows of each cell start in `rows`.
         cells: K tensors `[cells of the feature, dim of the feature]`, of one dtype, which the
             products are computed in.
+        offsets: `[B]` int64, where the cells of each row start in a flat `of_row`.
 
     Returns:
         `[B, width]`, in the dtype of the cells.
     """
     total: torch.Tensor = SumOfCells.apply(  # type: ignore[no-untyped-call]
-        weight, columns, of_row, rows, starts, *cells
+        weight, columns, of_row, offsets, rows, starts, *cells
     )
     return total
 
@@ -105,6 +108,7 @@ def sum_of_cells_reference(
     rows: torch.Tensor,
     starts: torch.Tensor,
     cells: Sequence[torch.Tensor],
+    offsets: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Compute `sum_of_cells` in plain torch operators."""
     del rows, starts
@@ -112,7 +116,10 @@ def sum_of_cells_reference(
         values @ weight[:, feature_columns].to(values.dtype).T
         for values, feature_columns in zip(cells, columns, strict=True)
     ]
-    return torch.cat(products)[of_row].sum(dim=1)
+    if offsets is None:
+        return torch.cat(products)[of_row].sum(dim=1)
+    bags = torch.tensor_split(torch.cat(products)[of_row], offsets[1:].cpu())
+    return torch.stack([bag.sum(dim=0) for bag in bags])
 
 
 class SumOfCells(torch.autograd.Function):
@@ -128,6 +135,7 @@ class SumOfCells(torch.autograd.Function):
         weight: torch.Tensor,
         columns: Sequence[slice],
         of_row: torch.Tensor,
+        offsets: torch.Tensor | None,
         rows: torch.Tensor,
         starts: torch.Tensor,
         *cells: torch.Tensor,
@@ -141,7 +149,7 @@ class SumOfCells(torch.autograd.Function):
             products.split(sizes), cells, columns, strict=True
         ):
             torch.mm(values, weight[:, feature_columns].T, out=product)
-        return functional.embedding_bag(of_row, products, mode="sum")
+        return functional.embedding_bag(of_row, products, offsets, mode="sum")
 
     @staticmethod
     @once_differentiable
@@ -156,7 +164,7 @@ class SumOfCells(torch.autograd.Function):
         ):
             of_weight[:, feature_columns] = of_product.T @ values
             of_cells.append(of_product @ weight[:, feature_columns])
-        return of_weight.to(ctx.dtype), *[None] * 4, *of_cells
+        return of_weight.to(ctx.dtype), *[None] * 5, *of_cells
 
 
 def _sum_by_cell(gradient: torch.Tensor, rows: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:

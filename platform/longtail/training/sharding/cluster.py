@@ -14,6 +14,7 @@ from torchrec.distributed.planner.types import (
 )
 
 from longtail.config import Config, ShardingConfig
+from longtail.dataset.dropout import num_copies
 from longtail.features.schema import Schema
 
 GIGABYTE = 2**30
@@ -93,7 +94,7 @@ def tower_bytes(config: Config, schema: Schema) -> int:
     views = 3 if config.self_supervision.augmenter.contrasts else 1
     candidates = config.training.batch_size + (sampled if config.loss.mixed_negatives else 0)
     rows = {"query": config.training.batch_size, "item": config.training.batch_size}
-    rows["item"] += sampled * max(views, config.self_supervision.augmenter.num_copies)
+    rows["item"] += sampled * max(views, num_copies(config, schema))
     # Both towers: their layers, the activations, and the dense inputs.
     for side in ("query", "item"):
         dims = sum(feature.dim for feature in schema.side(side))

@@ -150,7 +150,7 @@ def place(model: Model, cluster: Cluster, *, limited: bool = True) -> Placement 
             cluster.device,
             pooling=pooling_of(config, schema, model.lengths),
         ),
-        batch_size=batch_rows(config),
+        batch_size=batch_rows(config, schema),
         reserved_bytes=reserved,
     )
     try:

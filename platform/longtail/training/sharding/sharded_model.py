@@ -23,6 +23,7 @@ from longtail.dataset.training_set import TrainingSet
 from longtail.encoder.tensor_names import table_tensor
 from longtail.errors import LongtailError
 from longtail.model.two_tower import TwoTower
+from longtail.training.optimization.weight_decay import add_weight_decay
 from longtail.training.process_setup import product_dtype
 from longtail.training.sharding.cluster import reserved_bytes, this_cluster
 from longtail.training.sharding.gathered_candidates import candidates_of_all_ranks
@@ -146,7 +147,7 @@ def plan_sharding(
             pooling=pooling_of(config, schema, _lengths(training_set, cluster.world_size)),
             chosen=chosen,
         ),
-        batch_size=batch_rows(config),
+        batch_size=batch_rows(config, schema),
         reserved_bytes=reserved_bytes(config, schema, cluster),
     )
     try:
@@ -203,6 +204,19 @@ def _optimizers(
     """
     training = config.training
     fused = has_fused_adagrad(device)
+
+    def tower_optimizer(parameters: Any) -> torch.optim.Optimizer:
+        # Without the fused kernel, `foreach` is the next best: a few kernels for all tensors.
+        optimizer = torch.optim.Adagrad(
+            parameters,
+            lr=training.tower_learning_rate,
+            fused=fused,
+            foreach=None if fused else True,
+        )
+        if training.weight_decay:
+            add_weight_decay(optimizer, training.weight_decay)
+        return optimizer
+
     yield "tables", sharded.fused_optimizer
     names = {table_tensor(table.name) for table in tables}
     plain = dict(in_backward_optimizer_filter(sharded.named_parameters()))
@@ -210,13 +224,7 @@ def _optimizers(
         "towers",
         KeyedOptimizerWrapper(
             {name: value for name, value in plain.items() if name not in names},
-            # Without the fused kernel, `foreach` is the next best: a few kernels for all tensors.
-            lambda parameters: torch.optim.Adagrad(
-                parameters,
-                lr=training.tower_learning_rate,
-                fused=fused,
-                foreach=None if fused else True,
-            ),
+            tower_optimizer,
         ),
     )
     replicated = {name: value for name, value in plain.items() if name in names}

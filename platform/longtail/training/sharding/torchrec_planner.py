@@ -29,6 +29,7 @@ from torchrec.modules.embedding_configs import DataType, EmbeddingBagConfig
 from torchrec.optim import RowWiseAdagrad
 
 from longtail.config import Config, ShardingConfig
+from longtail.dataset.dropout import num_copies
 from longtail.errors import InputError
 from longtail.features.schema import Schema
 from longtail.model.two_tower import embedding_tables
@@ -239,12 +240,9 @@ def sharders() -> list[BagsSharder]:
     return [BagsSharder()]
 
 
-def batch_rows(config: Config) -> int:
+def batch_rows(config: Config, schema: Schema) -> int:
     """Return the number of rows of a batch's KeyedJaggedTensor, with repeated rows counted."""
-    return (
-        config.training.batch_size
-        + config.sample_size * config.self_supervision.augmenter.num_copies
-    )
+    return config.training.batch_size + config.sample_size * num_copies(config, schema)
 
 
 def pooling_of(config: Config, schema: Schema, lengths: Mapping[str, float]) -> dict[str, float]:
@@ -257,7 +255,7 @@ def pooling_of(config: Config, schema: Schema, lengths: Mapping[str, float]) -> 
         schema: the features.
         lengths: the mean number of values for a row of the data, by feature key.
     """
-    share = config.training.batch_size / batch_rows(config)
+    share = config.training.batch_size / batch_rows(config, schema)
     return {
         feature.key: lengths.get(feature.key, 1.0) * (share if feature.side == "query" else 1.0)
         for feature in schema.features

@@ -1,0 +1,40 @@
+"""The section about the memory: what the nearest known queries add to recommendations."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from longtail.config.section import Fraction, PositiveInt, Section, Unit
+
+
+class MemoryConfig(Section):
+    """The memory beside the model, which votes for the items of the nearest known queries.
+
+    How much its votes count is chosen on the validation part, version by version; where it finds
+    nothing more, the version has none. Embeddings and neighbours of items do not depend on it.
+    """
+
+    enabled: bool = Field(
+        True,
+        description="Give each version a memory. Switch it off to recommend by the model alone.",
+    )
+    max_tail_loss: Fraction = Field(
+        0.03,
+        description="Largest share of the model's tail and cold recall@50, on the validation part, "
+        "that a memory may cost. Raise it when overall recall matters more.",
+    )
+    num_candidates: Annotated[PositiveInt, Unit("items")] = Field(
+        500,
+        description="First items of the model that the votes are mixed with. Raise it when more "
+        "than 100 items are asked for at a time.",
+    )
+    max_queries: Annotated[PositiveInt, Unit("queries")] = Field(
+        1_000_000,
+        description="Largest number of queries in a memory; of more, a seeded choice. Lower it "
+        "when servers are short of memory, or recommendations are too slow.",
+    )
+    storage: Literal["fp32", "fp16", "int8"] = Field(
+        "fp32",
+        description="Number format of the queries' vectors in a memory: 4, 2 or 1 byte a number. "
+        "Choose another where servers are short of memory; a search takes longer.",
+    )
