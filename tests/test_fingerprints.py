@@ -32,6 +32,7 @@ stages = {
     "training_set": ["longtail.dataset.build_training_set"],
     "model": modules_that_learn(Config(feature_repo=".")),
     "evaluation": ["longtail.evaluation.evaluate"],
+    "baselines": ["longtail.evaluation.baselines.measure"],
     "embeddings": ["longtail.embeddings.export"],
     "pair_counts": ["longtail.correlation.daily_counts"],
     "study": ["longtail.training.train_in_process", "longtail.augmentation.registry"],
@@ -82,6 +83,7 @@ print(json.dumps(found))
 DATA = {"vocabularies", "training_set"}
 LEARNS = {"model", "study"}
 MODEL = LEARNS | {"evaluation", "embeddings"}
+BASELINES = {"baselines"}
 # One file of every package, and the stages whose result its code can change.
 NOTICED = {
     "errors.py": set(),
@@ -100,9 +102,9 @@ NOTICED = {
     "features/feast/embedding_slots.py": set(),
     "features/feast/row_format.py": set(),
     "features/feast/repository.py": {"training_set"},
-    "features/vocabulary.py": DATA | MODEL,
-    "features/encoding.py": {"training_set"} | MODEL,
-    "features/schema.py": DATA | MODEL | {"correlations"},
+    "features/vocabulary.py": DATA | MODEL | BASELINES,
+    "features/encoding.py": {"training_set"} | MODEL | BASELINES,
+    "features/schema.py": DATA | MODEL | BASELINES | {"correlations"},
     "augmentation/masking_plan.py": {"correlations"} | MODEL,
     "augmentation/augmentations.py": LEARNS,
     "correlation/measures.py": {"correlations", "pair_counts"},
@@ -120,14 +122,18 @@ NOTICED = {
     "encoder/numpy_towers.py": set(),
     "training/loop.py": LEARNS,
     "training/reports.py": set(),
+    "training/optimization/schedule.py": LEARNS,
     "training/launch/version_inputs.py": {"model"},
     "training/launch/torchrun.py": set(),
     "training/launch/training_log.py": set(),
     "training/sharding/sharded_model.py": LEARNS,
     "training/sharding/plan_alternatives.py": set(),
-    "evaluation/metrics.py": {"evaluation"},
+    "evaluation/metrics.py": {"evaluation"} | BASELINES,
     "evaluation/gate.py": set(),
+    "evaluation/baselines/ranks.py": {"evaluation"} | BASELINES,
+    "memory/mixture.py": {"evaluation"},
     "embeddings/seen_items.py": {"embeddings"},
+    "embeddings/query_memory.py": set(),
     "embeddings/fill_slot.py": set(),
     "embeddings/publish.py": set(),
     "serving/recommend.py": set(),

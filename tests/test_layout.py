@@ -26,7 +26,7 @@ TOP_LEVEL = {
 # The layers of DESIGN.md: each imports only what stands before it.
 STAGES = (
     *("errors", "augmentation", "config", "artifacts", "fingerprints", "init"),
-    *("features", "checks", "dataset", "correlation", "model", "encoder", "training"),
+    *("features", "checks", "dataset", "correlation", "model", "encoder", "memory", "training"),
     *("evaluation", "embeddings", "serving", "study", "cli"),
 )
 # Seconds and hundreds of megabytes at import, which every step process of Dagster would pay again.

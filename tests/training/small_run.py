@@ -16,9 +16,12 @@ from longtail.config import Config, SelfSupervisionConfig, TrainingConfig
 from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.training_set import TrainingSet, load_training_set
 from longtail.training.checkpoint import Checkpointer
+from longtail.training.checkpoint_selection import checkpoint_score
 from longtail.training.interruption import StopRequest
 from longtail.training.loop import train
 from longtail.training.loss_meter import Meter
+from longtail.training.optimization.early_stopping import EarlyStopping
+from longtail.training.optimization.schedule import Schedule
 from longtail.training.reports import JsonLines
 from longtail.training.sharding.sharded_model import build_model
 from tests.evaluation.small_project import make_config, make_day
@@ -49,7 +52,7 @@ def make_run_config(folder: Path) -> Config:
 class Run:
     """A model in training, with a version folder of its own."""
 
-    def __init__(self, config: Config, version: str, day: date = DAY) -> None:
+    def __init__(self, config: Config, version: str, day: date = DAY, *, keep: int = 100) -> None:
         self.config = config
         self.paths = VersionPaths(config, version)
         run = RunPaths(config, day)
@@ -68,12 +71,19 @@ class Run:
         )
         self.builder = BatchBuilder(self.training_set, config)
         self.checkpointer = Checkpointer(
-            self.paths.checkpoints, self.model, self.optimizer, keep=100
+            self.paths.checkpoints,
+            self.model,
+            self.optimizer,
+            keep=keep,
+            score=checkpoint_score(config, self.training_set),
+            average_epochs=config.training.average_epochs,
+            only_epoch_ends=config.training.goes_by_epochs,
         )
 
     def train(self, num_epochs: int) -> dict[str, Any]:
         group = dist.new_group(backend="gloo")
         settings = self.config.training
+        patience = settings.early_stopping_epochs
         meter = Meter(
             self.builder.examples,
             log_every_steps=settings.log_every_steps,
@@ -89,9 +99,18 @@ class Run:
             self.checkpointer,
             meter,
             StopRequest(group),
+            Schedule(
+                self.model,
+                self.optimizer,
+                settings,
+                num_examples=self.builder.examples.num_examples,
+                num_epochs=num_epochs,
+            ),
             num_epochs=num_epochs,
             checkpoint_every_steps=settings.checkpoint_every_steps,
             device=CPU,
+            checkpoint_every_epoch=settings.goes_by_epochs,
+            early_stopping=EarlyStopping(self.checkpointer, patience) if patience else None,
         )
 
     def losses(self) -> list[float]:

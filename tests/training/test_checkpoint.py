@@ -23,7 +23,7 @@ from longtail.errors import InputError, LongtailError
 from longtail.training import checkpoint as module
 from longtail.training.checkpoint import Checkpointer
 from longtail.training.checkpoint_files import checkpoints, read_tensors, stored_tensors
-from longtail.training.checkpoint_selection import checkpoint_score, chosen_checkpoint
+from longtail.training.checkpoint_selection import checkpoint_score, chosen_checkpoints
 from longtail.training.encoder_bundle import write_encoder
 from longtail.training.launch.training_log import LogTail
 from longtail.training.run_progress import Progress
@@ -221,9 +221,9 @@ def test_the_last_ones_and_the_best_are_kept(config: Config) -> None:
         checkpointer.wait()
         kept.append(checkpoints(run.paths.checkpoints))
     assert kept == [[1], [1, 2], [2, 3], [2, 3, 4], [2, 4, 5], [5, 6], [6, 7]]
-    assert chosen_checkpoint(run.paths, config).name == "step-6"
+    assert [entry.name for entry in chosen_checkpoints(run.paths, config)] == ["step-6"]
     last = config.model_copy(update={"checkpoints": CheckpointsConfig()})
-    assert chosen_checkpoint(run.paths, last).name == "step-7"
+    assert [entry.name for entry in chosen_checkpoints(run.paths, last)] == ["step-7"]
 
 
 def sum_of_vectors(encoder: Encoder, training_set: Any, config: Config) -> float:
@@ -252,7 +252,7 @@ def test_a_metric_sees_the_encoder_of_each_checkpoint(config: Config) -> None:
         assert written == pytest.approx(scores[step], rel=1e-6)
     assert len(scores) > 2
     best = max(scores, key=lambda step: scores[step])
-    assert chosen_checkpoint(run.paths, config).name == f"step-{best}"
+    assert [entry.name for entry in chosen_checkpoints(run.paths, config)] == [f"step-{best}"]
 
 
 @pytest.mark.parametrize("name", ["longtail.nothing:at_all", "longtail.config:nothing", "os:name"])

@@ -13,7 +13,7 @@ from longtail.config import Config
 from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import LongtailError
 from longtail.features.vocabulary import Vocabulary, load_vocabularies
-from longtail.model.towers import by_row
+from longtail.model.repeated_features import by_row
 from longtail.training.checkpoint_files import checkpoints, newest_checkpoint, read_tensors
 from longtail.training.encoder_bundle import write_encoder
 from longtail.training.loop import prefetched

@@ -103,12 +103,27 @@ def test_the_same_seed_gives_the_same_bits(config: Config, augmentation: str, lo
     assert not np.allclose(vectors(first, config), vectors(other, config), atol=1e-3)
 
 
-def test_it_is_what_a_launched_run_of_one_rank_trains(tmp_path: Path) -> None:
+REGULARIZED = {
+    "learning_rate_decay": "linear",
+    "weight_decay": 0.2,
+    "table_weight_decay": 0.1,
+    "average_epochs": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("training", "dropout"),
+    [({}, 0.0), pytest.param(REGULARIZED, 0.3, marks=pytest.mark.slow)],  # a launch of 10 s each
+)
+def test_it_is_what_a_launched_run_of_one_rank_trains(
+    training: dict[str, object], dropout: float, tmp_path: Path
+) -> None:
     file = tmp_path / "longtail.yaml"
+    own = {"batch_size": 32, "num_epochs": 2, "threads_per_rank": 1, "seed": 5}
     settings = {
         "feature_repo": ".",
-        "model": {"hidden": [16], "output_dim": 8},
-        "training": {"batch_size": 32, "num_epochs": 2, "threads_per_rank": 1, "seed": 5},
+        "model": {"hidden": [16], "output_dim": 8, "dropout": dropout},
+        "training": {**own, **training},
     }
     file.write_text(yaml.safe_dump(settings))
     launched = load_config(file)
@@ -117,7 +132,13 @@ def test_it_is_what_a_launched_run_of_one_rank_trains(tmp_path: Path) -> None:
     features = ["item_id", "section", "tags"]
     write_correlations(correlations, features)
     version = train(file, DAY, num_ranks=1)["version"]
-    assert_same_bits(load_encoder(VersionPaths(launched, version).folder), run(launched))
+    paths = VersionPaths(launched, version)
+    assert_same_bits(load_encoder(paths.folder), run(launched))
+    result = read_json(paths.training)
+    steps = [result["num_steps"] // 2, result["num_steps"]] if training else [result["num_steps"]]
+    assert result["model_steps"] == steps
+    assert (result["model_epoch"], result["model_score"]) == (2, None)
+    assert result["ended"] == "all 2 epochs are done"
 
 
 def test_after_epoch_sees_the_encoder_of_that_epoch(config: Config) -> None:
@@ -170,3 +191,23 @@ def test_the_process_is_left_as_it_was(config: Config, deterministic: bool) -> N
         torch.use_deterministic_algorithms(before)
     assert not dist.is_initialized()
     assert not encoder.training
+
+
+def test_after_epoch_sees_mean_weights(config: Config) -> None:
+    """The mean of the last two epochs, here by the encoders of a run without a mean."""
+    training = config.training.model_copy(update={"average_epochs": 2})
+    averaging = config.model_copy(update={"training": training})
+    plain: list[dict[str, torch.Tensor]] = []
+
+    def keep(into: list[dict[str, torch.Tensor]], encoder: Encoder) -> None:
+        into.append({name: tensor.clone() for name, tensor in tensors(encoder).items()})
+
+    found: list[dict[str, torch.Tensor]] = []
+    run(config, 3, after_epoch=lambda _, encoder: keep(plain, encoder))
+    last = run(averaging, 3, after_epoch=lambda _, encoder: keep(found, encoder))
+    for name, first in plain[0].items():
+        assert torch.equal(found[0][name], first)
+        for epoch in (1, 2):
+            mean = (plain[epoch - 1][name] + plain[epoch][name]) / 2
+            torch.testing.assert_close(found[epoch][name], mean, rtol=1e-6, atol=1e-8)
+        assert torch.equal(tensors(last)[name], found[2][name])

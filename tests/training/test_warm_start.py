@@ -13,7 +13,7 @@ from torch.distributed.checkpoint._nested_dict import flatten_state_dict
 from longtail.artifacts import write_json
 from longtail.config import Config, ShardingConfig, TableShardingConfig
 from longtail.features.vocabulary import load_vocabularies
-from longtail.training.checkpoint_files import newest_checkpoint, read_tensors
+from longtail.training.checkpoint_files import checkpoints, newest_checkpoint, read_tensors
 from longtail.training.warm_start import warm_start
 from tests.evaluation.small_project import make_day
 from tests.training.small_run import Run
@@ -142,3 +142,22 @@ def test_a_feature_keeps_what_a_tower_makes_of_it_wherever_it_stands(config: Con
         assert torch.equal(warm[..., :dim], stored[name][..., 2 * dim :])
         assert torch.equal(warm[..., dim : 2 * dim], fresh[name][..., dim : 2 * dim])
         assert torch.equal(warm[..., 2 * dim :], stored[name][..., dim : 2 * dim])
+
+
+@pytest.mark.usefixtures("one_rank")
+def test_it_starts_from_the_checkpoint_that_became_the_model(config: Config) -> None:
+    parent = Run(config, "20230610-00000001")
+    parent.train(3)
+    steps = checkpoints(parent.paths.checkpoints)
+    make_day(config, LATER, 40)  # the same packages: all keep their rows
+    name = f"model.embedding_bags.embedding_bags.{TABLE}.weight"
+    # After early stopping the model is older than the newest checkpoint. Others do not say.
+    for result, step in (({"model_steps": steps[:2]}, steps[1]), ({"parent": None}, steps[-1])):
+        write_json(parent.paths.training, result)
+        child = Run(config, "20230611-00000001", LATER)
+        state = child.checkpointer.state()
+        vocabularies = load_vocabularies(child.paths.vocabularies)
+        warm_start(state, parent.paths, vocabularies, child.training_set.schema)
+        stored = read_tensors(parent.paths.checkpoints / f"step-{step}", [name])[name]
+        assert torch.equal(local_rows(state["model"])[name.removeprefix("model.")], stored)
+    assert len(set(steps[-1:] + steps[1:2])) == 2

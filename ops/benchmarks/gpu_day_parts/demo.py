@@ -43,6 +43,7 @@ from longtail.training.encoder_bundle import read_encoder
 from longtail.training.interruption import StopRequest
 from longtail.training.loop import train
 from longtail.training.loss_meter import Meter
+from longtail.training.optimization.schedule import Schedule
 
 _EPOCHS = 5
 
@@ -113,7 +114,7 @@ class _Progress:
 
 def _train(
     day: Day, work: Work, device: torch.device, folder: Path
-) -> tuple[dict[str, float | int], Encoder]:
+) -> tuple[dict[str, Any], Encoder]:
     """Train to the end. Return the run's result, and the encoder of its last checkpoint."""
     training = Training(work, device)
     control = dist.new_group(backend="gloo")
@@ -134,11 +135,18 @@ def _train(
         checkpointer,
         meter,
         StopRequest(control),
+        Schedule(
+            training.model,
+            training.optimizer,
+            training.config.training,
+            num_examples=builder.examples.num_examples,
+            num_epochs=_EPOCHS,
+        ),
         num_epochs=_EPOCHS,
         checkpoint_every_steps=training.config.training.checkpoint_every_steps,
         device=device,
     )
-    encoder = read_encoder(newest_checkpoint(folder), work.training_set.schema, training.config)
+    encoder = read_encoder(work.training_set.schema, training.config, newest_checkpoint(folder))
     return result, encoder
 
 

@@ -121,7 +121,25 @@ def load_encoder(folder: Path) -> Encoder:
         tensors = safetensors.torch.load_file(file)
     except (OSError, safetensors.SafetensorError, json.JSONDecodeError) as error:
         raise LongtailError(f"{file} cannot be read ({error}): train this version again") from error
-    tables = {table: tensors.pop(table_tensor(table)) for table in schema.tables}
-    encoder = Encoder(schema, tables, model["hidden"], model["output_dim"])
-    encoder.load_state_dict(tensors)
+    return encoder_of(schema, tensors, model["hidden"], model["output_dim"])
+
+
+def encoder_of(
+    schema: Schema, tensors: Mapping[str, torch.Tensor], hidden: list[int], output_dim: int
+) -> Encoder:
+    """Return the encoder that a model's tensors make, in evaluation mode. It shares them.
+
+    Args:
+        schema: the schema of the model.
+        tensors: tables and towers, by the names of `tensor_names`.
+        hidden: widths of the towers' hidden layers.
+        output_dim: length of the vectors.
+    """
+    rest = dict(tensors)
+    tables = {table: rest.pop(table_tensor(table)) for table in schema.tables}
+    # No layer is initialised on the meta device. That would draw random numbers, and training may
+    # go on beside this, with dropout.
+    with torch.device("meta"):
+        encoder = Encoder(schema, tables, hidden, output_dim)
+    encoder.load_state_dict(rest, assign=True)
     return encoder.eval()

@@ -4,7 +4,7 @@ import logging
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +24,8 @@ from longtail.training.checkpoint_files import (
     checkpoint_folder,
     checkpoints,
     folder_bytes,
+    last_epoch_ends,
+    read_progress,
     stored_tensors,
     write_synced,
 )
@@ -43,7 +45,7 @@ class Checkpointer:
 
     A checkpoint is written to a temporary folder, which is renamed when it is whole. So neither a
     kill nor a full disk damages the earlier ones. The last few are kept. If there is a score, the
-    best one is kept as well.
+    best one is kept as well, and so is every epoch's end that a model's mean weights need.
 
     Args:
         folder: the folder of the `step-<n>` folders.
@@ -52,8 +54,11 @@ class Checkpointer:
         keep: the number of newest checkpoints that are kept.
         asynchronous: whether `save` returns as soon as the state is copied, while a thread writes
             it.
-        score: called on rank 0 with the folder of each new checkpoint and the mean training loss
-            since the checkpoint before. A higher result is better. None: no checkpoint is best.
+        score: called on rank 0 with the folders of the checkpoints that make the model, the new one
+            last, and the mean training loss since the checkpoint before. A higher result is better.
+            None: no checkpoint is best.
+        average_epochs: the number of last epochs that a model's weights are the mean of.
+        only_epoch_ends: whether only checkpoints at the end of an epoch are scored.
     """
 
     def __init__(
@@ -64,7 +69,9 @@ class Checkpointer:
         *,
         keep: int,
         asynchronous: bool = True,
-        score: Callable[[Path, float], float] | None = None,
+        score: Callable[[Sequence[Path], float], float] | None = None,
+        average_epochs: int = 1,
+        only_epoch_ends: bool = False,
     ) -> None:
         self._folder = folder
         self._model = model
@@ -72,6 +79,8 @@ class Checkpointer:
         self._keep = keep
         self._asynchronous = asynchronous
         self._score = score
+        self._average_epochs = average_epochs
+        self._only_epoch_ends = only_epoch_ends
         # A group of its own, since the background thread must not mix its messages with a step's.
         self._group = dist.new_group(backend="gloo")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -97,7 +106,7 @@ class Checkpointer:
         """
         if self._last_step == progress.step:
             return None
-        failure = self._finish()
+        failure = self.finish()
         self._last_step = progress.step
         state = {**self.state(), "random": {f"rank-{dist.get_rank()}": _random_state()}}
         # The next step changes the live tensors, so the background thread gets a copy.
@@ -110,11 +119,22 @@ class Checkpointer:
 
     def last_good(self) -> str:
         """Return a sentence that names the newest whole checkpoint. Every rank calls it."""
-        self._finish()
+        self.finish()
         steps = checkpoints(self._folder)
         if not steps:
             return "There is no checkpoint yet"
         return f"The last good checkpoint is {checkpoint_folder(self._folder, steps[-1])}"
+
+    def best(self) -> Progress | None:
+        """Return the progress of the checkpoint with the highest score. None: none has a score.
+
+        Every rank calls it, while no checkpoint is pending.
+        """
+        found: list[Progress | None] = [None]
+        if dist.get_rank() == 0 and (step := best_checkpoint(self._folder)) is not None:
+            found = [Progress.from_json(read_progress(self._folder, step))]
+        dist.broadcast_object_list(found, src=0, group=self._group)
+        return found[0]
 
     def wait(self) -> None:
         """Wait until the last checkpoint is written. Every rank calls it.
@@ -123,7 +143,7 @@ class Checkpointer:
             LongtailError: it could not be written. The message says which checkpoint is left, and
                 what to do.
         """
-        failure = self._finish()
+        failure = self.finish()
         if failure is not None:
             self._last_step = None
             raise LongtailError(f"{failure}, then run again: training goes on from there")
@@ -169,7 +189,7 @@ class Checkpointer:
         log.info("resumed from the checkpoint of step %d", progress.step)
         return progress
 
-    def _finish(self) -> str | None:
+    def finish(self) -> str | None:
         """Wait for the pending checkpoint. Return why it failed, the same on all ranks, or None."""
         if self._pending is None:
             return None
@@ -201,11 +221,17 @@ class Checkpointer:
 
     def _commit(self, temporary: Path, progress: Progress, loss: float) -> None:
         """Make a written checkpoint count, and remove those that are no longer kept."""
+        score = None
+        if self._score is not None and not (self._only_epoch_ends and progress.examples):
+            before = last_epoch_ends(self._folder, progress.epoch - 1, self._average_epochs - 1)
+            made_of = [checkpoint_folder(self._folder, step) for step in before]
+            score = self._score([*made_of, temporary], loss)
+            log.info("the checkpoint of step %d has a score of %.6g", progress.step, score)
         document = {
             **progress.to_json(),
             "num_ranks": dist.get_world_size(),
             "loss": loss,
-            "score": None if self._score is None else self._score(temporary, loss),
+            "score": score,
         }
         write_synced(temporary / PROGRESS, document)
         temporary.replace(checkpoint_folder(self._folder, progress.step))
@@ -213,15 +239,23 @@ class Checkpointer:
         descriptor = os.open(self._folder, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
-        kept = set(checkpoints(self._folder)[-self._keep :])
-        if self._score is not None:
-            kept.add(best_checkpoint(self._folder))
-        for step in set(checkpoints(self._folder)) - kept:
+        for step in set(checkpoints(self._folder)) - self._kept():
             # Renamed first, since a half removed checkpoint must not look like a whole one.
             doomed = self._folder / f".step-{step}.tmp"
             checkpoint_folder(self._folder, step).replace(doomed)
             with suppress(OSError):  # the next resume removes the rest
                 shutil.rmtree(doomed)
+
+    def _kept(self) -> set[int]:
+        """Return the steps of the checkpoints that stay."""
+        kept = set(checkpoints(self._folder)[-self._keep :])
+        best = None if self._score is None else best_checkpoint(self._folder)
+        models = {max(kept)} | ({best} if best is not None else set())
+        if self._average_epochs > 1:
+            for step in models:
+                epoch = read_progress(self._folder, step)["epoch"]
+                kept.update(last_epoch_ends(self._folder, epoch, self._average_epochs))
+        return kept | models
 
     def _explain(self, step: int, cause: str) -> str:
         """Return what went wrong with a checkpoint, what is left, and what to do about it."""

@@ -43,17 +43,38 @@ def newest_checkpoint(folder: Path) -> Path:
     return checkpoint_folder(folder, steps[-1])
 
 
-def best_checkpoint(folder: Path) -> int:
-    """Return the step with the highest score, the newest one of equals.
+def best_checkpoint(folder: Path) -> int | None:
+    """Return the step with the highest score, the first one of equals. None: none has a score."""
+    scores = {
+        step: score
+        for step in checkpoints(folder)
+        if (score := read_progress(folder, step)["score"]) is not None
+    }
+    return max(scores, key=lambda step: (scores[step], -step), default=None)
+
+
+def last_epoch_ends(folder: Path, epoch: int, count: int) -> list[int]:
+    """Return the steps of the checkpoints at the ends of the last epochs, ascending.
 
     Args:
-        folder: a folder of checkpoints that all have a score.
+        folder: a folder of checkpoints.
+        epoch: the last of these epochs; the first epoch of a run is 1.
+        count: how many epochs are wanted. There are fewer at the beginning of a run.
     """
-    scores = {
-        step: read_json(checkpoint_folder(folder, step) / PROGRESS)["score"]
-        for step in checkpoints(folder)
-    }
-    return max(scores, key=lambda step: (scores[step], step))
+    if count < 1:
+        return []
+    progress = {step: read_progress(folder, step) for step in checkpoints(folder)}
+    return [
+        step
+        for step, done in progress.items()
+        if done["examples"] == 0 and epoch - count < done["epoch"] <= epoch
+    ]
+
+
+def read_progress(folder: Path, step: int) -> dict[str, Any]:
+    """Return what a checkpoint says of itself: progress, ranks, training loss and score."""
+    progress: dict[str, Any] = read_json(checkpoint_folder(folder, step) / PROGRESS)
+    return progress
 
 
 def stored_tensors(checkpoint: Path) -> dict[str, tuple[int, ...]]:

@@ -12,6 +12,8 @@ from longtail.training.batch_pipeline import pinned, training_steps
 from longtail.training.checkpoint import Checkpointer
 from longtail.training.interruption import StopRequest, TrainingInterruptedError
 from longtail.training.loss_meter import Meter
+from longtail.training.optimization.early_stopping import EarlyStopping
+from longtail.training.optimization.schedule import Schedule
 
 Element = TypeVar("Element")
 _PREFETCHED_BATCHES = 4
@@ -24,11 +26,14 @@ def train(
     checkpointer: Checkpointer,
     meter: Meter,
     stop: StopRequest,
+    schedule: Schedule,
     *,
     num_epochs: int,
     checkpoint_every_steps: int,
     device: torch.device,
-) -> dict[str, float | int]:
+    checkpoint_every_epoch: bool = False,
+    early_stopping: EarlyStopping | None = None,
+) -> dict[str, Any]:
     """Train to the end, from the newest checkpoint if there is one.
 
     Args:
@@ -38,13 +43,17 @@ def train(
         checkpointer: of model and optimizer.
         meter: gets the losses of every step. It reports them, and stops a run that has diverged.
         stop: asked after every step whether to stop before the end.
-        num_epochs: passes over the training part.
+        schedule: sets the learning rates, and shrinks the tables before an epoch.
+        num_epochs: passes over the training part, at most.
         checkpoint_every_steps: steps between two checkpoints. The last step always has one.
         device: this rank's device.
+        checkpoint_every_epoch: whether the last step of each epoch has a checkpoint, too.
+        early_stopping: asked before each epoch whether to train it. It needs a checkpoint of every
+            epoch. None: all epochs are trained.
 
     Returns:
-        `num_steps`, `final_loss` (the mean of the last logging interval) and `examples_per_second`
-        (of all ranks, over the steps since this start).
+        `num_steps`, `final_loss` (the mean of the last logging interval), `examples_per_second`
+        (of all ranks, over the steps since this start), and `ended`, the reason for the end.
 
     Raises:
         LongtailError: a loss is not finite, or the last checkpoint could not be written.
@@ -55,7 +64,8 @@ def train(
 
     # Go on where the newest checkpoint was made. It may have had another number of ranks, so the
     # steps that are left are counted from the examples that are left.
-    progress = checkpointer.resume().aligned(per_step)
+    resumed = checkpointer.resume()
+    progress = resumed.aligned(per_step)
     num_left = (num_epochs - progress.epoch) * builder.steps_per_epoch
     num_left -= progress.step_in_epoch(per_step)
     num_steps = progress.step + num_left
@@ -63,8 +73,20 @@ def train(
     clock = meter.clock
     model.train()
     steps = training_steps(model, optimizer, device)
+    ended = f"all {num_epochs} epochs are done"
     try:
         while progress.epoch < num_epochs:
+            # The epoch before has its checkpoint, and by its score this one may not be needed.
+            if early_stopping is not None:
+                _warn(meter, checkpointer.finish())
+                reason = early_stopping.reason_to_end(progress)
+                if reason is not None:
+                    ended = reason
+                    break
+            # An epoch that a start before this one has begun is not begun again.
+            if progress.step > resumed.step or not resumed.examples:
+                schedule.begin_epoch(progress)
+
             # A thread makes batches ahead of the steps, and pins their memory for a GPU.
             first_step = progress.step_in_epoch(per_step)
             batches = prefetched(
@@ -75,6 +97,7 @@ def train(
                 stop.ask()
 
                 # One step. The next batch's indices travel between the ranks in the meantime.
+                schedule.before_step(progress)
                 optimizer.zero_grad()
                 terms = model(batch)
                 clock.device_lap("forward")
@@ -95,10 +118,10 @@ def train(
 
                 # The loss is read before each checkpoint, so that none holds a diverged model. A
                 # checkpoint that fails costs nothing yet, since the ones before it are whole.
-                if last or progress.step % checkpoint_every_steps == 0:
-                    failure = checkpointer.save(progress, loss=meter.loss_since_checkpoint())
-                    if failure is not None:
-                        meter.warn(f"{failure}. Training goes on; the next checkpoint is tried")
+                due = progress.step % checkpoint_every_steps == 0
+                if last or due or (checkpoint_every_epoch and progress.examples == 0):
+                    loss = meter.loss_since_checkpoint()
+                    _warn(meter, checkpointer.save(progress, loss=loss))
                     clock.lap("checkpoint")
 
                 # The last checkpoint is the result: it must be on the disk.
@@ -110,7 +133,13 @@ def train(
                     )
     finally:
         steps.detach()  # others may call the model again
-    return meter.summary()
+    return {**meter.summary(), "ended": ended}
+
+
+def _warn(meter: Meter, failure: str | None) -> None:
+    """Warn of a checkpoint that could not be written."""
+    if failure is not None:
+        meter.warn(f"{failure}. Training goes on; the next checkpoint is tried")
 
 
 def prefetched(elements: Iterator[Element]) -> Iterator[Element]:

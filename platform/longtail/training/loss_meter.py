@@ -151,7 +151,7 @@ class Meter:
             seconds = max(1e-9, time.perf_counter() - self._started)
             rate = steps * self._examples_per_step / seconds
         return {
-            "num_steps": self._num_steps,
+            "num_steps": self._step,  # fewer than were planned, if training ended early
             "final_loss": self._last["loss"],
             "examples_per_second": rate,
         }

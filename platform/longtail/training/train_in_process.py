@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,13 @@ from longtail.config import Config
 from longtail.dataset.batch_builder import BatchBuilder
 from longtail.dataset.training_set import TrainingSet
 from longtail.encoder.tensor_names import table_of_tensor
-from longtail.encoder.torch_encoder import Encoder
+from longtail.encoder.torch_encoder import Encoder, encoder_of
 from longtail.errors import LongtailError
 from longtail.training.loop import prefetched
+from longtail.training.optimization.schedule import Schedule
+from longtail.training.optimization.weight_average import average
 from longtail.training.process_setup import prepare_cpu
+from longtail.training.run_progress import Progress
 from longtail.training.sharding.sharded_model import build_model
 
 
@@ -32,7 +36,8 @@ def train_in_process(
 ) -> Encoder:
     """Train a two-tower model on the CPU, with the number of threads that torch is set to.
 
-    Model, optimizers and batches are those of a training run with one rank.
+    Model, optimizers, batches, schedule and mean weights are those of a training run with one rank.
+    `training.early_stopping_epochs` is left to the caller: `after_epoch` may raise an error.
 
     Args:
         training_set: the examples and rows.
@@ -41,7 +46,8 @@ def train_in_process(
         plan: the masking plan.
         num_epochs: passes over the training part.
         after_epoch: called after each epoch with the number of epochs done and the encoder so far.
-            The encoder shares its weights with the model, so it changes with the next step.
+            The encoder shares its weights with the model, so it changes with the next step. With
+            `training.average_epochs`, it has mean weights of its own.
 
     Returns:
         The encoder after the last epoch, in evaluation mode.
@@ -56,11 +62,25 @@ def train_in_process(
         model, optimizer = build_model(
             training_set, config, num_rows=num_rows, plan=plan, device=device
         )
-        encoder = _encoder(model, training_set, config)
+        weights = _weights(model)
+        encoder = _encoder(weights, training_set, config)
         builder = BatchBuilder(training_set, config)
+        examples = builder.examples
+        schedule = Schedule(
+            model,
+            optimizer,
+            config.training,
+            num_examples=examples.num_examples,
+            num_epochs=num_epochs,
+        )
+        # The weights at the ends of the last epochs. A run with checkpoints has them on the disk.
+        ends: deque[dict[str, torch.Tensor]] = deque(maxlen=config.training.average_epochs)
+        progress = Progress()
         model.train()
         for epoch in range(num_epochs):
+            schedule.begin_epoch(progress)
             for batch in prefetched(builder.epoch(epoch)):
+                schedule.before_step(progress)
                 optimizer.zero_grad()
                 terms = model(batch)
                 # Checked at every step: on a CPU, reading a loss waits for nothing.
@@ -71,24 +91,29 @@ def train_in_process(
                     )
                 terms.total.backward()
                 optimizer.step()
+                progress = progress.after_step(examples.batch_size, examples.num_examples)
+            if config.training.average_epochs > 1:
+                ends.append({name: value.clone() for name, value in weights.items()})
+                encoder = _encoder(average(ends), training_set, config)
             if after_epoch is not None:
                 after_epoch(epoch + 1, encoder)
     return encoder
 
 
-def _encoder(model: torch.nn.Module, training_set: TrainingSet, config: Config) -> Encoder:
-    """Return an encoder that shares its tensors with a model that one rank holds whole."""
-    tensors, tables = {}, {}
-    for name, value in model.state_dict().items():
-        table = table_of_tensor(name)
-        if table is not None:
-            tables[table] = value.local_shards()[0].tensor
-        else:
-            tensors[name] = value
+def _weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the tensors of a model that one rank holds whole, by name. They are the live ones."""
+    return {
+        name: value if table_of_tensor(name) is None else value.local_shards()[0].tensor
+        for name, value in model.state_dict().items()
+    }
+
+
+def _encoder(
+    weights: dict[str, torch.Tensor], training_set: TrainingSet, config: Config
+) -> Encoder:
+    """Return an encoder that shares these tensors."""
     settings = config.model
-    encoder = Encoder(training_set.schema, tables, list(settings.hidden), settings.output_dim)
-    encoder.load_state_dict(tensors, assign=True)
-    return encoder.eval()
+    return encoder_of(training_set.schema, weights, list(settings.hidden), settings.output_dim)
 
 
 @contextmanager

@@ -18,7 +18,12 @@ from longtail.config import Config
 from longtail.encoder.tensor_names import side_of_inputs, table_of_state
 from longtail.features.schema import Feature, Schema
 from longtail.features.vocabulary import Vocabulary, load_vocabularies
-from longtail.training.checkpoint_files import newest_checkpoint, read_tensors, stored_tensors
+from longtail.training.checkpoint_files import (
+    checkpoint_folder,
+    newest_checkpoint,
+    read_tensors,
+    stored_tensors,
+)
 
 log = logging.getLogger("longtail.training")
 
@@ -68,7 +73,7 @@ def warm_start(
         The number of tensors that were filled.
     """
     # First find, for each table row and each tower input, the place that it had before.
-    checkpoint = newest_checkpoint(parent.checkpoints)
+    checkpoint = _model_checkpoint(parent)
     stored = stored_tensors(checkpoint)
     old_vocabularies = load_vocabularies(parent.vocabularies)
     old_rows = {
@@ -105,6 +110,18 @@ def warm_start(
             num_filled += 1
     log.info("warm start from %s: %d tensors", parent.version, num_filled)
     return num_filled
+
+
+def _model_checkpoint(parent: VersionPaths) -> Path:
+    """Return the checkpoint that became an earlier version's model; of several, the last one.
+
+    After early stopping it is not the newest one, which has trained for longer than was good.
+    """
+    result = read_json(parent.training) if parent.training.is_file() else {}
+    steps = result.get("model_steps")  # a version of an earlier release does not say
+    if not steps:
+        return newest_checkpoint(parent.checkpoints)
+    return checkpoint_folder(parent.checkpoints, steps[-1])
 
 
 def old_row_of_new(new: Vocabulary, old: Vocabulary) -> npt.NDArray[np.int64]:

@@ -20,14 +20,16 @@ from longtail.errors import LongtailError
 from longtail.features.vocabulary import load_vocabularies
 from longtail.fingerprints import required_stamp
 from longtail.training.checkpoint import Checkpointer
-from longtail.training.checkpoint_files import checkpoints
-from longtail.training.checkpoint_selection import checkpoint_score, chosen_checkpoint
+from longtail.training.checkpoint_files import PROGRESS, checkpoints
+from longtail.training.checkpoint_selection import checkpoint_score, chosen_checkpoints
 from longtail.training.encoder_bundle import write_encoder
 from longtail.training.interruption import StopRequest
 from longtail.training.launch.run_outcome import write_outcome
 from longtail.training.launch.torchrun_agent import end_with_parent
 from longtail.training.loop import train
 from longtail.training.loss_meter import Meter
+from longtail.training.optimization.early_stopping import EarlyStopping
+from longtail.training.optimization.schedule import Schedule
 from longtail.training.process_setup import prepare_cpu
 from longtail.training.reports import JsonLines, NoReports, Reports, Several, TensorBoard
 from longtail.training.sharding.sharded_model import build_model
@@ -56,8 +58,9 @@ def run_rank(config: Config, as_of: date, version: str, parent: str | None) -> N
         # `training.json` is written last: it says that the version is trained.
         if dist.get_rank() == 0:
             paths = VersionPaths(config, version)
-            write_encoder(paths, chosen_checkpoint(paths, config))
-            write_json(paths.training, result)
+            chosen = chosen_checkpoints(paths, config)
+            write_encoder(paths, *chosen)
+            write_json(paths.training, {**result, **_described(chosen)})
         dist.barrier(control)
     dist.destroy_process_group()
 
@@ -98,6 +101,8 @@ def _train(
         keep=config.training.keep_checkpoints,
         asynchronous=config.checkpoints.asynchronous,
         score=checkpoint_score(config, training_set),
+        average_epochs=config.training.average_epochs,
+        only_epoch_ends=config.training.goes_by_epochs,
     )
     # Only a first start is warm. A resumed run has its parent's weights in its checkpoint.
     if parent is not None and not checkpoints(paths.checkpoints):
@@ -124,6 +129,14 @@ def _train(
     )
     # A warm start has learned most already, so it has its own number of epochs.
     num_epochs = config.training.num_epochs if parent is None else config.training.warm_start_epochs
+    schedule = Schedule(
+        model,
+        optimizer,
+        config.training,
+        num_examples=builder.examples.num_examples,
+        num_epochs=num_epochs,
+    )
+    patience = config.training.early_stopping_epochs
     result = train(
         model,
         optimizer,
@@ -131,9 +144,12 @@ def _train(
         checkpointer,
         meter,
         stop,
+        schedule,
         num_epochs=num_epochs,
         checkpoint_every_steps=config.training.checkpoint_every_steps,
         device=device,
+        checkpoint_every_epoch=config.training.goes_by_epochs,
+        early_stopping=EarlyStopping(checkpointer, patience) if patience else None,
     )
     return {
         "version": version,
@@ -142,6 +158,16 @@ def _train(
         "num_epochs": num_epochs,
         "parent": parent,
         **result,
+    }
+
+
+def _described(chosen: list[Path]) -> dict[str, float | list[int] | None]:
+    """Return what `training.json` says of the checkpoints that became the model."""
+    last = read_json(chosen[-1] / PROGRESS)
+    return {
+        "model_steps": [read_json(checkpoint / PROGRESS)["step"] for checkpoint in chosen],
+        "model_epoch": last["epoch"],
+        "model_score": last["score"],
     }
 
 

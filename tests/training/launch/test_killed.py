@@ -58,6 +58,53 @@ def test_a_killed_run_equals_one_that_was_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("num_ranks", [1, 2])
+def test_all_that_depends_on_progress_survives_kills(num_ranks: int, tmp_path: Path) -> None:
+    """Dropout, both decays, mean weights and early stopping, which ends the run."""
+    settings = {
+        "model": {"hidden": [16], "output_dim": 8, "dropout": 0.2},
+        "checkpoints": {"best_by": "longtail.evaluation.validation:map_at_50"},
+        "training": {
+            "num_epochs": 400,
+            "checkpoint_every_steps": 7,
+            "max_restarts": 100,
+            "learning_rate_decay": "cosine",
+            "weight_decay": 0.1,
+            "table_weight_decay": 0.01,
+            "average_epochs": 3,
+            "early_stopping_epochs": 20,
+        },
+    }
+    whole, killed = (Project(tmp_path / name, **settings) for name in ("whole", "killed"))
+    finish(whole, num_ranks=num_ranks)
+    result = whole.result
+    steps_per_epoch = {1: 5, 2: 3}[num_ranks]
+    assert result["ended"].startswith("the validation figure of epoch")
+    ended_after = result["num_steps"] // steps_per_epoch
+    assert ended_after == result["model_epoch"] + 20 < 400
+    assert result["model_steps"][-1] == result["model_epoch"] * steps_per_epoch
+    run = Launched(killed, num_ranks=num_ranks)
+    try:
+        for step in (12, 33, 51):
+            run.wait_for_step(step)
+            os.kill(run.ranks()[-1], signal.SIGKILL)
+        run.wait_for_step(60)
+        run.process.kill()
+        run.__exit__()
+        run = Launched(killed, num_ranks=num_ranks)
+        code, output = run.end()
+        assert code == 0, output
+        assert f"training ended: {result['ended']}" in output
+    finally:
+        run.__exit__()
+    assert_same_run(whole, killed)
+    for key in ("ended", "model_steps", "model_epoch", "num_steps"):
+        assert killed.result[key] == result[key]
+    assert killed.result["model_score"] == pytest.approx(result["model_score"], abs=1e-9)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("num_ranks", "num_kills"), [(1, 12), (2, 10)])
 def test_many_kills_at_random_steps_lose_nothing(

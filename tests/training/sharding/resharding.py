@@ -16,6 +16,7 @@ from longtail.training.checkpoint import Checkpointer
 from longtail.training.interruption import StopRequest, TrainingInterruptedError
 from longtail.training.loop import train
 from longtail.training.loss_meter import Meter
+from longtail.training.optimization.schedule import Schedule
 from longtail.training.reports import JsonLines
 from tests.training.ranks import SETTINGS
 from tests.training.small_training import CPU, SmallTraining, small_config
@@ -85,6 +86,13 @@ def run(rank: int, world_size: int, folder: str, stop_at: int) -> None:
                     checkpointer,
                     meter,
                     stop,
+                    Schedule(
+                        training.model,
+                        training.optimizer,
+                        config.training,
+                        num_examples=training.builder.examples.num_examples,
+                        num_epochs=5,
+                    ),
                     num_epochs=5,
                     checkpoint_every_steps=100,
                     device=CPU,

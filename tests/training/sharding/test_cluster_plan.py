@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.artifacts import CatalogueFiles, write_json
-from longtail.config import Config, ShardingConfig, TrainingConfig
+from longtail.config import Config, CorrelationConfig, ShardingConfig, TrainingConfig
 from longtail.errors import InputError
 from longtail.features.schema import Schema
 from longtail.training.sharding.cluster import GIGABYTE, Cluster
 from longtail.training.sharding.cluster_plan import Model, lengths_in, place, plan_cluster
 from longtail.training.sharding.plan_alternatives import what_would_fit
+from longtail.training.sharding.torchrec_planner import batch_rows
 from tests.evaluation.small_project import DIM, SCHEMA
 from tests.training.small_training import SmallTraining, small_config
 
@@ -192,6 +193,15 @@ def test_a_batch_whose_logits_are_larger_than_what_is_reserved_is_noted() -> Non
     # Four numbers of four bytes for each pair of 32,768 examples and 65,536 candidates.
     assert document["capacity"]["towers_bytes"] > 4 * 4 * 32_768 * 65_536
     assert any("a smaller batch needs less" in note for note in document["notes"])
+
+
+@pytest.mark.parametrize(("never_mask", "copies"), [((), 1), (("item_id",), 1), (("tags",), 2)])
+def test_sampled_items_count_twice_where_both_views_show_what_loses_values(
+    never_mask: tuple[str, ...], copies: int
+) -> None:
+    small = model()
+    kept = {"correlation": CorrelationConfig(never_mask=never_mask)}
+    assert batch_rows(small.config.model_copy(update=kept), small.schema) == 1024 + copies * 1024
 
 
 def test_a_table_that_is_not_there_is_refused() -> None:

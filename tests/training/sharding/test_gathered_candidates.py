@@ -26,6 +26,7 @@ LOSSES = [
     {"logq": "streaming", "mixed_negatives": True},
     {"logq": "none", "mixed_negatives": False},
     {"logq": "exact", "mixed_negatives": False, "correct_positive": False},
+    {"logq": "exact", "mixed_negatives": True, "logq_positive": "certain"},
 ]
 Gradients = dict[str, torch.Tensor]
 

@@ -26,6 +26,7 @@ from longtail.errors import LongtailError
 from longtail.training.checkpoint_files import checkpoints
 from longtail.training.checkpoint_selection import validation_metric
 from longtail.training.interruption import STOP_SIGNALS, TrainingInterruptedError
+from longtail.training.launch.setting_checks import check_settings
 from longtail.training.launch.torchrun import only_one, run_ranks
 from longtail.training.launch.training_log import PROGRESS_FILE, LogTail
 from longtail.training.launch.version_inputs import copy_inputs
@@ -58,7 +59,9 @@ def train(
 
     Returns:
         `{"version", "as_of", "num_ranks", "num_epochs", "parent", "num_steps", "final_loss",
-        "examples_per_second"}`, also written to the run's `model.json`.
+        "examples_per_second", "ended", "model_steps", "model_epoch", "model_score"}`, also written
+        to the run's `model.json`. `ended` is the reason why training ended. The model is that of
+        the checkpoint of the last of `model_steps`, or the mean of all of them.
 
     Raises:
         TrainingInterruptedError: a signal stopped the run.
@@ -107,6 +110,11 @@ def _train(
             )
         finally:
             tail.report(last=True)
+    if config.training.early_stopping_epochs is not None:
+        result = read_json(paths.training)
+        log.info(
+            "training ended: %s; epoch %d is the model", result["ended"], result["model_epoch"]
+        )
 
 
 def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
@@ -124,6 +132,7 @@ def _prepare(config: Config, as_of: date, paths: VersionPaths) -> None:
         require_tensorboard()
     if config.checkpoints.best_by not in (None, "training_loss"):
         validation_metric(config.checkpoints.best_by)
+    check_settings(config, run)
     copy_inputs(config, run, paths)
     # Without checkpoints the run starts from step 0, so an old log would tell of steps to come.
     if not paths.checkpoints.is_dir():

@@ -28,6 +28,7 @@ def version_name(config: Config, as_of: date) -> str:
         LongtailError: the day's training set or its correlations are not finished.
     """
     run = RunPaths(config, as_of)
+    measure = config.checkpoints.measure(config.training)
     identity = fingerprint(
         required_stamp(run.training_set, made_by="dataset")["fingerprint"],
         required_stamp(run.correlations, made_by="mine")["fingerprint"],
@@ -36,7 +37,9 @@ def version_name(config: Config, as_of: date) -> str:
         config.self_supervision.model_dump(mode="json"),
         config.training.model_dump(mode="json", exclude=_SPEED_SETTINGS),
         config.sharding.learned,
-        config.checkpoints.best_by,
+        measure,
+        # A measure decides by the queries that it asks.
+        config.study.max_validation_queries if measure else None,
         config.sample_size,
         source_hash(*modules_that_learn(config)),
     )
@@ -50,7 +53,8 @@ def modules_that_learn(config: Config) -> list[str]:
         "longtail.training.launch.version_inputs",
         "longtail.augmentation.registry",
     ]
-    chosen_by, _, function = (config.checkpoints.best_by or "").partition(":")
+    measure = config.checkpoints.measure(config.training)
+    chosen_by, _, function = (measure or "").partition(":")
     # One that does not exist is refused by `checkpoint_selection.validation_metric`.
     if function and is_module(chosen_by):
         modules.append(chosen_by)
