@@ -246,7 +246,7 @@ def test_a_metric_sees_the_encoder_of_each_checkpoint(config: Config) -> None:
     scores = {}
     for step in checkpoints(run.paths.checkpoints):
         folder = run.paths.checkpoints / f"step-{step}"
-        write_encoder(run.paths, folder)
+        write_encoder(run.paths, run.config, folder)
         scores[step] = sum_of_vectors(load_encoder(run.paths.folder), run.training_set, config)
         written = json.loads((folder / "progress.json").read_text())["score"]
         assert written == pytest.approx(scores[step], rel=1e-6)

@@ -27,7 +27,7 @@ def test_the_encoder_gives_what_the_sharded_model_gives(config: Config) -> None:
     exact = config.compute.model_copy(update={"products": "float32"})
     run = Run(config.model_copy(update={"compute": exact}), "20230610-00000001")
     run.train(1)
-    write_encoder(run.paths)
+    write_encoder(run.paths, run.config)
     encoder = load_encoder(run.paths.folder)
     batch = run.builder.build(np.arange(30), np.ones(30, bool), step=0)
     model = run.model.module

@@ -62,10 +62,15 @@ class TrainingConfig(Section):
     )
     average_epochs: Annotated[PositiveInt, Unit("epochs")] = Field(
         1,
-        description="Number of last epochs at whose ends a checkpoint is written, and whose mean "
-        "weights become the model; 1 takes the weights as they are. Set it, such as to 3, when "
-        "the validation figure varies from epoch to epoch. Each one needs the disk space of a "
-        "checkpoint.",
+        description="Number of last epochs whose mean weights become the model; 1 takes the "
+        "weights as they are. Set it, such as to 4, when the validation figure varies from epoch "
+        "to epoch. Every epoch then ends with a checkpoint, and this many are kept.",
+    )
+    average_tables: bool = Field(
+        False,
+        description="Let the mean of `average_epochs` cover the embedding tables, too. Without it, "
+        "the towers are a mean, and the tables are those of the last epoch: better on the demo, "
+        "where rare rows still learn. Try it with many epochs.",
     )
     early_stopping_epochs: Annotated[PositiveInt | None, Unit("epochs")] = Field(
         None,

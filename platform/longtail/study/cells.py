@@ -37,6 +37,7 @@ _VALUE_BEFORE_IT_WAS_A_SETTING = {
     "training.weight_decay": 0.0,
     "training.table_weight_decay": 0.0,
     "training.average_epochs": 1,
+    "training.average_tables": False,
 }
 
 

@@ -19,7 +19,7 @@ from longtail.encoder.torch_encoder import Encoder, encoder_of
 from longtail.errors import LongtailError
 from longtail.training.loop import prefetched
 from longtail.training.optimization.schedule import Schedule
-from longtail.training.optimization.weight_average import average
+from longtail.training.optimization.weight_average import average, averaged_tensors
 from longtail.training.process_setup import prepare_cpu
 from longtail.training.run_progress import Progress
 from longtail.training.sharding.sharded_model import build_model
@@ -47,7 +47,7 @@ def train_in_process(
         num_epochs: passes over the training part.
         after_epoch: called after each epoch with the number of epochs done and the encoder so far.
             The encoder shares its weights with the model, so it changes with the next step. With
-            `training.average_epochs`, it has mean weights of its own.
+            `training.average_epochs`, those that are averaged are its own.
 
     Returns:
         The encoder after the last epoch, in evaluation mode.
@@ -93,8 +93,9 @@ def train_in_process(
                 optimizer.step()
                 progress = progress.after_step(examples.batch_size, examples.num_examples)
             if config.training.average_epochs > 1:
-                ends.append({name: value.clone() for name, value in weights.items()})
-                encoder = _encoder(average(ends), training_set, config)
+                names = averaged_tensors(weights, config.training)
+                ends.append({name: weights[name].clone() for name in names})
+                encoder = _encoder({**weights, **average(ends)}, training_set, config)
             if after_epoch is not None:
                 after_epoch(epoch + 1, encoder)
     return encoder

@@ -59,7 +59,7 @@ def run_rank(config: Config, as_of: date, version: str, parent: str | None) -> N
         if dist.get_rank() == 0:
             paths = VersionPaths(config, version)
             chosen = chosen_checkpoints(paths, config)
-            write_encoder(paths, *chosen)
+            write_encoder(paths, config, *chosen)
             write_json(paths.training, {**result, **_described(chosen)})
         dist.barrier(control)
     dist.destroy_process_group()

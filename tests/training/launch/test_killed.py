@@ -73,6 +73,7 @@ def test_all_that_depends_on_progress_survives_kills(num_ranks: int, tmp_path: P
             "weight_decay": 0.1,
             "table_weight_decay": 0.01,
             "average_epochs": 3,
+            "average_tables": True,
             "early_stopping_epochs": 20,
         },
     }

@@ -18,6 +18,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "weight_decay": {"training": {"weight_decay": 0.1}},
     "table_weight_decay": {"training": {"table_weight_decay": 0.1}},
     "average_epochs": {"training": {"average_epochs": 2}},
+    "average_tables": {"training": {"average_tables": True}},
     "early_stopping_epochs": {"training": {"early_stopping_epochs": 2}},
     "its patience": {"training": {"early_stopping_epochs": 3}},
     "its measure": {

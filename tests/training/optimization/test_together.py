@@ -37,7 +37,7 @@ def everything(config: Config, **more: object) -> Config:
 def finished(run: Run) -> dict[str, np.ndarray]:
     """Train a run to its end, and return its encoder bundle."""
     run.train(NUM_EPOCHS)
-    write_encoder(run.paths, *chosen_checkpoints(run.paths, run.config))
+    write_encoder(run.paths, run.config, *chosen_checkpoints(run.paths, run.config))
     return dict(safetensors.numpy.load_file(run.paths.encoder))
 
 

@@ -11,7 +11,15 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
+from longtail.config import TrainingConfig
+from longtail.encoder.tensor_names import table_of_tensor
+
 Weights = Mapping[str, torch.Tensor]
+
+
+def averaged_tensors(names: Iterable[str], training: TrainingConfig) -> list[str]:
+    """Return the names of a model's tensors that are averaged: all, or those of the towers."""
+    return [name for name in names if training.average_tables or table_of_tensor(name) is None]
 
 
 @torch.no_grad()
