@@ -184,6 +184,8 @@ def _summary(project: Config, outcome: _Outcome, refusal: LongtailError | None) 
         "published": served["version"] == version,
         "served": {key: served[key] for key in ("version", "as_of")},
         "metrics": metrics["metrics"],
+        # An evaluation of an older release has no memory.
+        **({"memory": metrics["memory"]} if "memory" in metrics else {}),
         "baselines": metrics["baselines"],
         "seconds": outcome.finished["seconds"],
         "log": outcome.log,

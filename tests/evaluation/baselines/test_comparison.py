@@ -99,7 +99,7 @@ def test_the_command_line_shows_table_sentences_and_reasons() -> None:
     stream = StringIO()
     Console(file=stream, width=120).print(metrics(evaluation()))
     lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
-    assert f"{VERSION} 0.3500 0.7000 0.4000 0.7000 0.7000 0.1000" in lines
+    assert "the model alone 0.3500 0.7000 0.4000 0.7000 0.7000 0.1000" in lines
     assert "item_knn 0.3000 0.6000 0.4500 0.6000 0.6000 0.0000" in lines
     for line in [*AHEAD, "item_knn: not tuned", "tfidf_cosine is left out: no feature is shared"]:
         assert line in lines
@@ -112,6 +112,22 @@ def test_the_command_line_shows_table_sentences_and_reasons() -> None:
     stream = StringIO()
     Console(file=stream, width=120).print(metrics(document))
     assert "baseline" not in stream.getvalue()
+
+
+def test_a_version_is_compared_as_it_recommends() -> None:
+    document = evaluation()
+    document["memory"] = {"settings": {}, "reason": "", "metrics": figures(0.8, 0.5, cold=0.05)}
+    assert [row["ranking"] for row in comparison_rows(document)][:2] == [VERSION, "with memory"]
+    # The model's MAP is below item_knn's, that with the memory is not.
+    assert baselines_ahead(document) == ["random finds more: cold recall@50 0.1000 against 0.0500"]
+    stream = StringIO()
+    Console(file=stream, width=80).print(metrics(document))
+    lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+    assert "with memory, cold 0.4000 0.0500 0.2500 0.5000 10" in lines
+    assert "with its memory 0.4000 0.8000 0.5000 0.8000 0.8000 0.0500" in lines
+    # A memory that was looked for and not chosen changes nothing.
+    document["memory"] = {"settings": None, "reason": "no memory finds more"}
+    assert baselines_ahead(document) == AHEAD
 
 
 @pytest.mark.parametrize(

@@ -59,11 +59,21 @@ def _baselines(document: Mapping[str, Any]) -> list[RenderableType]:
 
     evaluation = cast("Evaluation", document)
     names = [comparison.column_name(*column) for column in comparison.COLUMNS]
-    table = grid("", *(f"#{name}" for name in names), title="The version beside its baselines")
+    # A heading for each column in as few letters as fit on a line of 80 with the rest.
+    short = [
+        slice_name if slice_name != "overall" else metric
+        for slice_name, metric in comparison.COLUMNS
+    ]
+    table = grid(
+        "",
+        *(f"#{name}" for name in short),
+        title="The version beside its baselines (head, tail, cold: recall@50)",
+    )
     for row in comparison.comparison_rows(evaluation):
         cells = [f"{row[name]:.4f}" for name in names]
-        is_version = row["ranking"] == document["version"]
-        table.add_row(str(row["ranking"]), *cells, style=None if is_version else "dim")
+        own = {document["version"]: "the model alone", comparison.WITH_MEMORY: "with its memory"}
+        label = own.get(row["ranking"])
+        table.add_row(label or str(row["ranking"]), *cells, style="dim" if label is None else None)
     ahead = comparison.baselines_ahead(evaluation)
     lines = [Text(sentence, style="yellow") for sentence in ahead]
     if not ahead:

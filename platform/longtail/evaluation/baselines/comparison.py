@@ -16,6 +16,9 @@ COLUMNS = (
     ("cold", "recall@50"),
 )
 
+WITH_MEMORY = "with memory"
+"""The row of a version with its memory, which is what it recommends."""
+
 _METRICS = ("recall@10", "recall@50", "map@10", "map@50")
 
 _BySlice = Mapping[str, Mapping[str, float]]
@@ -39,7 +42,7 @@ def comparison_rows(document: Evaluation) -> list[dict[str, str | float]]:
     """
     rankings: dict[str, Any] = {document["version"]: document["metrics"]}
     if "metrics" in document.get("memory", {}):
-        rankings["with its memory"] = recommended_metrics(document)
+        rankings[WITH_MEMORY] = recommended_metrics(document)
     rankings |= metrics_by_name(document["baselines"])
     return [
         {
