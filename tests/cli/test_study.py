@@ -81,6 +81,7 @@ def interrupted(config: Path, *arguments: str, after: Path) -> subprocess.Comple
     return subprocess.CompletedProcess(command, process.returncode, out, error)
 
 
+@pytest.mark.slow
 def test_a_study_from_raw_tables_to_its_table(tmp_path: Path) -> None:
     config = write_blocks(tmp_path)
     folder = tmp_path / ".longtail" / "studies" / "study"

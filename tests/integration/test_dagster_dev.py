@@ -138,6 +138,7 @@ def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev
         dev.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_partition_launched_through_the_api_is_published(dagster_dev: DagsterDev) -> None:
     repository = dagster_dev.wait_for("code location", dagster_dev.repository, 120)

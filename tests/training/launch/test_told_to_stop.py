@@ -20,6 +20,7 @@ def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LONGTAIL_HOME", raising=False)
 
 
+@pytest.mark.slow
 def test_sigterm_stops_both_ranks_at_one_step_and_the_same_command_goes_on(tmp_path: Path) -> None:
     project = Project(tmp_path, training=FOREVER)
     with Launched(project, num_ranks=2, ignoring=(signal.SIGINT, signal.SIGTERM)) as run:
