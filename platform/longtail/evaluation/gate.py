@@ -12,7 +12,11 @@ from typing import Final, Literal
 from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
 from longtail.config import Config
 from longtail.errors import GateRefusedError
-from longtail.evaluation.baselines.comparison import baselines_ahead, metrics_by_name
+from longtail.evaluation.baselines.comparison import (
+    baselines_ahead,
+    metrics_by_name,
+    recommended_metrics,
+)
 from longtail.evaluation.evaluate import evaluate_version
 from longtail.evaluation.results import Approval, Comparison, Evaluation, NoComparison
 from longtail.evaluation.served_comparison import compared_with, version_to_beat
@@ -147,7 +151,7 @@ def _better_than_popularity(metrics: Evaluation) -> Ruling:
 
 
 def _as_good_as_baselines(metrics: Evaluation) -> Ruling:
-    own = metrics["metrics"]["overall"][FIGURE]
+    own = recommended_metrics(metrics)["overall"][FIGURE]
     measured = metrics_by_name(metrics["baselines"])
     found = {name: each["overall"][FIGURE] for name, each in measured.items()}
     best = max(found, key=lambda name: found[name])

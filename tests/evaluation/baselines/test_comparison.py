@@ -165,3 +165,13 @@ def test_the_gate_warns_refuses_or_says_nothing(
     assert bool(approved["warnings"]) == warns
     if warns and item_knn == 0.6:
         assert approved["warnings"] == AHEAD
+
+
+def test_a_version_that_its_memory_lifts_above_the_baselines_is_approved(tmp_path: Path) -> None:
+    config = Config(feature_repo=tmp_path, home=tmp_path, gate=GateConfig(baselines="refuse"))
+    write_json(RunPaths(config, DAY).model, {"version": VERSION})
+    document = evaluation(item_knn=0.8)
+    document["memory"] = {"settings": {}, "reason": "", "metrics": figures(0.9, 0.5, cold=0.2)}
+    write_json(VersionPaths(config, VERSION).metrics, document)
+    approved = approve(config, DAY)
+    assert any("0.9000, the best baseline, item_knn, 0.8" in each for each in approved["reasons"])
