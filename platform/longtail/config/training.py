@@ -117,7 +117,7 @@ class TrainingConfig(Section):
 
     @property
     def goes_by_epochs(self) -> bool:
-        """Whether every epoch ends with a checkpoint, and only such a checkpoint can be best."""
+        """True if every epoch ends with a checkpoint, and only such a checkpoint can be best."""
         return self.average_epochs > 1 or self.early_stopping_epochs is not None
 
 

@@ -15,7 +15,7 @@ Int64Array = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of N queries and C candidate items before anything is asked.
+    """The rows, links and schema of N queries and C candidates: what every method starts from.
 
     Attributes:
         schema: the features of both sides.

@@ -67,7 +67,7 @@ class Method(ABC):
 
     @property
     def trials_are_smaller(self) -> bool:
-        """Whether `trial` works on less data than `fit`."""
+        """True if `trial` works on less data than `fit`."""
         return False
 
     def notes(self) -> list[str]:
