@@ -7,6 +7,7 @@ CONFIGURATION.md lists every key.
     section.py     the base class of sections, and the number types that they share
     project.py     `Config`: the whole configuration
     data.py        features, checks, dataset, correlation
+    history.py     history
     learning.py    model, loss, self_supervision
     training.py    training, checkpoints, reporting, compute
     sharding.py    sharding
@@ -18,6 +19,7 @@ CONFIGURATION.md lists every key.
 """
 
 from longtail.config.data import ChecksConfig, CorrelationConfig, DatasetConfig, FeaturesConfig
+from longtail.config.history import HistoryConfig
 from longtail.config.learning import LossConfig, ModelConfig, SelfSupervisionConfig
 from longtail.config.loading import config_file, default_config_path, load_config
 from longtail.config.local_paths import local_path, refuse_uri
@@ -49,6 +51,7 @@ __all__ = [
     "EvaluationConfig",
     "FeaturesConfig",
     "GateConfig",
+    "HistoryConfig",
     "IndexConfig",
     "LossConfig",
     "ModelConfig",

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from longtail.config.data import ChecksConfig, CorrelationConfig, DatasetConfig, FeaturesConfig
+from longtail.config.history import HistoryConfig
 from longtail.config.learning import LossConfig, ModelConfig, SelfSupervisionConfig
 from longtail.config.local_paths import local_path
 from longtail.config.memory import MemoryConfig
@@ -50,6 +51,7 @@ class Config(Section):
     features: FeaturesConfig = FeaturesConfig()
     checks: ChecksConfig = ChecksConfig()
     dataset: DatasetConfig = DatasetConfig()
+    history: HistoryConfig = HistoryConfig()
     correlation: CorrelationConfig = CorrelationConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()

@@ -44,6 +44,8 @@ class Feature:
         is_id: whether the feature is the entity's join key.
         min_count: a value of an exact vocabulary must occur at least this often in the data.
         scale: scale of a dense feature; None until the vocabularies are built.
+        is_history: whether the values are the query's own newest items, which the platform derives
+            from the interactions: no source has such a column.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Feature:
     is_id: bool = False
     min_count: int = 1
     scale: Scale | None = None
+    is_history: bool = False
 
     @property
     def is_dense(self) -> bool:
@@ -93,6 +96,15 @@ class Schema:
     def features(self) -> tuple[Feature, ...]:
         """Queries' features, then items'."""
         return self.query + self.item
+
+    def sourced(self, side: Side) -> tuple[Feature, ...]:
+        """Return the features of one side that the data sources hold: all but the history."""
+        return tuple(feature for feature in self.side(side) if not feature.is_history)
+
+    @property
+    def history(self) -> Feature | None:
+        """The queries' history, their last feature, or None."""
+        return self.query[-1] if self.query[-1].is_history else None
 
     @property
     def tables(self) -> dict[str, list[Feature]]:
@@ -150,7 +162,7 @@ class Schema:
 # Fields that were added later, and are left out of the document where they have these values. Such
 # a schema reads as it did before, so that everything measured on it, published studies included,
 # stays valid.
-_LATER: dict[str, Any] = {"min_count": 1, "scale": None}
+_LATER: dict[str, Any] = {"min_count": 1, "scale": None, "is_history": False}
 
 
 def _document(feature: Feature) -> dict[str, Any]:
