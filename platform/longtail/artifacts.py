@@ -39,7 +39,8 @@ class CatalogueFiles:
 
     Attributes:
         schema: the features of both sides, as JSON.
-        items, queries: the latest row of each item and query that exists on the day.
+        items, queries: the latest row of each item and query that exists on the day; of a query
+            also its `history`, if `history.length` is set.
         item_history, query_history: all their rows up to the day.
         interactions: each pair once, with its first time and its weight.
     """

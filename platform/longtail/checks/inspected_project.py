@@ -109,7 +109,7 @@ class Inspection:
     def features(self, side: Side, *, dense: bool = False) -> Iterator[Feature]:
         """Yield the categorical features of a side except its id; with `dense`, dense ones too."""
         assert self.schema is not None
-        for feature in self.schema.side(side):
+        for feature in self.schema.sourced(side):
             if (dense or feature.kind in CATEGORICAL) and not feature.is_id:
                 yield feature
 

@@ -173,8 +173,9 @@ def build_vocabularies(config: Config, as_of: date) -> dict[str, Any]:
 
 
 def _counted(paths: RunPaths, table: str, features: list[Feature]) -> Vocabulary:
+    # Histories hold ids of items, which are counted where they are defined: in the items' rows.
     return count_values(
-        [_history(paths, feature) for feature in features],
+        [_history(paths, feature) for feature in features if not feature.is_history],
         table=table,
         value_type=pa.string() if features[0].dtype == "string" else pa.int64(),
         min_count=features[0].min_count,

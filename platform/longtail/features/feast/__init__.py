@@ -11,6 +11,7 @@ Offline, from the definitions to a day's catalogue:
 - `refused_rows`: splits rows into those that are used and those that are refused.
 - `history`: rows up to a day, and the first and last row of each key.
 - `repository`: the repository as a whole: its tables, histories and point-in-time features.
+- `history_view`: the feature view of the queries' histories, which the platform defines.
 - `catalogue`: writes the catalogue of a day, which all later stages read.
 
 Online, after training:

@@ -19,6 +19,8 @@ from longtail.features.feast.refused_rows import TIMESTAMP, Admitted, write_quar
 from longtail.features.feast.repository import FeatureRepository
 from longtail.features.feast.table_validation import require_within_limit
 from longtail.features.finding import TABLES, TableName
+from longtail.features.history_feature import HISTORY
+from longtail.features.query_history import query_histories
 from longtail.fingerprints import file_hash, fingerprint
 
 log = logging.getLogger("longtail.features")
@@ -30,11 +32,13 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
     """Write `runs/<as_of>/catalogue`: all the data of the day that later stages read.
 
     The definitions are applied to the registry first. Items that are no longer active on the day
-    are in `item_history.parquet` only. Refused rows go to `runs/<as_of>/quarantine`.
+    are in `item_history.parquet` only. Refused rows go to `runs/<as_of>/quarantine`. If
+    `history.length` is set, `queries.parquet` has the column `history` (see `query_histories`),
+    which only serving reads.
 
     Returns:
         the stamp: `fingerprint` of the contents, `as_of`, `num_items`, `num_queries`,
-        `num_interactions`.
+        `num_interactions`, and with histories `history_length`.
 
     Raises:
         InputError: definitions or tables are wrong; only the quarantine is written.
@@ -57,6 +61,12 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
     )
     items = current_items(item_history, schema.item_key)
     queries = latest_rows(query_history, schema.query_key)
+    length = config.history.length
+    if length:
+        histories = query_histories(
+            queries[schema.query_key], interactions, item_history[schema.item_key], length=length
+        )
+        queries = queries.append_column(HISTORY, histories)
     folder = RunPaths(config, as_of).catalogue
     with replaced_folder(folder) as temporary:
         files = CatalogueFiles(temporary)
@@ -77,6 +87,7 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
             "num_items": items.num_rows,
             "num_queries": queries.num_rows,
             "num_interactions": interactions.num_rows,
+            **({"history_length": length} if length else {}),
         }
         write_json(temporary / STAMP, stamp)
     log.info(

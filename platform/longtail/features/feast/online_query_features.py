@@ -1,9 +1,14 @@
-"""The online features of queries: written for all queries, read for those that ask."""
+"""The online features of queries: written for all queries, read for those that ask.
+
+A query's history is one of them, in a view that the platform defines (`history_view`).
+"""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
-from feast import FeatureService, FeatureView
+from feast import FeatureService, FeatureView, ValueType
 from feast.online_response import OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.type_map import python_values_to_proto_values
@@ -11,18 +16,28 @@ from feast.type_map import python_values_to_proto_values
 from longtail.config import Config
 from longtail.errors import LongtailError
 from longtail.features.feast.embedding_slots import OnlineRow, entity_keys
+from longtail.features.feast.history_view import (
+    HISTORY_VIEW,
+    registered_history_view,
+    restore_history_view,
+)
 from longtail.features.feast.online_connection import (
     OnlineConnection,
     OpenStore,
     required_service,
 )
+from longtail.features.history_feature import HISTORY
 from longtail.features.schema import Feature, arrow_type
+
+_Part = tuple[FeatureView, dict[str, ValueType]]
+"""A view, and the types of the features that are read from it, by name."""
 
 
 class OnlineQueries:
-    """The views of `features.online_query_service` in the online store."""
+    """The views of `features.online_query_service`, and the histories, in the online store."""
 
     def __init__(self, config: Config) -> None:
+        self._config = config
         self._connection = OnlineConnection(config)
         self._service_name = config.features.online_query_service
 
@@ -30,7 +45,8 @@ class OnlineQueries:
         """Write the latest features of queries, and read every row back.
 
         Args:
-            table: `[n]` rows: the query key (string), the service's features, `event_timestamp`.
+            table: `[n]` rows: the query key (string), the service's features, `event_timestamp`;
+                `history` where the histories' view is registered.
 
         Raises:
             LongtailError: a row that was read back differs from what was written.
@@ -56,37 +72,53 @@ class OnlineQueries:
         return all(self._first_difference(view, rows) is None for view, rows in self._rows(table))
 
     def make_room(self) -> None:
-        """Set the store up for the views again, if it was lost since `feast apply`."""
+        """Set the store up for the views again, if it was lost since `feast apply`.
+
+        The histories' view is registered again, too: a plain `feast apply` removes it.
+        """
+        self._connection.call(
+            "registry", lambda opened: restore_history_view(opened.store, self._config)
+        )
 
         def set_up(opened: OpenStore) -> None:
-            _, views = self._service(opened)
+            views = [view for view, _ in self._parts(opened)]
             opened.provider.update_infra(opened.store.project, [], views, [], [], partial=True)
 
         self._connection.call("online store", set_up)
 
-    def _service(self, opened: OpenStore) -> tuple[FeatureService, list[FeatureView]]:
-        """Return the service and the view of each of its projections, in their order."""
+    def _parts(self, opened: OpenStore) -> list[_Part]:
+        """Return the views of the service's projections, in their order, then the histories'."""
         service = required_service(opened.store, self._service_name)
-        names = [projection.name for projection in service.feature_view_projections]
-        return service, [opened.store.get_feature_view(name) for name in names]
+        parts = [
+            (
+                opened.store.get_feature_view(projection.name),
+                {feature.name: feature.dtype.to_value_type() for feature in projection.features},
+            )
+            for projection in service.feature_view_projections
+        ]
+        view = registered_history_view(opened.store)
+        return parts if view is None else [*parts, (view, {HISTORY: ValueType.STRING_LIST})]
 
     def _rows(self, table: pa.Table) -> Iterator[tuple[FeatureView, list[OnlineRow]]]:
-        """Yield the rows of each of the service's views, in the form that Feast takes."""
-        service, views = self._connection.call("registry", self._service)
+        """Yield the rows of each view, in the form that Feast takes."""
+        parts = self._connection.call("registry", self._parts)
         timestamps = table["event_timestamp"].to_pylist()
-        for view, projection in zip(views, service.feature_view_projections, strict=True):
-            names = [feature.name for feature in projection.features]
+        for view, types in parts:
+            if view.name == HISTORY_VIEW:
+                if HISTORY not in table.column_names:
+                    continue  # nothing reads histories any more
+                # A history changes while the query's features, and their time, stay. Redis keeps a
+                # row that is as new as the one to write, so a history is as new as its writing.
+                timestamps = [datetime.now(UTC)] * table.num_rows
             keys = entity_keys(view, table[view.join_keys[0]].to_pylist())
             columns = [
-                python_values_to_proto_values(
-                    table[feature.name].to_pylist(), feature.dtype.to_value_type()
-                )
-                for feature in projection.features
+                python_values_to_proto_values(table[name].to_pylist(), value_type)
+                for name, value_type in types.items()
             ]
             yield (
                 view,
                 [
-                    (key, dict(zip(names, values, strict=True)), moment, None)
+                    (key, dict(zip(types, values, strict=True)), moment, None)
                     for key, moment, *values in zip(keys, timestamps, *columns, strict=True)
                 ],
             )
@@ -121,6 +153,20 @@ class OnlineQueries:
         Raises:
             LongtailError: a query is unknown, or a feature is not served online.
         """
+        columns = self._service_columns(queries, [f for f in features if not f.is_history])
+        if any(feature.is_history for feature in features):
+            columns[HISTORY] = self._histories(queries)
+        return pa.table(
+            {
+                feature.name: pa.array(columns[feature.name], arrow_type(feature))
+                for feature in features
+            }
+        )
+
+    def _service_columns(
+        self, queries: Sequence[str], features: Sequence[Feature]
+    ) -> dict[str, list[Any]]:
+        """Return the columns of the service, after checking that each query has a row."""
 
         def ask(opened: OpenStore) -> tuple[FeatureService, str, OnlineResponse]:
             service = required_service(opened.store, self._service_name)
@@ -155,9 +201,45 @@ class OnlineQueries:
                     f"query {query!r} has no online features: check its id; a new query gets them "
                     "with the next `longtail run`"
                 )
-        return pa.table(
-            {
-                feature.name: pa.array(columns[feature.name], arrow_type(feature))
-                for feature in features
-            }
-        )
+        return columns
+
+    def _histories(self, queries: Sequence[str]) -> list[list[str]]:
+        """Return the published history of each query, the newest item first.
+
+        Raises:
+            LongtailError: there is no such view, or it has no row of a query.
+        """
+
+        def ask(opened: OpenStore) -> OnlineResponse | None:
+            view = registered_history_view(opened.store, cached=True)
+            if view is None:
+                # The registry that was read may be older than the view.
+                opened.store.refresh_registry()
+                view = registered_history_view(opened.store, cached=True)
+            if view is None:
+                return None
+            with opened.one_read:
+                return opened.store.get_online_features(
+                    features=[f"{HISTORY_VIEW}:{HISTORY}"],
+                    entity_rows={view.join_keys[0]: list(queries)},
+                )
+
+        response = self._connection.call("online store", ask)
+        if response is None:
+            raise LongtailError(
+                f"the served version reads histories, and the Feast view {HISTORY_VIEW} is not "
+                "applied, as after a `feast apply`: run `longtail publish`, which writes it again"
+            )
+        names = list(response.proto.metadata.feature_names.val)
+        result = response.proto.results[names.index(HISTORY)]
+        missing = [
+            query
+            for query, status in zip(queries, result.statuses, strict=True)
+            if status == FieldStatus.NOT_FOUND
+        ]
+        if missing:
+            raise LongtailError(
+                f"query {missing[0]!r} has features online but no history: run `longtail publish`, "
+                "which writes the histories"
+            )
+        return [list(value.string_list_val.val) for value in result.values]

@@ -29,6 +29,7 @@ from longtail.features.feast.history import (
     known_pairs,
     latest_rows,
 )
+from longtail.features.feast.history_view import add_history_view
 from longtail.features.feast.refused_rows import TIMESTAMP, Admitted, admit
 from longtail.features.feast.registry_schema import derive_schema, side_view
 from longtail.features.feast.sources import (
@@ -47,6 +48,7 @@ from longtail.features.feast.table_validation import (
     require_within_limit,
 )
 from longtail.features.finding import TableName
+from longtail.features.history_feature import with_history
 from longtail.features.schema import Schema, Side
 
 ROW = "longtail_row"
@@ -72,12 +74,14 @@ class FeatureRepository:
         """Bring the registry in line with the definitions, as `feast apply` does.
 
         Objects that are no longer defined are removed. The published slot stays, because its
-        definition reads the pointer in `config.home`.
+        definition reads the pointer in `config.home`. The view of the queries' histories is added
+        where something reads it (see `add_history_view`).
 
         Raises:
             InputError: a definition cannot be imported or contradicts another.
         """
         contents = load_definitions(self.config)
+        add_history_view(contents, self.config)
         if not contents.projects:
             contents.projects.append(Project(name=self.store.project))
         try:
@@ -93,13 +97,14 @@ class FeatureRepository:
             ) from error
 
     def schema(self) -> Schema:
-        """Return the model's schema, derived from the two FeatureServices.
+        """Return the model's schema, derived from the two FeatureServices, with the history.
 
         Raises:
-            InputError: see `registry_schema.derive_schema`.
+            InputError: see `registry_schema.derive_schema` and `with_history`.
         """
         if self._schema is None:  # kept: Feast parses and checks the definitions at every call
-            self._schema = derive_schema(self.store, self.config.features)
+            derived = derive_schema(self.store, self.config.features)
+            self._schema = with_history(derived, self.config.history)
         return self._schema
 
     def admitted(self, table: TableName) -> Admitted:
@@ -171,7 +176,7 @@ class FeatureRepository:
             return source, columns
         side: Side = "item" if table == "items" else "query"
         view = self._view(side)
-        columns = [feature_column(feature) for feature in schema.side(side)]
+        columns = [feature_column(feature) for feature in schema.sourced(side)]
         if side == "item" and _has_tombstone(view):
             columns.append(Column(ACTIVE, "boolean"))
         assert view.batch_source is not None
@@ -251,7 +256,7 @@ class FeatureRepository:
             LongtailError: Feast lost or repeated rows.
         """
         schema = self.schema()
-        features = schema.side(side)
+        features = schema.sourced(side)
         key = features[0].name
         columns = [feature_column(feature) for feature in features]
         if not keys.num_rows:
