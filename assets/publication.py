@@ -56,7 +56,25 @@ def item_index(context: AssetExecutionContext, project: Project) -> MaterializeR
 
 
 @asset(
-    deps=[item_index],
+    deps=[catalogue],
+    partitions_def=DAILY,
+    group_name="publication",
+    kinds={"feast"},
+    retry_policy=RETRY,
+)
+def online_query_features(
+    context: AssetExecutionContext, project: Project
+) -> MaterializeResult[None]:
+    """Write the latest features of every query to the online store, for query encoding."""
+    from longtail.embeddings.publish import publish_query_features
+
+    with stage(context) as as_of:
+        return MaterializeResult(metadata=figures(publish_query_features(project.load(), as_of)))
+
+
+@asset(
+    # A version with histories is served only when the histories are online.
+    deps=[item_index, online_query_features],
     partitions_def=DAILY,
     group_name="publication",
     kinds={"feast"},
@@ -74,20 +92,3 @@ def online_item_embeddings(
 
     with stage(context) as as_of:
         return MaterializeResult(metadata=figures(publish(project.load(), as_of)))
-
-
-@asset(
-    deps=[catalogue],
-    partitions_def=DAILY,
-    group_name="publication",
-    kinds={"feast"},
-    retry_policy=RETRY,
-)
-def online_query_features(
-    context: AssetExecutionContext, project: Project
-) -> MaterializeResult[None]:
-    """Write the latest features of every query to the online store, for query encoding."""
-    from longtail.embeddings.publish import publish_query_features
-
-    with stage(context) as as_of:
-        return MaterializeResult(metadata=figures(publish_query_features(project.load(), as_of)))

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
-from longtail.config import Config, PublicationConfig
+from longtail.config import Config, HistoryConfig, PublicationConfig
 from longtail.features.schema import Schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,8 +53,13 @@ def prepared_project(folder: Path) -> Published:
     return make_project(folder)
 
 
-def make_project(folder: Path) -> Published:
-    """Write the tables and the repository, apply it, build each day's catalogue and version."""
+def make_project(folder: Path, *, history: int = 0) -> Published:
+    """Write the tables and the repository, apply it, build each day's catalogue and version.
+
+    Args:
+        folder: gets all files.
+        history: the length of the queries' histories; 0 for versions without them.
+    """
     from longtail.features.feast.catalogue import build_catalogue
     from longtail.features.vocabulary import build_vocabularies
 
@@ -71,6 +76,7 @@ def make_project(folder: Path) -> Published:
     config = Config(
         feature_repo=repository,
         home=folder / "home",
+        history=HistoryConfig(length=history),
         publication=PublicationConfig(batch_rows=25, keep_versions=5),
     )
     versions = {}

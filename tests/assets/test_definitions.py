@@ -23,7 +23,7 @@ GRAPH = {
     "approved_model": {"retrieval_evaluation"},
     "item_embeddings": {"approved_model"},
     "item_index": {"item_embeddings"},
-    "online_item_embeddings": {"item_index"},
+    "online_item_embeddings": {"item_index", "online_query_features"},
     "online_query_features": {"catalogue"},
 }
 SOURCES = {"interactions", "items", "queries"}

@@ -3,11 +3,13 @@
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
 from longtail.cli.options import ConfigOption, CountOption, JsonOption
 from longtail.cli.output import output
 from longtail.cli.tables import result_tables as tables
 from longtail.config import load_config
+from longtail.errors import InputError
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -81,7 +83,15 @@ def neighbours(
 
 
 def recommend(
-    query: Annotated[str, typer.Argument(metavar="QUERY")],
+    query: Annotated[str | None, typer.Argument(metavar="[QUERY]")] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(
+            "--history",
+            metavar="ITEM,...",
+            help="In place of QUERY: a stranger's items, the newest first. They do not come back.",
+        ),
+    ] = None,
     k: CountOption = 10,
     new: Annotated[
         bool, typer.Option("--new", help="Leave out the items that the query chose before.")
@@ -89,10 +99,23 @@ def recommend(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the items that fit a query best."""
+    """List the items that fit a query best, or a stranger's session."""
     from longtail.serving.recommend import Recommender
 
     with output(as_json) as out:
+        if (query is None) == (history is None):
+            raise InputError(
+                "name a QUERY, or give a stranger's items by --history ITEM,ITEM: one of the two"
+            )
         recommender = Recommender(load_config(config))
-        document = recommender.recommend(query, k, exclude_seen=new)
-        out.result(document, tables.results(document, f"For {query}"))
+        if query is not None:
+            document = recommender.recommend(query, k, exclude_seen=new)
+            out.result(document, tables.results(document, f"For {query}"))
+            return
+        items = [item.strip() for item in (history or "").split(",")]
+        session = recommender.recommend_session([item for item in items if item], k)
+        shown: list[RenderableType] = [tables.results(session, f"After {', '.join(items)}")]
+        if session["unknown"]:
+            unknown = ", ".join(session["unknown"])
+            shown.append(f"Not known to version {session['version']}, and left out: {unknown}")
+        out.result(session, *shown)

@@ -10,6 +10,7 @@ In reading order:
 - `coverage`: how often each item is among the first 50 of a query.
 - `vector_norms`: the lengths of item vectors before they are normalised.
 - `health`: uniformity, alignment, effective rank, and correlations with popularity.
+- `session_metrics`: queries that are known by their history alone.
 - `linear_probes`: how well a linear map recovers a left-out feature from the vectors.
 - `served_comparison`: a new version and the served one on the items that both know.
 - `recall_plot`: recall by slice as a PNG image.

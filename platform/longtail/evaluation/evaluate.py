@@ -17,7 +17,7 @@ from longtail.artifacts import (
 from longtail.config import Config
 from longtail.errors import InputError, LongtailError
 from longtail.evaluation.baselines.stage import baselines_fingerprint, tuned_baselines
-from longtail.evaluation.results import Baselines, Evaluation, Health, StoredEvaluation
+from longtail.evaluation.results import Baselines, Evaluation, Health, Session, StoredEvaluation
 from longtail.evaluation.served_comparison import (
     compare_with_served,
     compared_with,
@@ -111,6 +111,7 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
     from longtail.evaluation.linear_probes import linear_probes
     from longtail.evaluation.memory_metrics import measure_memory
     from longtail.evaluation.metrics import metrics_by_slice
+    from longtail.evaluation.session_metrics import session_metrics
     from longtail.evaluation.slices import item_slices
     from longtail.evaluation.vector_norms import encode_with_norms
 
@@ -120,7 +121,8 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
     held_out = held_out_pairs(training_set, "test")
     encoder = load_encoder(VersionPaths(config, version).folder)
     item_rows = training_set.item_rows.take(training_set.catalogue_row[held_out.candidate])
-    query_vectors = encoder.encode("query", training_set.query_rows.take(held_out.query_row))
+    query_rows = training_set.query_rows.take(held_out.query_row)
+    query_vectors = encoder.encode("query", query_rows)
     item_vectors, item_norms = encode_with_norms(encoder, item_rows)
     if not (np.isfinite(query_vectors).all() and np.isfinite(item_vectors).all()):
         raise LongtailError(
@@ -155,6 +157,24 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
         slices,
         temperature=read_json(VersionPaths(config, version).config)["loss"]["temperature"],
     )
+    session: Session | None = None
+    if encoder.schema.history is not None:
+        session = session_metrics(
+            lambda rows: encoder.encode("query", rows),
+            query_rows,
+            item_vectors,
+            held_out,
+            ranks,
+            slices,
+            query_batch_size=config.evaluation.query_batch_size,
+        )
+        log.info(
+            "%s: recall@50 %.4f by the history alone, %.4f with the id; %d queries have a history",
+            version,
+            session["metrics"]["overall"]["recall@50"],
+            session["with_id"]["overall"]["recall@50"],
+            session["num_queries"],
+        )
     # Health. The gate does not read it, so its time is logged apart from that of retrieval.
     start = time.monotonic()
     vector_health = embedding_health(
@@ -201,7 +221,7 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
     )
     if _tunes(config):
         baselines["tuned"] = tuned_baselines(config, as_of)
-    return {
+    evaluation: Evaluation = {
         "version": version,
         "as_of": as_of.isoformat(),
         "metrics": metrics,
@@ -211,6 +231,9 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
         "health": health,
         "against_served": against_served,
     }
+    if session is not None:
+        evaluation["session"] = session
+    return evaluation
 
 
 def _tunes(config: Config) -> bool:

@@ -151,17 +151,38 @@ class Memory(TypedDict):
     metrics: NotRequired[MetricsBySlice]
 
 
+class Session(TypedDict):
+    """The metrics of queries by their history alone, as a session without an id is answered.
+
+    All figures are the model's alone, over the held-out pairs of queries that have a history.
+
+    Attributes:
+        num_queries: the number of these queries.
+        metrics: with the history and nothing else.
+        with_id: with all features, the id included.
+        recall_kept: overall recall@50 of the first divided by that of the second; None if that
+            is 0.
+    """
+
+    num_queries: int
+    metrics: MetricsBySlice
+    with_id: MetricsBySlice
+    recall_kept: float | None
+
+
 class Evaluation(TypedDict):
     """The result of `evaluate.evaluate_version`.
 
     `metrics` are the model's alone, those with the memory are in `memory`, which evaluations of
-    older releases do not have. `baselines` are there only where they are asked for.
+    older releases do not have. `session` is there if queries have a history. `baselines` are there
+    only where they are asked for.
     """
 
     version: str
     as_of: str
     metrics: MetricsBySlice
     memory: NotRequired[Memory]
+    session: NotRequired[Session]
     baselines: NotRequired[Baselines]
     num_pairs_without_item: int
     health: Health

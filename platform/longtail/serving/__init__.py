@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         RankedItems,
         RankedItemsByKey,
         RankedItemsByRow,
+        RankedSession,
         ScoredItem,
     )
 
@@ -49,6 +50,7 @@ __all__ = [
     "RankedItems",
     "RankedItemsByKey",
     "RankedItemsByRow",
+    "RankedSession",
     "Recommender",
     "ScoredItem",
     "embedding_matrix",
@@ -65,6 +67,7 @@ _MODULES = {
     "RankedItems": "longtail.serving.results",
     "RankedItemsByKey": "longtail.serving.results",
     "RankedItemsByRow": "longtail.serving.results",
+    "RankedSession": "longtail.serving.results",
     "Recommender": "longtail.serving.recommend",
     "ScoredItem": "longtail.serving.results",
     "embedding_matrix": "longtail.embeddings.embedding_matrix",

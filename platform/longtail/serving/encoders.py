@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from longtail.artifacts import VersionPaths
+from longtail.artifacts import VersionPaths, read_json
 from longtail.config import Config
 from longtail.embeddings.versions import read_manifest, verify_version
 from longtail.encoder.numpy_towers import NumpyTowers, load_numpy_towers
@@ -36,11 +36,13 @@ class VersionEncoder:
         version: the version's name.
         towers: both towers and their tables.
         vocabularies: the vocabularies, by table name.
+        history_length: the most items of a history that it was trained with; 0 without histories.
     """
 
     version: str
     towers: NumpyTowers
     vocabularies: dict[str, ServedVocabulary]
+    history_length: int = 0
 
     @property
     def schema(self) -> Schema:
@@ -49,7 +51,8 @@ class VersionEncoder:
 
     def encode(self, side: Side, rows: Rows) -> EncodedVectors:
         """Encode raw feature values; see `QueryEncoder.encode`."""
-        encoded = encode_rows(rows, self.schema.side(side), self.vocabularies)
+        features = self.schema.side(side)
+        encoded = encode_rows(rows, features, self.vocabularies, history_length=self.history_length)
         return EncodedVectors(self.version, self.towers.encode(side, encoded))
 
 
@@ -58,11 +61,15 @@ def _load(config: Config, version: str) -> VersionEncoder:
     # Only the files that encoding reads are hashed, since a process may do nothing else.
     folder = paths.vocabularies.relative_to(paths.folder).as_posix() + "/"
     listed = read_manifest(config, version)["files"]
-    names = [paths.encoder.name, paths.schema.name]
+    names = [paths.encoder.name, paths.schema.name, paths.config.name]
     names += [name for name in listed if name.startswith(folder)]
     verify_version(config, version, files=names)
     return VersionEncoder(
-        version, load_numpy_towers(paths.folder), load_served_vocabularies(paths.vocabularies)
+        version,
+        load_numpy_towers(paths.folder),
+        load_served_vocabularies(paths.vocabularies),
+        # A version of an earlier release has no such section, and no histories.
+        history_length=read_json(paths.config).get("history", {}).get("length", 0),
     )
 
 
@@ -96,6 +103,8 @@ class _Encoder:
 
         A missing feature, a null and a value that training never saw count as not known: the
         model has a learned default for each feature. So a row needs no key, and may have a new one.
+        Of a version with histories, a row may have nothing but `history`: ids of items, the newest
+        first. The newest `history.length` of them count.
 
         Args:
             rows: a dict of values by feature name, a list of such dicts, or an Arrow table with one

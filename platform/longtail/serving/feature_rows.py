@@ -5,10 +5,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from longtail.errors import InputError
 from longtail.features.dense import encode_dense
 from longtail.features.encoding import EncodedRows, encode_table, offsets_of
+from longtail.features.history_feature import HISTORY
 from longtail.features.schema import Feature, arrow_type
 from longtail.serving.item_keys import is_unicode
 from longtail.serving.vocabulary_rows import ServedVocabulary
@@ -28,17 +30,24 @@ Rows: TypeAlias = FeatureValues | Sequence[FeatureValues] | pa.Table | pa.Record
 
 
 def encode_rows(
-    rows: Rows, features: Sequence[Feature], vocabularies: Mapping[str, ServedVocabulary]
+    rows: Rows,
+    features: Sequence[Feature],
+    vocabularies: Mapping[str, ServedVocabulary],
+    *,
+    history_length: int = 0,
 ) -> EncodedRows:
     """Encode raw feature values.
 
     A missing feature, a null and a value that training never saw are left out: the model has a
     learned default for a feature without values.
 
+    Of a longer history its first items count, which are the newest ones.
+
     Args:
         rows: one mapping, several, or an Arrow table with one column for each feature.
         features: the features of one side, in the order of the schema.
         vocabularies: the vocabularies, by table name.
+        history_length: most items of a history; of no importance without that feature.
 
     Raises:
         InputError: there is no row, a name is no feature of this side, or a value has another type
@@ -47,20 +56,27 @@ def encode_rows(
     if isinstance(rows, pa.RecordBatch):
         rows = pa.Table.from_batches([rows])
     if isinstance(rows, pa.Table):
-        return encode_table(_complete(rows, features), features, vocabularies)
+        complete = _complete(rows, features)
+        for feature in (each for each in features if each.is_history):
+            place = complete.column_names.index(feature.name)
+            newest = pc.list_slice(complete[feature.name], 0, history_length)
+            newest = newest.cast(arrow_type(feature))
+            complete = complete.set_column(place, feature.name, newest)
+        return encode_table(complete, features, vocabularies)
     if isinstance(rows, Mapping):
         rows = [rows]
     if isinstance(rows, (str, bytes)) or not isinstance(rows, Sequence) or not rows:
         raise InputError(
             "give feature values by name: a dict, a list of at least one dict, or an Arrow table"
         )
-    return _encode_mappings(rows, features, vocabularies)
+    return _encode_mappings(rows, features, vocabularies, history_length)
 
 
 def _encode_mappings(
     rows: Sequence[FeatureValues],
     features: Sequence[Feature],
     vocabularies: Mapping[str, ServedVocabulary],
+    history_length: int,
 ) -> EncodedRows:
     """Encode rows value by value, which is quick for the few rows of a request."""
     for row in rows:
@@ -82,7 +98,10 @@ def _encode_mappings(
                 found = [int(dense[position][0][number])]
             else:
                 row_of = vocabularies[feature.table].row_of
-                found = [row_of(value) for value in _values(row.get(feature.name), feature)]
+                given = _values(row.get(feature.name), feature)
+                if feature.is_history:
+                    given = given[:history_length]
+                found = [row_of(value) for value in given]
             known = [table_row for table_row in found if table_row >= 0]
             values += known
             lengths.append(len(known))
@@ -119,6 +138,25 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
+def given_histories(rows: Rows, num_rows: int) -> list[list[str]]:
+    """Return the items of each row's history; rows that `encode_rows` has accepted.
+
+    Args:
+        rows: the rows.
+        num_rows: their number.
+    """
+    if isinstance(rows, (pa.Table, pa.RecordBatch)):
+        if HISTORY not in rows.schema.names:
+            return [[] for _ in range(num_rows)]
+        found: Sequence[Any] = rows.column(HISTORY).to_pylist()
+    else:
+        found = [row.get(HISTORY) for row in ([rows] if isinstance(rows, Mapping) else rows)]
+    return [
+        [] if history is None else [item for item in history if item is not None]
+        for history in found
+    ]
+
+
 def check_names(names: Any, features: Sequence[Feature]) -> None:
     """Refuse names that are no features of this side.
 
@@ -126,6 +164,11 @@ def check_names(names: Any, features: Sequence[Feature]) -> None:
         InputError: lists all of these names, and the features that exist.
     """
     known = {feature.name for feature in features}
+    if HISTORY in names and HISTORY not in known and features[0].side == "query":
+        raise InputError(
+            "the served version was trained without histories: set `history.length` in the "
+            "configuration, such as to 50, and run `longtail run`"
+        )
     unknown = [repr(name) for name in names if name not in known]
     if unknown:
         raise InputError(

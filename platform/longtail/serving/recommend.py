@@ -7,12 +7,19 @@ from pathlib import Path
 from longtail.artifacts import RunPaths, VersionPaths, parse_version_day
 from longtail.config import Config
 from longtail.embeddings.seen_items import read_seen_items
+from longtail.errors import InputError
 from longtail.features.feast.online_query_features import OnlineQueries
+from longtail.features.history_feature import HISTORY
 from longtail.serving.encoders import VersionEncoder, load_version_encoder
-from longtail.serving.feature_rows import Rows
+from longtail.serving.feature_rows import Rows, given_histories
 from longtail.serving.item_keys import check_keys
 from longtail.serving.query_search import QuerySearch, load_query_search
-from longtail.serving.results import RankedItems, RankedItemsByKey, RankedItemsByRow
+from longtail.serving.results import (
+    RankedItems,
+    RankedItemsByKey,
+    RankedItemsByRow,
+    RankedSession,
+)
 from longtail.serving.served_version import Following
 
 
@@ -32,6 +39,15 @@ class Snapshot:
     def version(self) -> str:
         """The version's name."""
         return self.encoder.version
+
+    def unknown_items(self, items: Sequence[str]) -> list[str]:
+        """Return the distinct items that a history of this version says nothing by."""
+        history = self.encoder.schema.history
+        assert history is not None, "the version has histories"
+        vocabulary = self.encoder.vocabularies[history.table]
+        # A hashed vocabulary has a row for any id: what it knows is what the catalogue has.
+        find = vocabulary.row_of if vocabulary.buckets is None else self.items.catalogue.rows.find
+        return [item for item in dict.fromkeys(items) if find(item) < 0]
 
 
 def load_snapshot(config: Config, version: str) -> Snapshot:
@@ -130,27 +146,91 @@ class Recommender:
         rows: Rows,
         k: int = 10,
         *,
+        exclude_history: bool = True,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
     ) -> RankedItemsByRow:
         """Return the k items that fit each query best; the queries are given by feature values.
 
-        Use it for queries that the online store does not know, or has other values of.
+        Use it for queries that the online store does not know, or has other values of. With a
+        version that has histories, a stranger's session is `{"history": ["a", "b"]}`.
 
         Args:
             rows: feature values, as for `QueryEncoder.encode`.
             k: how many items.
+            exclude_history: leave the items of a row's own `history` out of its answer.
             exclude: item ids that must not come back.
             allowed: only these item ids may come back; None for all.
 
         Returns:
             `{"version", "results": [[{"item", "score"}]]}`: one list for each row, best first.
         """
+        return self._recommend_to(
+            self._following.current(), rows, k, exclude_history, exclude, allowed
+        )
+
+    def recommend_session(
+        self,
+        history: Sequence[str],
+        k: int = 10,
+        *,
+        exclude_history: bool = True,
+        exclude: Collection[str] = (),
+        allowed: Collection[str] | None = None,
+    ) -> RankedSession:
+        """Return the k items that fit a session best: a stranger with nothing but a history.
+
+        It is `recommend_to({"history": history})`, and says which items the version does not know.
+
+        Args:
+            history: item ids, the newest first; at least one.
+            k: how many items.
+            exclude_history: leave the items of the history out of the answer.
+            exclude: item ids that must not come back.
+            allowed: only these item ids may come back; None for all.
+
+        Returns:
+            `{"version", "history", "unknown", "results": [{"item", "score"}]}`, best first.
+
+        Raises:
+            InputError: the version has no histories, or knows none of the items; or as `recommend`.
+        """
+        check_keys(history, "item")
         snapshot = self._following.current()
+        rows = {HISTORY: list(history)}
+        answer = self._recommend_to(snapshot, rows, k, exclude_history, exclude, allowed)
+        unknown = snapshot.unknown_items(history)
+        if len(unknown) == len(set(history)):
+            raise InputError(
+                f"version {snapshot.version} knows none of the items {', '.join(unknown)}: check "
+                "their ids; a new item comes with the next `longtail run`"
+            )
+        return {
+            "version": snapshot.version,
+            "history": list(history),
+            "unknown": unknown,
+            "results": answer["results"][0],
+        }
+
+    def _recommend_to(
+        self,
+        snapshot: Snapshot,
+        rows: Rows,
+        k: int,
+        exclude_history: bool,
+        exclude: Collection[str],
+        allowed: Collection[str] | None,
+    ) -> RankedItemsByRow:
         vectors = snapshot.encoder.encode("query", rows).vectors
+        hidden = [exclude] * len(vectors)
+        # A wrong `exclude` goes on to the search, which refuses it.
+        listed = isinstance(exclude, Collection) and not isinstance(exclude, str)
+        if exclude_history and snapshot.encoder.schema.history is not None and listed:
+            own = given_histories(rows, len(vectors))
+            hidden = [[*exclude, *items] for items in own]
         strangers = [None] * len(vectors)
         results = snapshot.items.search(
-            vectors, k, exclude=[exclude] * len(vectors), allowed=allowed, queries=strangers
+            vectors, k, exclude=hidden, allowed=allowed, queries=strangers
         )
         return {"version": snapshot.version, "results": results}
 

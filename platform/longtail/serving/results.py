@@ -8,7 +8,14 @@ from typing import TypedDict
 
 from longtail.embeddings.results import ScoredItem
 
-__all__ = ["LookupResult", "RankedItems", "RankedItemsByKey", "RankedItemsByRow", "ScoredItem"]
+__all__ = [
+    "LookupResult",
+    "RankedItems",
+    "RankedItemsByKey",
+    "RankedItemsByRow",
+    "RankedSession",
+    "ScoredItem",
+]
 
 
 class LookupResult(TypedDict):
@@ -62,3 +69,19 @@ class RankedItemsByRow(TypedDict):
 
     version: str
     results: list[list[ScoredItem]]
+
+
+class RankedSession(TypedDict):
+    """The items that fit a session, which is known by its history alone.
+
+    Attributes:
+        version: the version that ranked them.
+        history: the given items, the newest first.
+        unknown: those of them that the version does not know, and that count for nothing.
+        results: the items, best first.
+    """
+
+    version: str
+    history: list[str]
+    unknown: list[str]
+    results: list[ScoredItem]

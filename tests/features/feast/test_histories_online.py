@@ -14,7 +14,7 @@ from longtail.features.feast.catalogue import build_catalogue
 from longtail.features.feast.history_view import HISTORY_VIEW, histories_file
 from longtail.features.feast.online_query_features import OnlineQueries
 from longtail.features.feast.repository import FeatureRepository
-from longtail.features.schema import Schema
+from longtail.features.schema import Feature, Schema
 from longtail.features.vocabulary import build_vocabularies, load_vocabularies
 
 AS_OF = date(2024, 1, 9)
@@ -51,7 +51,8 @@ def test_the_catalogue_has_the_newest_items_of_each_query(project: Config) -> No
     )
     assert stamp["history_length"] == 2
     history = schema_of(config).history
-    assert history is not None and history.table == schema_of(config).item[0].table
+    assert history is not None
+    assert history.table == schema_of(config).item[0].table
     assert "history" not in pq.read_schema(files.query_history).names
     # An id counts as often as it stands in the rows of items and queries, in histories never.
     build_vocabularies(config, AS_OF)
@@ -118,11 +119,11 @@ def test_histories_stay_fresh_while_a_version_reads_them_and_go_with_it(project:
     assert HISTORY_VIEW not in views(project)
     publish_query_features(project, AS_OF)
     assert OnlineQueries(project).read(["a"], schema_of(project).query).num_rows == 1
-    with pytest.raises(LongtailError, match="query_history is not applied.*longtail publish"):
+    with pytest.raises(LongtailError, match=r"query_history is not applied.*longtail publish"):
         OnlineQueries(project).read(["a"], features)
 
 
-def _history_feature(config: Config) -> tuple[object, ...]:
+def _history_feature(config: Config) -> tuple[Feature, ...]:
     return FeatureRepository(config).schema().query[-1:]
 
 

@@ -50,7 +50,31 @@ def metrics(document: Mapping[str, Any]) -> Group:
         if name == SLICES[0]:
             table.add_section()
         table.add_row(f"with memory, {name}", *_metric_cells(values))
-    return Group(table, *(_baselines(document) if "baselines" in document else ()))
+    for name, values in sorted(
+        document.get("session", {}).get("metrics", {}).items(), key=_slice_order
+    ):
+        if name == SLICES[0]:
+            table.add_section()
+        table.add_row(f"history alone, {name}", *_metric_cells(values))
+    return Group(
+        table, *_session(document), *(_baselines(document) if "baselines" in document else ())
+    )
+
+
+def _session(document: Mapping[str, Any]) -> list[RenderableType]:
+    """Return a sentence about what a session without an id keeps of the recall with it."""
+    session = document.get("session")
+    if session is None or session["recall_kept"] is None:
+        return []
+    with_id = session["with_id"]["overall"]["recall@50"]
+    return [
+        Text(
+            f"By its history alone a session finds {session['recall_kept']:.0%} of what the same "
+            f"query finds with its id (recall@50 {with_id:.4f}, {session['num_queries']:,} queries "
+            "with a history).",
+            style="dim",
+        )
+    ]
 
 
 def _baselines(document: Mapping[str, Any]) -> list[RenderableType]:

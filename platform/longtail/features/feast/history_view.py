@@ -73,9 +73,9 @@ def add_history_view(contents: RepoContents, config: Config) -> None:
     if own is not None:
         if not any(f.name == HISTORY and f.dtype == Array(String) for f in own.features):
             raise InputError(
-                f"feature view `{HISTORY_VIEW}` has no field `{HISTORY}` of Array(String): longtail "
-                "keeps the queries' histories in a view of this name, so rename yours, or set "
-                "`history.length: 0`"
+                f"feature view `{HISTORY_VIEW}` has no field `{HISTORY}` of Array(String): "
+                "longtail keeps the queries' histories in a view of this name, so rename yours, "
+                "or set `history.length: 0`"
             )
         return
     # A query service that is wrong or missing is the error of whoever reads the schema.
