@@ -85,7 +85,11 @@ def test_a_stranger_has_nothing_but_a_history(project: Published) -> None:
     shown = recommender.recommend_to({"history": history}, 60, exclude_history=False)
     assert_ranked(shown["results"][0], scores, 60)
     # As several rows, as a table, and beside other features.
-    rows = [{"history": history}, {"section": "section-2", "history": ["item-020"]}, {}]
+    rows: list[dict[str, Any]] = [
+        {"history": history},
+        {"section": "section-2", "history": ["item-020"]},
+        {},
+    ]
     table = pa.table(
         {
             "history": pa.array([row.get("history") for row in rows], pa.list_(pa.string())),

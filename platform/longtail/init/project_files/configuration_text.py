@@ -66,7 +66,7 @@ def render_configuration(plan: ProjectPlan) -> str:
     """Return the text of `longtail.yaml`."""
     pairs, items = plan.interactions.num_pairs, plan.items.num_keys
     sizes = choose_sizes(pairs, items)
-    sections = [_project(plan), _model(sizes), _training(sizes, pairs), _index(sizes)]
+    sections = [_project(plan), _model(sizes), _HISTORY, _training(sizes, pairs), _index(sizes)]
     if plan.items.has_placeholder:
         sections.insert(2, _NO_SELF_SUPERVISION)
     newest = date.fromisoformat(plan.measured["times"]["interactions"]["last"][:10])
@@ -74,6 +74,13 @@ def render_configuration(plan: ProjectPlan) -> str:
         sections.append(_schedule(newest))
     return "\n".join(sections)
 
+
+_HISTORY = """\
+history:
+  # Newest items of a query that its tower sees. Try 50 where queries come back, or where new ones
+  # must be answered after their first items; `longtail evaluate` says what it changes.
+  length: 0
+"""
 
 _NO_SELF_SUPERVISION = """\
 self_supervision:
