@@ -1,6 +1,7 @@
 """The evaluation of the model, and the gate that approves it for publication."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, asset
 
@@ -30,6 +31,7 @@ def retrieval_evaluation(
             metadata={
                 "version": version,
                 "metrics": slice_table(document["metrics"]),
+                **_session(document),
                 "recall": image(plot, "recall by slice"),
                 "baselines": table(comparison.comparison_rows(document)),
                 "baseline_remarks": MetadataValue.md(_listed(remarks)),
@@ -57,6 +59,13 @@ def approved_model(context: AssetExecutionContext, project: Project) -> Material
                 "warnings": MetadataValue.md(_listed(approval.get("warnings", []))),
             }
         )
+
+
+def _session(document: Mapping[str, Any]) -> dict[str, MetadataValue[Any]]:
+    """Return the table of what a session without an id finds, of a version with histories."""
+    if "session" not in document:
+        return {}
+    return {"history_alone": slice_table(document["session"]["metrics"])}
 
 
 def _listed(sentences: Sequence[str]) -> str:

@@ -131,7 +131,7 @@ def test_unknown_items_are_named(project: Published) -> None:
 
 
 def test_the_command_takes_a_query_or_a_history(
-    project: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    project: Published, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from tests.cli.test_commands import call
 
@@ -144,7 +144,7 @@ def test_the_command_takes_a_query_or_a_history(
         with pytest.MonkeyPatch.context() as monkeypatch:
             monkeypatch.delenv("LONGTAIL_HOME", raising=False)
             code = call(monkeypatch, "recommend", *arguments, "--config", file)
-        return (code, *capsys.readouterr())
+        return (code, *capfd.readouterr())
 
     code, shown, _ = recommend("--history", "item-003, no-such,item-011", "-k", "4", "--json")
     assert code == 0
