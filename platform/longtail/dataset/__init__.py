@@ -7,6 +7,7 @@ Building the training set, in the order of the data's flow:
 - feature_states.py: groups interactions that see the same features of a key.
 - side_rows.py: the encoded feature rows of one side, point in time and as of the day.
 - distinct_rows.py: stores equal rows of one query or item once.
+- histories.py: which items of the training part a query is seen with.
 - splits.py: which interactions train, validate and test.
 - training_set.py: the training set, its files, and how they are memory-mapped.
 - untrained_values.py: the share of each vocabulary that no training example has.
@@ -14,6 +15,7 @@ Building the training set, in the order of the data's flow:
 Making batches:
 
 - batch_builder.py: the batch of a step, from top to bottom.
+- batch_queries.py: the distinct query rows of a batch, with their histories.
 - sampler.py: the examples and the catalogue items of each step.
 - dropout.py: drops values and features of rows.
 - distinct_cells.py: finds the distinct cells of a feature.

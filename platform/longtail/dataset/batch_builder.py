@@ -10,6 +10,7 @@ from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from longtail.config import Config
 from longtail.dataset.batch import Batch, DenseColumn, RepeatedCells
+from longtail.dataset.batch_queries import BatchQueries
 from longtail.dataset.candidates import CandidateFinder, RankExamples, padded
 from longtail.dataset.distinct_cells import DistinctCells
 from longtail.dataset.dropout import drop_features, drop_values, num_copies
@@ -52,8 +53,8 @@ class BatchBuilder:
 
     Args:
         training_set: the data to train on.
-        config: the sections `correlation`, `dataset`, `loss`, `self_supervision` and `training`
-            are read.
+        config: the sections `correlation`, `dataset`, `history`, `loss`, `self_supervision` and
+            `training` are read.
         world_size: number of ranks.
         rank: this rank.
     """
@@ -91,6 +92,7 @@ class BatchBuilder:
             self._seed,
             weights=train_count[self._catalogue] if ssl.sampling == "frequency" else None,
         )
+        self._queries = BatchQueries(training_set, config, rank)
         self._candidates = CandidateFinder(
             training_set, config, self.examples, self.catalogue, self._catalogue
         )
@@ -130,13 +132,12 @@ class BatchBuilder:
         """
         # Popular queries and items repeat among the examples: each distinct row is looked up once.
         train = self._set.train
-        query_rows, query = np.unique(train.query_row[examples], return_inverse=True)
+        query_values, query_lengths, query = self._queries.of(examples, step)
         item_rows, item = np.unique(train.item_row[examples], return_inverse=True)
 
         # The sampled items come next, twice where each of their views drops values of its own.
         sampled = self._catalogue[self.catalogue.draw(step)]
         copies = np.tile(self._set.catalogue_row[sampled], self._num_copies)
-        query_values, query_lengths = self._set.query_rows.columns(query_rows)
         item_values, item_lengths = self._set.item_rows.columns(np.concatenate([item_rows, copies]))
         item_values, item_lengths = self._dropped(
             item_values, item_lengths, first_sampled=len(item_rows), step=step
@@ -149,7 +150,7 @@ class BatchBuilder:
             features=self._jagged(queries, items),
             repeated=queries.repeated | items.repeated,
             dense=queries.dense | items.dense,
-            query=torch.from_numpy(query.ravel()),
+            query=torch.from_numpy(query),
             item=torch.from_numpy(item.ravel() + found.own),
             weight=torch.from_numpy(train.weight[examples] * counts),
             total_weight=torch.tensor(found.total_weight),
@@ -160,7 +161,7 @@ class BatchBuilder:
             candidate_expected=torch.from_numpy(found.expected),
             excluded_example=torch.from_numpy(found.excluded_example),
             excluded_candidate=torch.from_numpy(found.excluded_candidate),
-            num_queries=len(query_rows),
+            num_queries=query_lengths.shape[1],
             num_items=len(item_rows),
             num_sampled=len(sampled),
             num_candidates=len(item_rows) + len(sampled) * self._mixed,

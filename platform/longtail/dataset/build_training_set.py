@@ -48,6 +48,7 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
         catalogue["fingerprint"],
         vocabulary_stamp["fingerprint"],
         config.dataset.model_dump(mode="json"),
+        config.history.length,
         source_hash("longtail.dataset.build_training_set"),
     )
     if is_current(paths.training_set, identity):
@@ -100,6 +101,8 @@ def build_training_set(config: Config, as_of: date) -> dict[str, Any]:
         validation=examples(VALIDATION),
         test=examples(TEST),
     )
+    if schema.history is not None:
+        training_set = training_set.with_histories(config.history.length)
     # The folder appears only when all of its files are written, with a stamp that says so.
     untrained = untrained_shares(training_set, vocabularies)
     with replaced_folder(paths.training_set) as folder:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-_EPOCH_STREAM, _CATALOGUE_STREAM, _DROPOUT_STREAM, _MASK_STREAM = range(4)
+_EPOCH_STREAM, _CATALOGUE_STREAM, _DROPOUT_STREAM, _MASK_STREAM, _HISTORY_STREAM = range(5)
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,11 @@ def inclusion_probability(
 def dropout_generator(seed: int, step: int, rank: int) -> np.random.Generator:
     """Return the generator of dropped values and features, one for each step and rank."""
     return np.random.default_rng((seed, _DROPOUT_STREAM, step, rank))
+
+
+def history_generator(seed: int, step: int, rank: int) -> np.random.Generator:
+    """Return the generator of dropped histories and query ids, one for each step and rank."""
+    return np.random.default_rng((seed, _HISTORY_STREAM, step, rank))
 
 
 def mask_draws(seed: int, step: int, num_masks: int) -> tuple[int, ...]:

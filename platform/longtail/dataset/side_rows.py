@@ -78,7 +78,8 @@ def side_rows(
     Raises:
         LongtailError: Feast lost or repeated rows.
     """
-    features = schema.side(side)
+    # Without the history: the catalogue's holds everything, the held-out parts too.
+    features = schema.sourced(side)
     key, ids = features[0].name, interactions.ids(side)
 
     def position(keys: pa.ChunkedArray) -> Int64Array:

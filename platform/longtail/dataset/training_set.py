@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from longtail.artifacts import read_json, replaced_file, write_json
+from longtail.dataset.histories import Histories, item_codes, with_newest
 from longtail.dataset.splits import pair_position
 from longtail.errors import LongtailError
 from longtail.features.encoding import EncodedRows
@@ -56,6 +57,8 @@ class TrainingSet:
         latest_query_row: `[num_queries]` int32, the row of the query's features as of the day.
         query_of_row: `[num_query_rows]` int32, the row's query, a position in `query_ids`.
         train, validation, test: the examples of each part.
+        histories: the training items of each query, if the schema has a history, else None. The
+            rows of queries have the newest ones as their last feature.
     """
 
     schema: Schema
@@ -72,12 +75,13 @@ class TrainingSet:
     train: Examples
     validation: Examples
     test: Examples
+    histories: Histories | None = None
 
     def fraction(self, fraction: float) -> "TrainingSet":
         """Return this training set with a hash-chosen share of its training part.
 
-        Vocabularies, catalogue and held-out parts stay; `train_count` follows. A smaller share is
-        a part of a larger one.
+        Vocabularies, catalogue and held-out parts stay; `train_count` and the histories follow. A
+        smaller share is a part of a larger one.
         """
         assert 0.0 < fraction <= 1.0
         query = self.query_of_row[self.train.query_row]
@@ -89,11 +93,42 @@ class TrainingSet:
         )
         last = np.sort(place)[int(np.ceil(fraction * len(place))) - 1]
         kept = np.flatnonzero(place <= last)
-        return replace(
+        chosen = replace(
             self,
             train=Examples(*(values[kept] for values in vars(self.train).values())),
             train_count=np.bincount(item[kept], minlength=len(self.item_ids)),
         )
+        if self.histories is None:
+            return chosen
+        # Whether there are timestamps is a matter of all data.
+        return chosen.with_histories(self.histories.length, timed=self.histories.timed)
+
+    def with_histories(self, length: int, *, timed: bool | None = None) -> "TrainingSet":
+        """Return this training set with the histories of its training part.
+
+        The schema must have a history. The rows of queries may lack it; one that they have is
+        replaced.
+
+        Args:
+            length: most items of a history.
+            timed: whether the interactions have more than one timestamp; None looks at all parts.
+        """
+        if timed is None:
+            times = [getattr(self, part).timestamp for part in PARTS]
+            times = [values for values in times if len(values)]
+            timed = min(map(np.min, times)) < max(map(np.max, times))
+        histories = Histories.of_pairs(
+            self.query_of_row[self.train.query_row],
+            self.item_of_row[self.train.item_row],
+            self.train.timestamp,
+            code=item_codes(self.item_rows, self.item_of_row, len(self.item_ids)),
+            num_queries=len(self.query_ids),
+            length=length,
+            timed=bool(timed),
+        )
+        num_sourced = len(self.schema.sourced("query"))
+        rows = with_newest(self.query_rows, self.query_of_row, histories, num_sourced=num_sourced)
+        return replace(self, histories=histories, query_rows=rows)
 
 
 def write_training_set(folder: Path, training_set: TrainingSet) -> None:
@@ -113,6 +148,9 @@ def write_training_set(folder: Path, training_set: TrainingSet) -> None:
     _write(folder / "items.arrow", pa.table(items))
     queries = {"query_id": s.query_ids, "latest_row": s.latest_query_row}
     _write(folder / "queries.arrow", pa.table(queries))
+    if s.histories is not None:
+        _write(folder / "histories.arrow", _lists(s.histories))
+        _write(folder / "item_codes.arrow", pa.table({"code": s.histories.code}))
     for part in PARTS:
         _write(folder / f"{part}.arrow", pa.table(vars(getattr(s, part))))
 
@@ -138,6 +176,7 @@ def load_training_set(folder: Path) -> TrainingSet:
         query_ids=queries["query_id"].combine_chunks(),
         latest_query_row=_numpy(queries, "latest_row"),
         query_of_row=_numpy(_read(folder / "query_of_row.arrow"), "query"),
+        histories=None if schema.history is None else _histories(folder),
         **{
             part: Examples(**{name: _numpy(table, name) for name in table.column_names})
             for part, table in parts.items()
@@ -161,6 +200,30 @@ def _read_rows(folder: Path, side: Side, schema: Schema) -> EncodedRows:
             flat = column.flatten().to_numpy(zero_copy_only=len(column) > 0)
             vectors[position] = flat.reshape(-1, feature.length)
     return EncodedRows.from_arrow(_read(folder / f"{side}_rows.arrow"), vectors)
+
+
+def _lists(histories: Histories) -> pa.Table:
+    """Return a table with the lists of one query a row."""
+    lists = {
+        name: pa.LargeListArray.from_arrays(histories.offsets, getattr(histories, name))
+        for name in ("item", "moment")
+    }
+    about = {"length": str(histories.length), "timed": str(int(histories.timed))}
+    return pa.table(lists).replace_schema_metadata(about)
+
+
+def _histories(folder: Path) -> Histories:
+    """Memory-map the histories that `_lists` describes."""
+    table = _read(folder / "histories.arrow")
+    item, moment = (table[name].combine_chunks() for name in ("item", "moment"))
+    return Histories(
+        length=int(table.schema.metadata[b"length"]),
+        timed=bool(int(table.schema.metadata[b"timed"])),
+        code=_numpy(_read(folder / "item_codes.arrow"), "code"),
+        offsets=item.offsets.to_numpy(),
+        item=item.values.to_numpy(),
+        moment=moment.values.to_numpy(),
+    )
 
 
 def _write(path: Path, table: pa.Table) -> None:

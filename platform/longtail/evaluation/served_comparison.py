@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from longtail.artifacts import (
     read_json,
 )
 from longtail.config import Config
+from longtail.dataset.histories import Histories, with_newest
 from longtail.dataset.training_set import TrainingSet
 from longtail.evaluation.held_out import HeldOut, held_out_pairs
 from longtail.evaluation.metrics import Vectors, metrics_by_slice, similarity_ranks
@@ -114,20 +116,23 @@ def compare_with_served(
     encoder = load_encoder(paths.folder)
     vocabularies = load_vocabularies(paths.vocabularies)
 
-    def encoded(side: Side, ids: pa.Array) -> Vectors:
-        rows: EncodedRows = encode_table(
-            _features(run, schema, side, ids), schema.side(side), vocabularies
-        )
-        return encoder.encode(side, rows)
+    def encoded(side: Side, ids: pa.Array) -> EncodedRows:
+        return encode_table(_features(run, schema, side, ids), schema.sourced(side), vocabularies)
+
+    queries = encoded("query", training_set.query_ids.take(pa.array(common.query)))
+    if schema.history is not None:
+        ids = vocabularies[schema.history.table].encode(training_set.item_ids)
+        length = read_json(paths.config)["history"]["length"]
+        histories = _histories(training_set, ids, length)
+        num_sourced = len(schema.sourced("query"))
+        queries = with_newest(queries, common.query, histories, num_sourced=num_sourced)
+    items = encoded("item", training_set.item_ids.take(pa.array(common.candidate)))
 
     return {
         "version": served,
         "num_common_items": common.num_candidates,
         "metrics": measured(query_vectors[chosen_queries], item_vectors[chosen_items]),
-        "served_metrics": measured(
-            encoded("query", training_set.query_ids.take(pa.array(common.query))),
-            encoded("item", training_set.item_ids.take(pa.array(common.candidate))),
-        ),
+        "served_metrics": measured(encoder.encode("query", queries), encoder.encode("item", items)),
     }
 
 
@@ -136,7 +141,7 @@ def _missing_columns(run: RunPaths, schema: Schema) -> list[str]:
     return [
         feature.key
         for side in ("query", "item")
-        for feature in schema.side(side)
+        for feature in schema.sourced(side)
         if feature.name not in pq.read_schema(run.catalogue_files.latest(side)).names
     ]
 
@@ -155,9 +160,32 @@ def _changed_features(schema: Schema, served: Schema) -> list[str]:
     ]
 
 
+def _histories(training_set: TrainingSet, code: npt.NDArray[np.int32], length: int) -> Histories:
+    """Return the histories that a served version may see: those of the new version's training part.
+
+    Args:
+        training_set: the training set of the new version's day.
+        code: `[num_items]` the items' rows in the served version's table of ids, or -1.
+        length: most items of a history of the served version.
+    """
+    s = training_set
+    return Histories.of_pairs(
+        s.query_of_row[s.train.query_row],
+        s.item_of_row[s.train.item_row],
+        s.train.timestamp,
+        code=code,
+        num_queries=len(s.query_ids),
+        length=length,
+        timed=True,  # not read where no example is trained on
+    )
+
+
 def _features(run: RunPaths, schema: Schema, side: Side, ids: pa.Array) -> pa.Table:
-    """Return the day's features of the given keys, in their order; null if the day has none."""
-    names = [feature.name for feature in schema.side(side)]
+    """Return the day's features of the given keys, in their order; null if the day has none.
+
+    The histories of the catalogue hold the held-out pairs, and are left out.
+    """
+    names = [feature.name for feature in schema.sourced(side)]
     key = names[0]
     latest = pq.read_table(run.catalogue_files.latest(side), columns=names)
     rows = latest.take(pc.index_in(ids, value_set=latest[key].combine_chunks()))

@@ -81,14 +81,20 @@ class EncodedRows:
             self.vectors,
         )
 
-    def columns(self, rows: npt.NDArray[np.integer]) -> tuple[Int32Array, Int64Array]:
+    def columns(
+        self, rows: npt.NDArray[np.integer], *, num_features: int | None = None
+    ) -> tuple[Int32Array, Int64Array]:
         """Return the given rows feature by feature, as a KeyedJaggedTensor holds them.
+
+        Args:
+            rows: `[n]` positions.
+            num_features: the number of first features to return; None returns all F.
 
         Returns:
             values `[nnz]` int32, and lengths `[F, n]` int64.
         """
         cells = np.asarray(rows, np.int64) * self.num_features
-        cells = cells + np.arange(self.num_features)[:, None]
+        cells = cells + np.arange(num_features or self.num_features)[:, None]
         starts = self.offsets[cells]
         lengths = self.offsets[cells + 1] - starts
         return self.values[ranges(starts.ravel(), lengths.ravel())], lengths

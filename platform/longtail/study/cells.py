@@ -143,6 +143,9 @@ class Cell:
             section, name = key.split(".")
             if identity[section][name] == value:
                 del identity[section][name]
+        # Cells without histories keep the identity that they had before there were any.
+        if content["history"]["length"]:
+            identity["history"] = content["history"]
         sharding = self.config.sharding
         # Adagrad was the optimizer of all cells before it became part of the identity, whatever the
         # default is now.

@@ -97,16 +97,18 @@ class TfidfProfile(Method):
 def shared_groups(schema: Schema) -> tuple[list[str | None], list[str | None]]:
     """Return for each feature of queries and of items its table if both sides have it, else None.
 
-    Ids compared with ids say only that a query is itself, so they do not count.
+    Ids compared with ids say only that a query is itself, so they do not count. Nor does a history,
+    which names the items that a query is not shown.
     """
 
     def group(feature: Feature, others: tuple[Feature, ...]) -> str | None:
         known = any(
             other.table == feature.table and not (feature.is_id and other.is_id)
             for other in others
-            if not other.is_dense
+            if not (other.is_dense or other.is_history)
         )
-        return feature.table if known and not feature.is_dense else None
+        usable = known and not (feature.is_dense or feature.is_history)
+        return feature.table if usable else None
 
     return (
         [group(feature, schema.item) for feature in schema.query],

@@ -84,7 +84,9 @@ class QueryKNN(Method):
     def _features(self) -> sparse.csr_array:
         """The features of all rows of queries, `[rows, values]` of zeros and ones."""
         features = self.known.schema.query
-        groups = [None if f.is_id or f.is_dense else f.name for f in features]
+        # The history is the links over again.
+        left_out = [f.is_id or f.is_dense or f.is_history for f in features]
+        groups = [None if out else f.name for f, out in zip(features, left_out, strict=True)]
         return indicator_matrix([(self.known.query_rows, groups)])[0]
 
     @cached_property

@@ -33,6 +33,7 @@ def version_name(config: Config, as_of: date) -> str:
         required_stamp(run.training_set, made_by="dataset")["fingerprint"],
         required_stamp(run.correlations, made_by="mine")["fingerprint"],
         config.model.model_dump(mode="json"),
+        config.history.model_dump(mode="json") if config.history.length else None,
         config.loss.model_dump(mode="json"),
         config.self_supervision.model_dump(mode="json"),
         config.training.model_dump(mode="json", exclude=_SPEED_SETTINGS),

@@ -111,9 +111,10 @@ def lengths_in(catalogue: CatalogueFiles, schema: Schema) -> dict[str, float]:
     lengths = {}
     for feature in schema.features:
         if feature.kind == "multi":
-            column = pq.read_table(catalogue.history(feature.side), columns=[feature.name])[
-                feature.name
-            ]
+            # A history is known only as of the day.
+            side, name = feature.side, feature.name
+            file = catalogue.latest(side) if feature.is_history else catalogue.history(side)
+            column = pq.read_table(file, columns=[name])[name]
             num_values = pc.sum(pc.list_value_length(column)).as_py() or 0
             lengths[feature.key] = num_values / max(1, len(column))
     return lengths
