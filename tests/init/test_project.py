@@ -227,6 +227,6 @@ def test_the_configuration_says_what_was_chosen(tmp_path: Path) -> None:
     assert config.training.batch_size == sizes.batch_size == 64
     assert config.model.output_dim == sizes.output_dim
     assert set(yaml.safe_load(text)) == {
-        *("feature_repo", "home", "features", "model", "training", "index")
+        *("feature_repo", "home", "features", "model", "history", "training", "index")
     }
     assert max(map(len, text.splitlines())) <= 100
