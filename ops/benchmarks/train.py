@@ -13,6 +13,7 @@ Every ratio compares contenders that took turns in one run:
                          without and with self-supervision
     ssl_cost             seconds of a step with self-supervision / without it and sampled items
     ssl_cost_over_mixed  the same / without it, but with sampled items
+    history_cost         seconds of a step with 50 items in every query's history / without
     input_headroom       seconds to train on a batch / those to make it
     two_ranks            examples per second of two ranks / of one, with one thread each
     large_catalogue      examples per second over the large synthetic catalogue / over the small one
@@ -29,6 +30,7 @@ from typing import Any
 import torch
 from report import Report, alternately, median_ratio, run_benchmark
 from training.floor import Lookups, PlainLookups, Products
+from training.full_histories import with_full_histories
 from training.growth import Grown
 from training.ours import CPU, VARIANTS, Input, Ours
 from training.plain_pytorch import Plain
@@ -75,8 +77,10 @@ def measure(options: argparse.Namespace) -> Report:
     ratios["vs_floor_ssl"] = median_ratio(seconds["ssl"], ssl_floor)
     ratios["ssl_cost"] = median_ratio(seconds["ssl"], seconds["base"])
     ratios["ssl_cost_over_mixed"] = median_ratio(seconds["ssl"], seconds["mixed"])
+    ratios["history_cost"] = median_ratio(seconds["history"], seconds["ssl"])
     ratios["input_headroom"] = min(
-        median_ratio(seconds[label], seconds[f"{label} input"]) for label in ("base", "ssl")
+        median_ratio(seconds[label], seconds[f"{label} input"])
+        for label in ("base", "ssl", "history")
     )
     for label, values in seconds.items():
         measured[f"{label}, ms a step"] = 1e3 * statistics.median(values) / turn
@@ -115,10 +119,14 @@ def _steps(work: Work, options: argparse.Namespace) -> tuple[dict[str, Steps], S
     plain = Plain(work, size)
     settings = with_settings(work.config, sharding={"optimizer": "adagrad"})
     adagrad = Ours(replace(work, config=settings), "base", size)
+    full = with_full_histories(work)
+    history = Ours(full, "ssl", size)
     # Each part runs on the same batch and the same model as the step that it belongs to.
     contenders: dict[str, Steps] = {
         **ours,
         "adagrad": adagrad,
+        "history": history,
+        "history input": Input(full, history),
         "base input": Input(work, ours["base"]),
         "ssl input": Input(work, ours["ssl"]),
         "products": Products(ours["base"], batches["base"]),

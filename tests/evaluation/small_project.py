@@ -16,6 +16,7 @@ from longtail.config import Config, ModelConfig
 from longtail.dataset.training_set import Examples, TrainingSet, write_training_set
 from longtail.encoder.torch_encoder import Encoder
 from longtail.features.encoding import encode_table
+from longtail.features.history_feature import with_history
 from longtail.features.schema import Feature, Schema
 from longtail.features.vocabulary import build_vocabularies, load_vocabularies
 
@@ -58,7 +59,8 @@ def make_day(config: Config, as_of: date, num_packages: int, *, num_dropped: int
     """Write catalogue, vocabularies and training set of a day.
 
     The first five packages are in no training interaction. The last ones have left the catalogue,
-    but are in some interactions. The last query has no features.
+    but are in some interactions. The last query has no features. With `history.length`, the
+    catalogue says that each query knows every item, which training and evaluation must not read.
     """
     generator = np.random.default_rng(num_packages)
     ids = [f"p{number:03}" for number in range(num_packages)]
@@ -69,7 +71,8 @@ def make_day(config: Config, as_of: date, num_packages: int, *, num_dropped: int
     }
     paths = RunPaths(config, as_of)
     paths.catalogue.mkdir(parents=True)
-    write_json(paths.catalogue / "schema.json", SCHEMA.to_json())
+    schema = with_history(SCHEMA, config.history)
+    write_json(paths.catalogue / "schema.json", schema.to_json())
 
     def write(name: str, key: str, rows: int, **columns: list[Any]) -> pa.Table:
         stamps = pa.array([0] * rows, pa.timestamp("us", "UTC"))
@@ -80,7 +83,8 @@ def make_day(config: Config, as_of: date, num_packages: int, *, num_dropped: int
 
     items = write("items", "item_id", len(catalogue), **features)
     history = write("item_history", "item_id", num_packages, **features)
-    latest = write("queries", "query_id", len(queries), section=features["section"])
+    known = {"history": [ids] * len(queries)} if config.history.length else {}
+    latest = write("queries", "query_id", len(queries), section=features["section"], **known)
     write("query_history", "query_id", len(queries), section=features["section"])
 
     chosen = generator.random((num_packages, num_packages)) < 0.15
@@ -112,7 +116,7 @@ def make_day(config: Config, as_of: date, num_packages: int, *, num_dropped: int
 
     positions = np.arange(num_packages, dtype=np.int32)
     training_set = TrainingSet(
-        schema=SCHEMA,
+        schema=schema,
         item_rows=encode_table(history, SCHEMA.item, vocabularies),
         query_rows=query_rows,
         item_ids=pa.array(ids),
@@ -127,6 +131,8 @@ def make_day(config: Config, as_of: date, num_packages: int, *, num_dropped: int
         validation=examples(1),
         test=examples(2),
     )
+    if config.history.length:
+        training_set = training_set.with_histories(config.history.length)
     write_training_set(paths.training_set, training_set)
     stamp = {"fingerprint": f"set of {num_packages}", "num_validation": int((part == 1).sum())}
     write_json(paths.training_set / "stamp.json", stamp)
@@ -145,14 +151,15 @@ def make_version(config: Config, day: Day, *, seed: int) -> str:
     paths.vocabularies.mkdir(parents=True)
     for file in run.vocabularies.iterdir():
         (paths.vocabularies / file.name).write_bytes(file.read_bytes())
-    write_json(paths.schema, SCHEMA.to_json())
+    schema = with_history(SCHEMA, config.history)
+    write_json(paths.schema, schema.to_json())
     write_json(paths.config, config.model_dump(mode="json", exclude={"home", "feature_repo"}))
     generator = torch.Generator().manual_seed(seed)
     num_rows = read_json(run.vocabularies / "stamp.json")["num_rows"]
     tables = {
         table: torch.randn(rows, DIM, generator=generator) for table, rows in num_rows.items()
     }
-    encoder = Encoder(SCHEMA, {}, list(config.model.hidden), DIM)
+    encoder = Encoder(schema, {}, list(config.model.hidden), DIM)
     tensors = {
         name: 0.3 * torch.randn(value.shape, generator=generator)
         for name, value in encoder.state_dict().items()

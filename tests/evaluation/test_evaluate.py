@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from longtail.artifacts import RunPaths, VersionPaths, published_pointer, read_json, write_json
-from longtail.config import Config, GateConfig
+from longtail.config import Config, GateConfig, HistoryConfig
 from longtail.embeddings.export import export_catalogue
 from longtail.encoder.torch_encoder import load_encoder
 from longtail.errors import InputError, LongtailError
@@ -43,9 +43,20 @@ def encode_by_id(config: Config, version: str, day: Day, side: Any) -> dict[str,
     vectors = {}
     for row in range(table.num_rows):
         one = table.slice(row, 1)
+        if "history" in one.column_names:
+            one = with_training_items(one, day)
         rows = encode_table(one, features, vocabularies)
         vectors[one[features[0].name][0].as_py()] = encoder.encode(side, rows)[0]
     return vectors
+
+
+def with_training_items(row: pa.Table, day: Day) -> pa.Table:
+    """Return the row of a query with its items of the training part as its history."""
+    query = row["query_id"][0].as_py()
+    history = [[item for asker, item in day.train if asker == query]]
+    kept = [name for name in row.column_names if name != "history"]
+    column = pa.array(history, pa.list_(pa.string()))
+    return row.select(kept).append_column("history", column)
 
 
 def looped_recall(
@@ -91,12 +102,16 @@ def query_vectors(config: Config, version: str, day: Day) -> dict[str, np.ndarra
     for query, _ in day.test:
         if query not in vectors:
             one = pa.table({"query_id": [query], "section": pa.array([None], pa.string())})
+            if encoder.schema.history is not None:
+                one = with_training_items(one, day)
             rows = encode_table(one, encoder.schema.query, vocabularies)
             vectors[query] = encoder.encode("query", rows)[0]
     return vectors
 
 
-def test_metrics_equal_loops_over_all_pairs(config: Config) -> None:
+@pytest.mark.parametrize("length", [0, 50])
+def test_metrics_equal_loops_over_all_pairs(config: Config, length: int) -> None:
+    config = config.model_copy(update={"history": HistoryConfig(length=length)})
     day = make_day(config, FIRST, 70)
     version = make_version(config, day, seed=1)
     document = evaluate_version(config, version, baselines=True)
@@ -197,7 +212,11 @@ def test_probes_do_not_see_the_feature_that_they_ask_for(config: Config) -> None
         assert found["num_classes"] == sum(count >= 10 for count in counts.values())
 
 
-def test_the_served_version_is_asked_the_same_on_the_items_that_both_know(config: Config) -> None:
+@pytest.mark.parametrize("length", [0, 50])
+def test_the_served_version_is_asked_the_same_on_the_items_that_both_know(
+    config: Config, length: int
+) -> None:
+    config = config.model_copy(update={"history": HistoryConfig(length=length)})
     first = make_day(config, FIRST, 50)
     served = make_version(config, first, seed=1)
     write_json(RunPaths(config, FIRST).approved, {"version": served})

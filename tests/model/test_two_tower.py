@@ -1,6 +1,7 @@
 """The loss of a batch against a reference of loops, and the gradients of every parameter."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from longtail.config import (
 from longtail.dataset.batch import Batch
 from longtail.dataset.batch_builder import BatchBuilder
 from longtail.encoder.torch_encoder import Encoder
+from longtail.features.schema import Feature, Schema
 from longtail.model.masked_views import encode_items, group_sizes
 from longtail.model.two_tower import LossTerms, TwoTower, embedding_tables
 from tests.dataset.small_set import NUM_ROWS, SCHEMA, cells, make_training_set
@@ -357,6 +359,21 @@ def test_towers_start_alike_where_their_features_share_a_table() -> None:
     assert not {p.data_ptr() for p in query.parameters()} & {
         p.data_ptr() for p in item.parameters()
     }
+
+
+def test_a_history_corresponds_to_the_item_ids_only_where_no_query_id_does() -> None:
+    config = make_config()
+    history = Feature("history", "query", "multi", "string", "package", 4, is_history=True)
+    query_id = replace(SCHEMA.query[0], table="queries")
+    for ids, of_query in ((SCHEMA.query[0], range(4)), (query_id, range(7, 11))):
+        schema = Schema((ids, SCHEMA.query[1], history), SCHEMA.item)
+        model = TwoTower(schema, config, DoubleBags(), make_masking(config))
+        query, item = model.query_tower, model.item_tower
+        # Query: id 0-3, section 4-6, history 7-10. Item: id 0-3, section 6-8.
+        for left, right in zip((*of_query, 4, 5, 6), (0, 1, 2, 3, 6, 7, 8), strict=True):
+            assert item.default[right] == query.default[left]
+            same = item.input_layer.weight[:, right] == query.input_layer.weight[:, left]
+            assert same.all()
 
 
 def test_towers_start_apart_where_the_configuration_says_so() -> None:

@@ -70,7 +70,7 @@ def test_the_benchmark_runs_small(tmp_path: Path) -> None:
     assert document["ratios"].keys() == {
         *("vs_pytorch", "lookup_vs_pytorch", "vs_floor", "vs_floor_ssl"),
         *("vs_pytorch_adagrad", "lookup_vs_pytorch_adagrad"),
-        *("ssl_cost", "ssl_cost_over_mixed", "input_headroom", "two_ranks"),
+        *("ssl_cost", "ssl_cost_over_mixed", "history_cost", "input_headroom", "two_ranks"),
         *("large_catalogue", "memory_over_tables"),
     }
     assert all(ratio > 0 for ratio in document["ratios"].values())

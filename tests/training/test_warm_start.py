@@ -11,12 +11,13 @@ from torch.distributed._shard.sharded_tensor.api import ShardedTensor
 from torch.distributed.checkpoint._nested_dict import flatten_state_dict
 
 from longtail.artifacts import write_json
-from longtail.config import Config, ShardingConfig, TableShardingConfig
+from longtail.config import Config, HistoryConfig, ShardingConfig, TableShardingConfig
 from longtail.features.vocabulary import load_vocabularies
 from longtail.training.checkpoint_files import checkpoints, newest_checkpoint, read_tensors
 from longtail.training.warm_start import warm_start
 from tests.evaluation.small_project import make_day
 from tests.training.small_run import Run
+from tests.training.small_training import DAY
 
 LATER = date(2023, 6, 11)
 GONE, FREE = (3, 11), 7
@@ -142,6 +143,32 @@ def test_a_feature_keeps_what_a_tower_makes_of_it_wherever_it_stands(config: Con
         assert torch.equal(warm[..., :dim], stored[name][..., 2 * dim :])
         assert torch.equal(warm[..., dim : 2 * dim], fresh[name][..., dim : 2 * dim])
         assert torch.equal(warm[..., 2 * dim :], stored[name][..., dim : 2 * dim])
+
+
+@pytest.mark.usefixtures("one_rank")
+@pytest.mark.parametrize("switched", ["on", "off"])
+def test_a_history_may_be_switched_on_and_off(config: Config, switched: str) -> None:
+    with_history = config.model_copy(update={"history": HistoryConfig(length=5)})
+    make_day(with_history, LATER, 40)  # the same packages: all keep their rows
+    sides = [(config, DAY), (with_history, LATER)]
+    (before, first), (after, second) = sides if switched == "on" else sides[::-1]
+    parent = Run(before, "20230610-00000001", first)
+    parent.train(1)
+    child = Run(after, "20230611-00000001", second)
+    state = child.checkpointer.state()
+    name = "model.query_tower.input_layer.weight"
+    flat, _ = flatten_state_dict(state)
+    fresh = flat[name].detach().clone()
+    vocabularies = load_vocabularies(child.paths.vocabularies)
+    warm_start(state, parent.paths, vocabularies, child.training_set.schema)
+    stored = read_tensors(newest_checkpoint(parent.paths.checkpoints), [name])[name]
+    warm = flat[name].detach()
+    common = 2 * child.training_set.schema.query[0].dim
+    assert {warm.shape[1], stored.shape[1]} == {common, common * 3 // 2}
+    assert torch.equal(warm[:, :common], stored[:, :common])
+    assert torch.equal(warm[:, common:], fresh[:, common:])
+    # It trains, too: with the rows of items that the histories share.
+    child.train(1)
 
 
 @pytest.mark.usefixtures("one_rank")
