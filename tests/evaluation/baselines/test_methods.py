@@ -1,14 +1,22 @@
 """Each method against loops over single queries and items, that share no code with it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from longtail.config import HistoryConfig
 from longtail.dataset.training_set import TrainingSet
 from longtail.evaluation.baselines import ease
 from longtail.evaluation.baselines.ease import EASE
-from longtail.evaluation.baselines.feature_cosine import TfidfCosine, TfidfProfile
+from longtail.evaluation.baselines.feature_cosine import (
+    TfidfCosine,
+    TfidfProfile,
+    shared_groups,
+)
 from longtail.evaluation.baselines.item_knn import ItemKNN
 from longtail.evaluation.baselines.query_knn import QueryKNN
+from longtail.features.history_feature import with_history
 from tests.evaluation.baselines.plain import (
     Plain,
     dot,
@@ -23,6 +31,21 @@ from tests.evaluation.baselines.plain import (
 @pytest.fixture(scope="module")
 def training_set(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
     return small_training_set(tmp_path_factory.mktemp("home"))
+
+
+def test_no_method_takes_a_history_for_a_feature(training_set: TrainingSet) -> None:
+    """A history is the training links over again, and its items are not shown."""
+    schema = with_history(training_set.schema, HistoryConfig(length=5))
+    plain = shared_groups(training_set.schema)
+    assert shared_groups(schema) == ([*plain[0], None], plain[1])
+    with_items = replace(training_set, schema=schema).with_histories(5)
+    for method in (QueryKNN, TfidfCosine):
+        found = []
+        for data in (training_set, with_items):
+            known, held_out, _ = prepared(data)
+            settings = {name: values[0] for name, values in method(known).axes().items()}
+            found.append(scores_of(method(known), settings, held_out))
+        assert np.array_equal(found[0], found[1])
 
 
 def similar_items(

@@ -11,8 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.artifacts import CatalogueFiles, write_json
-from longtail.config import Config, CorrelationConfig, ShardingConfig, TrainingConfig
+from longtail.config import (
+    Config,
+    CorrelationConfig,
+    HistoryConfig,
+    ShardingConfig,
+    TrainingConfig,
+)
 from longtail.errors import InputError
+from longtail.features.history_feature import with_history
 from longtail.features.schema import Schema
 from longtail.training.sharding.cluster import GIGABYTE, Cluster
 from longtail.training.sharding.cluster_plan import Model, lengths_in, place, plan_cluster
@@ -213,3 +220,10 @@ def test_the_mean_number_of_values_is_read_from_the_data(tmp_path: Path) -> None
     rows = pa.table({"tags": [["a", "b"], [], None, ["c", "c", "d", "e"]]})
     pq.write_table(rows, tmp_path / "item_history.parquet")
     assert lengths_in(CatalogueFiles(tmp_path), SCHEMA) == {"item.tags": 6 / 4}
+    # Histories are known as of the day alone.
+    pq.write_table(pa.table({"history": [["a", "b"], [], ["c"]]}), tmp_path / "queries.parquet")
+    with_items = with_history(SCHEMA, HistoryConfig(length=5))
+    assert lengths_in(CatalogueFiles(tmp_path), with_items) == {
+        "query.history": 1.0,
+        "item.tags": 6 / 4,
+    }
