@@ -118,9 +118,10 @@ def test_the_newest_items_of_a_long_history_count(project: Published) -> None:
 
 def test_unknown_items_are_named(project: Published) -> None:
     recommender = Recommender(project.config)
-    answer = recommender.recommend_session(["item-003", "no-such", "item-011", "no-such"], 4)
-    assert answer["unknown"] == ["no-such"]
-    # An unknown item takes a place of the three, and says nothing.
+    given = ["item-003", "no-such", "lost", "no-such", "item-011"]
+    answer = recommender.recommend_session(given, 4)
+    assert (answer["history"], answer["unknown"]) == (given, ["no-such", "lost"])
+    # An unknown item says nothing, and takes none of the three places.
     scores = scores_of(project, {"history": ["item-003", "item-011"]})
     rest = {i: s for i, s in scores.items() if i not in ("item-003", "item-011")}
     assert_ranked(answer["results"], rest, 4)
@@ -170,6 +171,8 @@ def test_versions_with_and_without_histories_follow_each_other(tmp_path: Path) -
     before = recommender.recommend("item-002", 5)
     with pytest.raises(InputError, match=r"trained without histories: set `history\.length`"):
         recommender.recommend_to({"history": ["item-003"]})
+    with pytest.raises(InputError, match=r"trained without histories: set `history\.length`"):
+        recommender.recommend_session(["item-003"])
     # Switched on: the served version answers as before, until the new one replaces it.
     build_catalogue(on, FIRST)
     build_vocabularies(on, FIRST)

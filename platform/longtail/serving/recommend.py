@@ -11,7 +11,7 @@ from longtail.errors import InputError
 from longtail.features.feast.online_query_features import OnlineQueries
 from longtail.features.history_feature import HISTORY
 from longtail.serving.encoders import VersionEncoder, load_version_encoder
-from longtail.serving.feature_rows import Rows, given_histories
+from longtail.serving.feature_rows import Rows, check_names, given_histories
 from longtail.serving.item_keys import check_keys
 from longtail.serving.query_search import QuerySearch, load_query_search
 from longtail.serving.results import (
@@ -180,7 +180,8 @@ class Recommender:
     ) -> RankedSession:
         """Return the k items that fit a session best: a stranger with nothing but a history.
 
-        It is `recommend_to({"history": history})`, and says which items the version does not know.
+        It is `recommend_to({"history": history})` without the items that the version does not know,
+        and says which they are.
 
         Args:
             history: item ids, the newest first; at least one.
@@ -197,14 +198,16 @@ class Recommender:
         """
         check_keys(history, "item")
         snapshot = self._following.current()
-        rows = {HISTORY: list(history)}
-        answer = self._recommend_to(snapshot, rows, k, exclude_history, exclude, allowed)
+        check_names([HISTORY], snapshot.encoder.schema.query)
         unknown = snapshot.unknown_items(history)
         if len(unknown) == len(set(history)):
             raise InputError(
                 f"version {snapshot.version} knows none of the items {', '.join(unknown)}: check "
                 "their ids; a new item comes with the next `longtail run`"
             )
+        # Items that say nothing must not take the places of others.
+        rows = {HISTORY: [item for item in history if item not in unknown]}
+        answer = self._recommend_to(snapshot, rows, k, exclude_history, exclude, allowed)
         return {
             "version": snapshot.version,
             "history": list(history),
