@@ -68,6 +68,19 @@ def test_a_setting_that_came_later_is_in_the_identity_only_if_it_differs() -> No
     assert now.name != cell.name
 
 
+def test_a_history_is_in_the_identity_only_where_there_is_one() -> None:
+    without = replace(CELL, base=with_settings(CONFIG, {"history.drop_history": 0.1}))
+    assert without.name == CELL.name
+    assert "history" not in CELL.identity
+    with_one = replace(CELL, base=with_settings(CONFIG, {"history.length": 5}))
+    assert with_one.identity["history"]["length"] == 5
+    dropped = {"history.length": 5, "history.drop_history": 0.1}
+    assert (
+        len({with_one.name, CELL.name, replace(CELL, base=with_settings(CONFIG, dropped)).name})
+        == 3
+    )
+
+
 def test_a_trial_depends_on_how_it_is_watched() -> None:
     trial = replace(CELL, part="validation")
     for settings in ({"study.patience": 9}, {"study.metric": "map@10"}):

@@ -25,6 +25,9 @@ CHANGES: dict[str, dict[str, Any]] = {
         "training": {"early_stopping_epochs": 3},
         "checkpoints": {"best_by": f"{VALIDATION}:map_at_50"},
     },
+    "history": {"history": {"length": 5}},
+    "drop_history": {"history": {"length": 5, "drop_history": 0.1}},
+    "drop_query_id": {"history": {"length": 5, "drop_query_id": 0.1}},
     "its queries": {
         "training": {"early_stopping_epochs": 3},
         "study": {"max_validation_queries": 7},
@@ -57,6 +60,9 @@ def test_each_setting_makes_another_version(config: Config) -> None:
     # Without a measure nobody asks how many queries it would rank.
     unasked = changed(config, {"study": {"max_validation_queries": 7}})
     assert version_name(unasked, DAY) == names[""]
+    # Without a history nothing of it is dropped.
+    nothing_dropped = changed(config, {"history": {"drop_history": 0.1, "drop_query_id": 0.1}})
+    assert version_name(nothing_dropped, DAY) == names[""]
 
 
 def test_early_stopping_learns_by_the_code_of_its_measure(config: Config) -> None:
