@@ -8,9 +8,9 @@ import pytest
 
 from longtail.artifacts import RunPaths, read_json, write_json
 from longtail.config import Config, TrainingConfig
+from longtail.config.changes import with_settings
 from longtail.errors import LongtailError
 from longtail.study.cells import Cell, CellStore, StudyData
-from longtail.study.variants import with_settings
 from tests.study.tiny import AS_OF, make_project
 from tests.uncorrelated import write_correlations
 

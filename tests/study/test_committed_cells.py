@@ -12,9 +12,9 @@ import pytest
 
 from longtail.artifacts import read_json
 from longtail.config import Config
+from longtail.config.changes import with_settings
 from longtail.study.cells import Cell, CellStore, Document
 from longtail.study.presets import preset
-from longtail.study.variants import with_settings
 
 STUDIES = sorted((Path(__file__).resolve().parents[2] / "ops" / "studies").glob("*/study.json"))
 

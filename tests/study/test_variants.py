@@ -3,10 +3,11 @@
 import pytest
 
 from longtail.config import Config, LossConfig, SelfSupervisionConfig, TrainingConfig
+from longtail.config.changes import with_settings
 from longtail.errors import InputError
 from longtail.study.grid import Plan
 from longtail.study.presets import PRESETS, preset
-from longtail.study.variants import VARIANTS, check_variants, with_settings
+from longtail.study.variants import VARIANTS, check_variants
 
 CONFIG = Config(
     feature_repo="/repo",

@@ -13,6 +13,8 @@ CONFIGURATION.md lists every key.
     sharding.py    sharding
     release.py     evaluation, gate, index, publication, schedule
     study.py       study
+    tuning.py      tuning
+    changes.py     copies with other values, by dotted key
     loading.py     reads a file, and explains every wrong key at once
     local_paths.py refuses URIs, and expands `~`
     reference.py   writes CONFIGURATION.md from the models
@@ -40,6 +42,7 @@ from longtail.config.training import (
     ReportingConfig,
     TrainingConfig,
 )
+from longtail.config.tuning import TuningConfig
 
 __all__ = [
     "CheckpointsConfig",
@@ -64,6 +67,7 @@ __all__ = [
     "StudyConfig",
     "TableShardingConfig",
     "TrainingConfig",
+    "TuningConfig",
     "config_file",
     "default_config_path",
     "load_config",

@@ -27,6 +27,7 @@ from longtail.config.training import (
     ReportingConfig,
     TrainingConfig,
 )
+from longtail.config.tuning import TuningConfig
 from longtail.errors import InputError
 
 
@@ -64,6 +65,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     memory: MemoryConfig = MemoryConfig()
     study: StudyConfig = StudyConfig()
+    tuning: TuningConfig = TuningConfig()
     gate: GateConfig = GateConfig()
     index: IndexConfig = IndexConfig()
     publication: PublicationConfig = PublicationConfig()

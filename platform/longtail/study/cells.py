@@ -10,8 +10,9 @@ from typing import Any, Literal, Self
 from longtail.artifacts import STAMP, RunPaths, read_json, write_json
 from longtail.augmentation.masking_plan import MaskingPlan
 from longtail.config import Config, ShardingConfig
+from longtail.config.changes import with_settings
 from longtail.fingerprints import file_hash, fingerprint, required_stamp
-from longtail.study.variants import VARIANTS, with_settings
+from longtail.study.variants import VARIANTS
 
 Part = Literal["validation", "test"]
 Document = dict[str, Any]

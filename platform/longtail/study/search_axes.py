@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from longtail.config import Config
-from longtail.study.variants import BASELINE, VARIANTS, setting
+from longtail.config.changes import setting
+from longtail.study.variants import BASELINE, VARIANTS
 
 LEARNING_RATES = ("training.table_learning_rate", "training.tower_learning_rate")
 TEMPERATURE = "loss.temperature"

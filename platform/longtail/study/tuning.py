@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from longtail.config import Config, StudyConfig
+from longtail.config.changes import setting, with_settings
 from longtail.study.cells import Cell, Document
 from longtail.study.search_axes import Axis, axes
-from longtail.study.variants import VARIANTS, setting, with_settings
+from longtail.study.variants import VARIANTS
 
 # A generator that yields cells to run, is sent their documents (None for a cell that failed), and
 # returns at the end.

@@ -1,44 +1,16 @@
 """Variants: changes to the configuration that have a name, for a study to compare."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, get_args
-
-from pydantic import ValidationError
 
 from longtail.augmentation.registry import AUGMENTATIONS
 from longtail.config import Config
+from longtail.config.changes import with_settings
 from longtail.correlation.measures import Measure
 from longtail.errors import InputError
 
 Variant = Callable[[Config], Config]
 BASELINE = "baseline"
-
-
-def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
-    """Return a copy of a configuration with other values, checked like a file.
-
-    Args:
-        config: the configuration to copy.
-        settings: new values by dotted key, `{"self_supervision.weight": 0.3}`.
-
-    Raises:
-        InputError: a key does not exist, or a value is wrong.
-    """
-    content = config.model_dump()
-    for key, value in settings.items():
-        section, name = key.split(".")
-        content[section][name] = value
-    try:
-        return Config.model_validate(content)
-    except ValidationError as error:
-        reasons = "; ".join(problem["msg"] for problem in error.errors())
-        raise InputError(f"{dict(settings)} is not a valid configuration: {reasons}") from error
-
-
-def setting(config: Config, key: str) -> Any:
-    """Return the value of a dotted key."""
-    section, name = key.split(".")
-    return getattr(getattr(config, section), name)
 
 
 def _fixed(**settings: Any) -> Variant:

@@ -13,6 +13,7 @@ from typing import Any
 
 from longtail.artifacts import write_json
 from longtail.config import Config
+from longtail.config.changes import with_settings
 from longtail.fingerprints import fingerprint
 from longtail.study.cells import Cell, CellStore, Document, Part, StudyData
 from longtail.study.grid import Plan
@@ -21,7 +22,7 @@ from longtail.study.runner import Event, Line, Runner
 from longtail.study.search_axes import inherited_keys, num_trials, waits_for_baseline
 from longtail.study.summary import summarize
 from longtail.study.tuning import Choice, Search, Steps
-from longtail.study.variants import BASELINE, VARIANTS, with_settings
+from longtail.study.variants import BASELINE, VARIANTS
 from longtail.study.workers import Pool
 
 RESULT = "study.json"
