@@ -9,6 +9,8 @@ Each file holds the command of its name, and:
     output.py            sends the result to stdout, and everything else to stderr
     training_bar.py      the progress bar of a training run
     study_progress.py    the progress lines of a study
+    tuning_progress.py   the progress lines of `tune`
+    interruptible.py     lets a signal end long work in good order
     tables/              the tables that commands print
 """
 
@@ -17,7 +19,7 @@ import sys
 
 import typer
 
-from longtail.cli import bench, check, init, plan, run, serve, study
+from longtail.cli import bench, check, init, plan, run, serve, study, tune
 from longtail.cli import serving_commands as served
 from longtail.cli import stage_commands as stages
 from longtail.cli.output import complain, forget_connections
@@ -42,6 +44,7 @@ for panel, commands in {
         *(stages.mine, stages.dataset, stages.train),
         *(stages.evaluate, stages.export, stages.publish),
     ),
+    "Hyper-parameters": (tune.tune,),
     "Comparison of methods": (study.study,),
     "Capacity planning": (plan.plan,),
     "Versions": (served.status, served.versions, served.rollback),

@@ -2,9 +2,6 @@
 
 import dataclasses
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from longtail.cli.earlier_stages import make_catalogue, make_correlations, make_training_set
+from longtail.cli.interruptible import interruptible
 from longtail.cli.options import AsOfOption, ConfigOption, JsonOption
 from longtail.cli.output import output
 from longtail.config import load_config, local_path
@@ -95,25 +93,6 @@ FolderOption = Annotated[
 ]
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end a study as Ctrl-C does, and let both end one that runs in the background.
-
-    A shell starts a process in the background with SIGINT ignored.
-    """
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
 def study(
     preset: PresetOption = None,
     variants: VariantsOption = None,
@@ -131,7 +110,7 @@ def study(
     # Imported late, here and below, so that `longtail --help` is fast.
     from longtail.study import presets
 
-    with output(as_json) as out, _interruptible():
+    with output(as_json) as out, interruptible():
         project = load_config(config)
         # Options that were given replace the preset's values. The plan is checked before any stage
         # runs, because a wrong option must not cost minutes.

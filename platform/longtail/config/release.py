@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from longtail.config.section import Fraction, PositiveFloat, PositiveInt, Section, Unit
+from longtail.config.objective import Objective
+from longtail.config.section import NO_UNIT, Fraction, PositiveFloat, PositiveInt, Section, Unit
 
 
 class EvaluationConfig(Section):
@@ -20,6 +21,13 @@ class EvaluationConfig(Section):
         512,
         description="Queries scored at a time; a batch takes 4 bytes for each of its queries and "
         "catalogue items. Lower it when evaluation runs out of memory.",
+    )
+    objective: Annotated[Objective, NO_UNIT] = Field(
+        {"deciles recall@50": 1.0},
+        description="Weights of the figures that are added up where a setting is chosen on the "
+        "validation part, each named by a slice and a metric, such as `tail recall@50`. The slice "
+        "`deciles` is the mean over groups of items by popularity, so that rare items count as "
+        "much as popular ones. Change it to `{overall recall@50: 1}` when each interaction counts.",
     )
 
 

@@ -5,4 +5,5 @@ correlation_tables.py  the correlation matrix, the masking plan, value associati
 health_tables.py       embedding health
 init_tables.py         the summary of a new project
 study_tables.py        the figures of a study
+tuning_tables.py       the trials of `tune`, and what they chose
 """
