@@ -100,7 +100,10 @@ def hide_warnings() -> None:
     Feast switches them on for the whole process when it is imported.
     """
     logging.captureWarnings(True)
-    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+    warnings = logging.getLogger("py.warnings")
+    warnings.addHandler(logging.NullHandler())
+    # FBGEMM gives the root logger a handler when it is imported.
+    warnings.propagate = False
 
 
 def forget_connections() -> None:

@@ -1,5 +1,6 @@
 """The command `tune`: chooses hyper-parameters on the validation part, and writes them down."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -84,6 +85,8 @@ def tune(
         from longtail.tuning.tune import Tuning
         from longtail.tuning.yaml_file import write_changes
 
+        # TorchRec calls what this release of torch is about to rename, and torch says so.
+        logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
         with TuningProgress(out.progress) as progress:
             tuning = Tuning(project, day, names=names or None, on_event=progress)
             folder = tuning.trials.folder

@@ -52,11 +52,11 @@ class TuningProgress:
         assert trained is not None
         changed = changes(event.settings, event.present)
         line = Text.assemble((f"[{event.number:>3}] ", "cyan"))
-        if trained.curve:
-            best = max(trained.curve, key=lambda entry: (entry["objective"], -entry["epoch"]))
-            is_new = event.best is None or best["objective"] > event.best
-            line.append(f"{best['objective']:.4f}", style="bold green" if is_new else "")
-            line.append(f" (epoch {best['epoch']} of {len(trained.curve)}) ")
+        if event.chosen is not None:
+            figure = event.chosen["objective"]
+            is_new = event.best is None or figure > event.best
+            line.append(f"{figure:.4f}", style="bold green" if is_new else "")
+            line.append(f" (epoch {event.chosen['epoch']} of {len(trained.curve)}) ")
         line.append(changed or "the present configuration")
         reason = _REASONS[trained.ended] + (f": {trained.error}" if trained.error else "")
         return line.append(f"  {reason}, {duration(trained.seconds)}", style="dim")

@@ -16,6 +16,7 @@ NUM_TRIALS_BEFORE_TPE = 10
 # A step is a share of an axis: with a standard deviation of a fifth, a temperature is about doubled
 # or halved.
 _STEP = 0.2
+_LEAST_STEP = 0.05
 _MOST_CHANGES = 4
 
 
@@ -75,6 +76,7 @@ def near(axes: Sequence[Axis], best: Values, seed: Sequence[int]) -> dict[str, V
     most = min(_MOST_CHANGES, len(axes))
     changed = generator.permutation(len(axes))[: generator.integers(1, most, endpoint=True)]
     steps, choices = generator.normal(0.0, _STEP, len(axes)), generator.random(len(axes))
+    steps += np.copysign(_LEAST_STEP, steps)
     values = dict(best)
     for number in changed:
         axis = axes[number]

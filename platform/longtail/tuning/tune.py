@@ -14,7 +14,7 @@ from longtail.config.changes import with_settings
 from longtail.tuning.axes import Axis, axes_of, present_values, settings_of
 from longtail.tuning.choice import Choice, best_candidate, choose, present_candidate
 from longtail.tuning.next_trial import NUM_TRIALS_BEFORE_TPE, ask_given, ask_tpe, near
-from longtail.tuning.trial import Ended, Trained, TuningData, run_trial
+from longtail.tuning.trial import Ended, Epoch, Trained, TuningData, candidate_epoch, run_trial
 from longtail.tuning.trials import Finished, Trials, identity_of, trials_folder
 
 log = logging.getLogger("longtail.tuning")
@@ -31,6 +31,7 @@ class Event:
         settings: its settings.
         present: the settings of the present configuration.
         trained: the result; None while it runs.
+        chosen: the epoch of the result that could become the configuration, if there is one.
         epoch: the epochs done.
         objective: the newest figure; None before the first.
         best: the best figure of all trials so far; None before the first.
@@ -40,6 +41,7 @@ class Event:
     settings: dict[str, Any]
     present: dict[str, Any]
     trained: Trained | None
+    chosen: Epoch | None
     epoch: int
     objective: float | None
     best: float | None
@@ -167,8 +169,10 @@ class Tuning:
 
         def report(epoch: int, objective: float | None, trained: Trained | None) -> None:
             best = best_before.objective if best_before else None
+            chosen = trained and candidate_epoch(trained.curve, settings, self.config)
+            present = self.present_settings
             self._on_event(
-                Event(number, settings, self.present_settings, trained, epoch, objective, best)
+                Event(number, settings, present, trained, chosen, epoch, objective, best)
             )
 
         def stops(epoch: int, objective: float) -> Ended | None:

@@ -64,14 +64,14 @@ def changed_text(old: str, changes: Mapping[str, Any], comment: str) -> str:
         section, name = key.split(".")
         if document.get(section) is None:
             document[section] = CommentedMap()
-            expected[section] = {}
         last = next(reversed(document[section]), None)
         is_new = name not in document[section]
         _set(document[section], name, value)
         if is_new and last is not None:
             _move_below(document[section], last, name)
         _comment(document[section], name, comment)
-        expected[section][name] = value
+        # A new mapping: an alias elsewhere stands for the old one.
+        expected[section] = {**(expected.get(section) or {}), name: value}
     written = io.StringIO()
     parser.dump(document, written)
     new = written.getvalue()
