@@ -27,7 +27,7 @@ TOP_LEVEL = {
 STAGES = (
     *("errors", "augmentation", "config", "artifacts", "fingerprints", "init"),
     *("features", "checks", "dataset", "correlation", "model", "encoder", "memory", "training"),
-    *("evaluation", "embeddings", "serving", "study", "cli"),
+    *("evaluation", "embeddings", "serving", "study", "tuning", "cli"),
 )
 # Seconds and hundreds of megabytes at import, which every step process of Dagster would pay again.
 HEAVY = ("torch", "torchrec", "feast", "pandas")
@@ -199,14 +199,15 @@ def test_files_and_folders_stay_small() -> None:
     assert {folder.name for folder in folders if folders.count(folder) > 20} == set()
 
 
-def test_only_the_command_line_imports_studies() -> None:
+@pytest.mark.parametrize("stage", ["study", "tuning"])
+def test_only_the_command_line_imports_studies_and_tuning(stage: str) -> None:
     importers = {
         stage_of(name)
         for name, path in list_modules()
         for found in find_imports(name, path.read_text(), is_package=path.name == "__init__.py")
-        if found.is_within("longtail.study")
+        if found.is_within(f"longtail.{stage}")
     }
-    assert importers == {"study", "cli"}
+    assert importers == {stage, "cli"}
 
 
 @pytest.mark.parametrize(

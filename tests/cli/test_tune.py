@@ -10,7 +10,7 @@ import yaml
 from tests.blocks import QUICK, write_blocks
 from tests.cli.test_commands import call
 
-ONE = ("--parameters", "loss.temperature", "--trials", "3", "--json")
+ONE = ("--parameters", "loss.temperature", "--trials", "2", "--json")
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,16 @@ def test_wrong_usage_is_exit_code_2_before_anything_is_done(
     assert not (tmp_path / ".longtail").exists()
 
 
+@pytest.mark.slow  # Feast's stages, twice
 def test_the_best_values_are_written_into_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("LONGTAIL_HOME", raising=False)
-    training = {**QUICK["training"], "num_epochs": 2}
+    training = {**QUICK["training"], "num_epochs": 1}  # too few, which the first trial finds out
     config = write_blocks(
-        tmp_path, training=training, loss={"temperature": 0.9}, tuning={"max_epochs": 3}
+        tmp_path, training=training, loss={"temperature": 0.2}, tuning={"max_epochs": 4}
     )
-    before = config.read_text().replace("temperature: 0.9", "temperature: 0.9 # too high")
+    before = config.read_text().replace("temperature: 0.2", "temperature: 0.2 # too high")
     config.write_text(before)
 
     def tune(*options: str) -> dict[str, Any]:
@@ -59,8 +60,8 @@ def test_the_best_values_are_written_into_the_file(
     shown = tune("--dry-run")
     assert config.read_text() == before
     assert shown["written"] is None
-    assert [trial["number"] for trial in shown["trials"]] == [0, 1, 2]
-    assert shown["trials"][0]["settings"] == {"loss.temperature": 0.9}
+    assert [trial["number"] for trial in shown["trials"]] == [0, 1]
+    assert shown["trials"][0]["settings"] == {"loss.temperature": 0.2}
 
     # The same trials again: none is trained twice.
     written = tune("--force")
@@ -72,10 +73,11 @@ def test_the_best_values_are_written_into_the_file(
     content = yaml.safe_load(config.read_text())
     assert content["training"]["num_epochs"] == best["epoch"]
     assert content["loss"]["temperature"] == best["settings"]["loss.temperature"]
-    line = next(line for line in config.read_text().splitlines() if "temperature" in line)
-    assert "# too high; longtail tune 20" in line
+    assert "# too high" in config.read_text()
+    line = next(line for line in config.read_text().splitlines() if "num_epochs" in line)
+    assert "# longtail tune 20" in line
     assert line.endswith(
-        f"objective {written['present']['objective']:.4f} -> {best['objective']:.4f}, 3 trials"
+        f"objective {written['present']['objective']:.4f} -> {best['objective']:.4f}, 2 trials"
     )
     folder = Path(written["folder"])
     assert folder.parent == tmp_path / ".longtail" / "tuning" / written["as_of"]
