@@ -60,7 +60,7 @@ def test_the_best_values_are_written_into_the_file(
     shown = tune("--dry-run")
     assert config.read_text() == before
     assert shown["written"] is None
-    assert [trial["number"] for trial in shown["trials"]] == [0, 1]
+    assert [trial["number"] for trial in shown["trials"]] == [1, 2]
     assert shown["trials"][0]["settings"] == {"loss.temperature": 0.2}
 
     # The same trials again: none is trained twice.

@@ -21,7 +21,7 @@ from longtail.evaluation.held_out import held_out_pairs
 from longtail.evaluation.objective import objective
 from longtail.training.train_in_process import train_in_process
 from longtail.tuning.choice import Choice, best_candidate, present_candidate
-from longtail.tuning.document import document_of, verdict
+from longtail.tuning.document import document_of, figures_of, verdict
 from longtail.tuning.plots import importances, save_plot
 from longtail.tuning.trial import candidate_epoch
 from longtail.tuning.trials import Finished
@@ -248,7 +248,7 @@ def finished(settings: dict[str, Any], figures: list[float], ended: str = "no ri
         {"epoch": number + 1, "objective": figure, "metrics": {}}
         for number, figure in enumerate(figures)
     ]
-    return Finished(0, settings, settings, curve, ended, None, 1.0)  # type: ignore[arg-type]
+    return Finished(0, 1, settings, settings, curve, ended, None, 1.0)  # type: ignore[arg-type]
 
 
 def test_the_epoch_that_counts() -> None:
@@ -284,8 +284,10 @@ def test_the_document_and_the_plot(whole: tuple[Config, Tuning, Choice], tmp_pat
     config, tuning, choice = whole
     document = document_of(choice, tuning.trials, config, AS_OF)
     assert len(document["trials"]) == 7
-    figures = {
-        row["number"]: row["objective"]
+    figures = figures_of(tuning.trials, config)
+    assert [row["number"] for row in document["trials"]] == [1, 2, 3, 4, 5, 6, 7]
+    assert figures == {
+        row["number"] - 1: row["objective"]
         for row in document["trials"]
         if row["objective"] is not None
     }

@@ -80,7 +80,14 @@ def tune(
         from longtail.artifacts import write_json
         from longtail.cli.tables import tuning_tables
         from longtail.cli.tuning_progress import TuningProgress
-        from longtail.tuning.document import DOCUMENT, PLOT, comment_of, document_of, verdict
+        from longtail.tuning.document import (
+            DOCUMENT,
+            PLOT,
+            comment_of,
+            document_of,
+            figures_of,
+            verdict,
+        )
         from longtail.tuning.plots import importances, save_plot
         from longtail.tuning.tune import Tuning
         from longtail.tuning.yaml_file import write_changes
@@ -106,8 +113,7 @@ def tune(
 
         # Table and plot first: they stand even if the file cannot be written.
         document = document_of(choice, tuning.trials, project, day)
-        figures = {row["number"]: row["objective"] for row in document["trials"]}
-        figures = {number: value for number, value in figures.items() if value is not None}
+        figures = figures_of(tuning.trials, project)
         shares = importances(tuning.trials.study, figures, project.tuning.seed)
         document["importances"] = shares
         writes = bool(choice.changes) and not dry_run and (choice.is_better or force)

@@ -20,9 +20,9 @@ def document_of(choice: Choice, trials: Trials, config: Config, as_of: date) -> 
     Returns:
         `as_of`, `folder`, `objective` (the weights of its terms), `present` and `best` (a trial
         with the `metrics` by slice), `gain`, `interval`, `better`, `changes` (`present` and `best`
-        by key), and `trials`. A trial has `number`, `settings`, `objective` and `epoch` (None if no
-        epoch of it could be chosen), `num_epochs`, `ended`, `seconds` and `curve`, the objective
-        after each epoch.
+        by key), and `trials`. A trial has `number` (from 1), `settings`, `objective` and `epoch`
+        (None if no epoch of it could be chosen), `num_epochs`, `ended`, `seconds` and `curve`, the
+        objective after each epoch.
     """
     return {
         "as_of": as_of.isoformat(),
@@ -39,6 +39,15 @@ def document_of(choice: Choice, trials: Trials, config: Config, as_of: date) -> 
         },
         "trials": [_row(trial, config) for trial in trials.finished()],
     }
+
+
+def figures_of(trials: Trials, config: Config) -> dict[int, float]:
+    """Return the objective of each trial that could be chosen, by its number in the journal."""
+    found = {
+        trial.number: candidate_epoch(trial.curve, trial.settings, config)
+        for trial in trials.finished()
+    }
+    return {number: epoch["objective"] for number, epoch in found.items() if epoch is not None}
 
 
 def comment_of(choice: Choice, num_trials: int, day: date) -> str:
@@ -66,7 +75,7 @@ def verdict(choice: Choice) -> str:
 def _candidate(candidate: Candidate) -> dict[str, Any]:
     trial, epoch = candidate.trial, candidate.epoch
     return {
-        "number": trial.number,
+        "number": trial.order,
         "settings": trial.settings,
         "epoch": epoch["epoch"],
         "objective": epoch["objective"],
@@ -77,7 +86,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 def _row(trial: Finished, config: Config) -> dict[str, Any]:
     epoch = candidate_epoch(trial.curve, trial.settings, config)
     return {
-        "number": trial.number,
+        "number": trial.order,
         "settings": trial.settings,
         "objective": epoch and epoch["objective"],
         "epoch": epoch and epoch["epoch"],

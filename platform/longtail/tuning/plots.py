@@ -20,7 +20,7 @@ def importances(study: optuna.Study, figures: Mapping[int, float], seed: int) ->
 
     Args:
         study: the trials.
-        figures: the objective of each trial, by its number.
+        figures: the objective of each trial, by its number in the journal.
         seed: of the forest.
 
     Returns:

@@ -55,7 +55,8 @@ class Finished:
     """A trial that has ended.
 
     Attributes:
-        number: its number in the journal.
+        number: its number in the journal, in which interrupted trials have one, too.
+        order: its place among those that have ended, from 1.
         values: by key of the axis.
         settings: the settings that it was trained with, of the axes that had an effect.
         curve: the figures after each epoch.
@@ -65,6 +66,7 @@ class Finished:
     """
 
     number: int
+    order: int
     values: dict[str, Any]
     settings: dict[str, Any]
     curve: list[Epoch]
@@ -122,7 +124,8 @@ class Trials:
     def finished(self) -> list[Finished]:
         """Return the trials that have ended, in their order; an interrupted one has not."""
         states = (TrialState.COMPLETE, TrialState.PRUNED)
-        return [_read(trial) for trial in self.study.get_trials(states=states)]
+        trials = self.study.get_trials(states=states)
+        return [_read(trial, place + 1) for place, trial in enumerate(trials)]
 
     def finish(self, trial: optuna.Trial, settings: dict[str, Any], trained: Trained) -> None:
         """Write what a trial has found. Only then it counts."""
@@ -189,10 +192,11 @@ def trials_folder(config: Config, as_of: date) -> Path:
     return config.home / "tuning" / as_of.isoformat()
 
 
-def _read(trial: FrozenTrial) -> Finished:
+def _read(trial: FrozenTrial, order: int) -> Finished:
     attributes = trial.user_attrs
     return Finished(
         trial.number,
+        order,
         trial.params,
         attributes["settings"],
         attributes["curve"],

@@ -169,7 +169,9 @@ class Tuning:
 
         def report(epoch: int, objective: float | None, trained: Trained | None) -> None:
             best = best_before.objective if best_before else None
-            chosen = trained and candidate_epoch(trained.curve, settings, self.config)
+            chosen = None
+            if trained is not None:
+                chosen = candidate_epoch(trained.curve, settings, self.config)
             present = self.present_settings
             self._on_event(
                 Event(number, settings, present, trained, chosen, epoch, objective, best)
