@@ -33,6 +33,7 @@ def test_every_key_can_be_tuned_somewhere() -> None:
     config = config_of(
         training__learning_rate_decay="cosine",
         training__average_epochs=4,
+        history__length=5,
         self_supervision__augmentation="feature_dropout",
     )
     axes = axes_of(config)

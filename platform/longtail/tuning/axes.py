@@ -134,6 +134,8 @@ _ALL = (
         (True, False),
         lambda c: c.loss.logq != "none" and c.loss.logq_positive == "sampled",
     ),
+    _linear("history.drop_history", 0.0, 0.9, lambda c: c.history.length > 0),
+    _linear("history.drop_query_id", 0.0, 0.9, lambda c: c.history.length > 0),
     _one_of("self_supervision.augmentation", ("none", "correlated_masking")),
     _log("self_supervision.weight", 0.01, 3.0, _contrasts),
     _log("self_supervision.temperature", 0.02, 0.5, _contrasts),

@@ -166,7 +166,7 @@ def identity_of(config: Config, axes: Sequence[Axis], data: str) -> str:
     tuned = {axis.key for axis in axes}
     settings = {
         f"{section}.{name}": value
-        for section in ("model", "loss", "self_supervision", "training")
+        for section in ("model", "loss", "self_supervision", "training", "history")
         for name, value in content[section].items()
         if f"{section}.{name}" not in tuned and not (section == "training" and name in _UNREAD)
     }
