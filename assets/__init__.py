@@ -24,6 +24,8 @@ Checks, jobs, and what Dagster is given:
     schedules.py     the daily refresh; off until it is switched on
     partitions.py    one partition per day
     resources.py     the project, and the client that starts training
+    run_processes.py tells whether the process of a run still exists
+    instance_settings.py  `dagster.yaml`, for one machine
     definitions.py   puts all of it together
 
 Used by assets:

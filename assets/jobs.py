@@ -23,6 +23,8 @@ refresh = define_asset_job(
     selection=(AssetSelection.all() - AssetSelection.assets(*TABLES))
     | AssetSelection.checks_for_assets(*TABLES),
     description="The whole flow for one day: from the raw tables to served embeddings.",
+    # A run that lost its process is started again whole: stages that are done cost nothing.
+    tags={"dagster/retry_strategy": "ALL_STEPS"},
 )
 
 

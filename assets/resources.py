@@ -1,8 +1,13 @@
 """The resources that Dagster hands to assets: the project, and the client for training."""
 
-from dagster import ConfigurableResource, PipesSubprocessClient
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from dagster import ConfigurableResource, InitResourceContext, PipesSubprocessClient
 from pydantic import Field
 
+from assets.run_processes import held_by_this_process
 from longtail.config import Config, config_file, load_config
 
 # On termination the launcher stops torchrun, and every rank finishes its checkpoint. Dagster's
@@ -25,6 +30,18 @@ class Project(ConfigurableResource[None]):
             InputError: the file is missing or wrong.
         """
         return load_config(self.config_file)
+
+    @contextmanager
+    def yield_for_execution(self, context: InitResourceContext) -> Iterator[Self]:
+        """Yield the resource for the time of a run, which holds its lock meanwhile.
+
+        Every step asks for the project, so no way to start a run leaves the lock out.
+        """
+        if context.instance is None or context.run is None:
+            yield self
+            return
+        with held_by_this_process(context.instance, context.run.run_id):
+            yield self
 
 
 def resources() -> dict[str, object]:

@@ -20,24 +20,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
+from assets.instance_settings import write_settings
 from longtail.cli.output import hide_warnings
 from longtail.config import Config, config_file, load_config, local_path
 from longtail.errors import InputError, LongtailError
 from longtail.training.launch.training_log import PROGRESS_FILE, LogTail
 
-INSTANCE_SETTINGS = """\
-# Written by `longtail run`, because there was no such file. You can edit it.
-telemetry:
-  enabled: false
-# A backfill trains one day at a time. A larger machine may do more at once.
-concurrency:
-  runs:
-    max_concurrent_runs: 1
-# The run of a process that was killed must not hold the queue for ever.
-run_monitoring:
-  enabled: true
-  max_runtime_seconds: 86400
-"""
 _POLL_SECONDS = 0.5
 
 
@@ -174,12 +162,7 @@ def followed_training(progress: Progress) -> Iterator[None]:
 
 def _refresh(config: Config, as_of: date, progress: Progress) -> int:
     """Run Dagster's job for one day in this process. Return the exit code."""
-    # A new Dagster home gets settings that suit one machine.
-    home = dagster_home(config)
-    home.mkdir(parents=True, exist_ok=True)
-    settings = home / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(INSTANCE_SETTINGS, encoding="utf-8")
+    write_settings(dagster_home(config))
     # From here on Dagster's text, and that of its child processes, goes to the log of this run.
     log = config.home / "logs" / f"run-{as_of}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from assets.run import INSTANCE_SETTINGS
+from assets.instance_settings import write_settings
 from tests.blocks import write_blocks
 from tests.integration.conftest import child_environment
 
@@ -47,7 +47,7 @@ query { repositoriesOrError { ... on RepositoryConnection {
   nodes { name location { name } schedules { name scheduleState { status } } }
 } } }
 """
-RUNS = "query { runsOrError { ... on Runs { results { status tags { key value } } } } }"
+RUNS = "query { runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
 
 
 class DagsterDev:
@@ -56,13 +56,20 @@ class DagsterDev:
     Attributes:
         pointer: the file that appears with the first publication.
         log: what the process printed.
+
+    Args:
+        folder: holds the project, which is written unless it is there.
+        mark: a value of `LONGTAIL_TEST_RUN` in the environment of every process.
+        config: sections of the configuration.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mark: str = "", **config: Any) -> None:
         home = folder / "dagster"
-        home.mkdir()
-        (home / "dagster.yaml").write_text(INSTANCE_SETTINGS)
-        config = write_blocks(folder, schedule={"first_day": "2024-01-01", "cron": "* * * * *"})
+        write_settings(home)
+        file = folder / "longtail.yaml"
+        schedule = {"first_day": "2024-01-01", "cron": "* * * * *"}
+        if not file.exists():
+            write_blocks(folder, **{"schedule": schedule, **config})
         self.pointer = folder / ".longtail" / "published.json"
         self.log = folder / "dagster-dev.log"
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -73,7 +80,9 @@ class DagsterDev:
             self._process = subprocess.Popen(
                 [*command, "-h", "127.0.0.1", "-p", str(port)],
                 cwd=folder,
-                env=child_environment(DAGSTER_HOME=str(home), LONGTAIL_CONFIG=str(config)),
+                env=child_environment(
+                    DAGSTER_HOME=str(home), LONGTAIL_CONFIG=str(file), LONGTAIL_TEST_RUN=mark
+                ),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -112,6 +121,21 @@ class DagsterDev:
             return None
         return nodes[0] if nodes else None
 
+    def launch(self, repository: dict[str, Any]) -> str:
+        """Start the job `refresh` for `DAY`; returns the id of the run."""
+        selector = {
+            "repositoryLocationName": repository["location"]["name"],
+            "repositoryName": repository["name"],
+            "jobName": "refresh",
+        }
+        tags = [{"key": "dagster/partition", "value": DAY}]
+        launched = self.ask(
+            LAUNCH,
+            job={"selector": selector, "executionMetadata": {"tags": tags}, "mode": "default"},
+        )["launchPipelineExecution"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        return str(launched["run"]["runId"])
+
     def served_day(self) -> str | None:
         """The `as_of` of what is published."""
         return json.loads(self.pointer.read_text())["as_of"] if self.pointer.exists() else None
@@ -145,16 +169,7 @@ def test_a_partition_launched_through_the_api_is_published(dagster_dev: DagsterD
     assert repository["schedules"] == [
         {"name": "daily_refresh", "scheduleState": {"status": "STOPPED"}}
     ]
-    selector = {
-        "repositoryLocationName": repository["location"]["name"],
-        "repositoryName": repository["name"],
-        "jobName": "refresh",
-    }
-    tags = [{"key": "dagster/partition", "value": DAY}]
-    launched = dagster_dev.ask(
-        LAUNCH, job={"selector": selector, "executionMetadata": {"tags": tags}, "mode": "default"}
-    )["launchPipelineExecution"]
-    assert launched["__typename"] == "LaunchRunSuccess", launched
+    dagster_dev.launch(repository)
     served = dagster_dev.wait_for("publication", dagster_dev.served_day, PUBLISHED_WITHIN_SECONDS)
     assert served == DAY
 
