@@ -13,6 +13,7 @@ from longtail.artifacts import (
     STAMP,
     CatalogueFiles,
     RunPaths,
+    VersionPaths,
     read_json,
     replaced_file,
     write_json,
@@ -20,6 +21,7 @@ from longtail.artifacts import (
 from longtail.config import Config
 from longtail.embeddings.published_pointer import timestamp
 from longtail.embeddings.results import QueryFeaturesResult
+from longtail.embeddings.versions import list_versions
 from longtail.embeddings.write_progress import passes_tenth
 from longtail.features.history_feature import HISTORY
 from longtail.features.query_history import HISTORY_TYPE, query_histories
@@ -47,6 +49,7 @@ def publish_query_features(config: Config, as_of: date) -> QueryFeaturesResult:
         LongtailError: the day has no catalogue, or the store returned other features than were
             written.
     """
+    # Imported late, because they import Feast, which takes seconds.
     from longtail.features.feast.history_view import stored_length
     from longtail.features.feast.online_query_features import OnlineQueries
 
@@ -77,9 +80,11 @@ def publish_query_features(config: Config, as_of: date) -> QueryFeaturesResult:
         }
     num_queries = pq.read_metadata(file).num_rows
     entry = {"as_of": as_of.isoformat(), "fingerprint": identity, "num_queries": num_queries}
-    # Marked incomplete first: after a crash the next publication writes everything again.
-    write_json(record, {**entry, "complete": False})
     queries, written = OnlineQueries(config), 0
+    # Marked incomplete first: after a crash the next publication writes everything again. Until it
+    # is complete, readers go to the views that hold the rows now.
+    before = _still_read(config)
+    write_json(record, {**entry, "complete": False, "views": {**queries.views(), **before}})
     queries.make_room()
     with _source_writer(config, catalogue, length) as keep:
         for rows in _rows(catalogue, config.publication.batch_rows, length):
@@ -88,7 +93,8 @@ def publish_query_features(config: Config, as_of: date) -> QueryFeaturesResult:
             if passes_tenth(written, written + len(rows), num_queries):
                 log.info("query features: wrote %d of %d", written + len(rows), num_queries)
             written += len(rows)
-    write_json(record, {**entry, "complete": True, "published_at": timestamp()})
+    views = {**before, **queries.views()}
+    write_json(record, {**entry, "complete": True, "views": views, "published_at": timestamp()})
     return {"published": True, "as_of": as_of.isoformat(), "num_queries": num_queries}
 
 
@@ -140,6 +146,20 @@ def _source_writer(
             writer.write_table(pa.table(columns, names=[name for name, _ in fields]))
 
         yield keep
+
+
+def _still_read(config: Config) -> dict[str, str]:
+    """Return the recorded features that a version on disk reads, each with the view that has it."""
+    from longtail.features.feast.left_behind import views_of_features
+
+    schemas = [VersionPaths(config, each["version"]).schema for each in list_versions(config)]
+    read = {
+        feature.name
+        for schema in schemas
+        if schema.is_file()
+        for feature in Schema.from_json(read_json(schema)).query
+    }
+    return {name: view for name, view in views_of_features(config).items() if name in read}
 
 
 def _still_there(config: Config, files: CatalogueFiles, length: int) -> bool:

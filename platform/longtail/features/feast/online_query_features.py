@@ -5,13 +5,15 @@ A query's history is one of them, in a view that the platform defines (`history_
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 from feast import FeatureService, FeatureView, ValueType
+from feast.errors import FeatureViewNotFoundException
 from feast.online_response import OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-from feast.type_map import python_values_to_proto_values
+from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
 
 from longtail.config import Config
 from longtail.errors import LongtailError
@@ -21,6 +23,7 @@ from longtail.features.feast.history_view import (
     registered_history_view,
     restore_history_view,
 )
+from longtail.features.feast.left_behind import views_of_features
 from longtail.features.feast.online_connection import (
     OnlineConnection,
     OpenStore,
@@ -86,6 +89,13 @@ class OnlineQueries:
 
         self._connection.call("online store", set_up)
 
+    def views(self) -> dict[str, str]:
+        """Return the view of each feature that the service offers."""
+        service = self._connection.call(
+            "registry", lambda opened: required_service(opened.store, self._service_name)
+        )
+        return _views(service)
+
     def _parts(self, opened: OpenStore) -> list[_Part]:
         """Return the views of the service's projections, in their order, then the histories'."""
         service = required_service(opened.store, self._service_name)
@@ -135,13 +145,17 @@ class OnlineQueries:
                 for position, ((_, returned), (_, written, _, _)) in enumerate(
                     zip(found, rows, strict=True)
                 )
-                if returned != written
+                # SQLite returns the features that were taken out of the view, too.
+                if returned is None or {name: returned.get(name) for name in names} != written
             ),
             None,
         )
 
     def read(self, queries: Sequence[str], features: Sequence[Feature]) -> pa.Table:
         """Return the online features of queries, in the order of the queries.
+
+        A feature that the service does not offer any more is read from its view. Its values are
+        those that were published last.
 
         Args:
             queries: `[n]` query keys.
@@ -181,7 +195,9 @@ class OnlineQueries:
             return service, key, found
 
         service, join_key, response = self._connection.call("online store", ask)
-        columns = response.to_dict()
+        columns: dict[str, list[Any]] = response.to_dict()
+        left = self._left_behind(service, queries, features)
+        columns |= left
         missing = [feature.name for feature in features if feature.name not in columns]
         if missing:
             raise LongtailError(
@@ -196,7 +212,8 @@ class OnlineQueries:
             if name != join_key
         ]
         for row, query in enumerate(queries):
-            if all(status[row] == FieldStatus.NOT_FOUND for status in statuses):
+            is_known = any(status[row] != FieldStatus.NOT_FOUND for status in statuses)
+            if not is_known and all(values[row] is None for values in left.values()):
                 raise LongtailError(
                     f"query {query!r} has no online features: check its id; a new query gets them "
                     "with the next `longtail run`"
@@ -243,3 +260,70 @@ class OnlineQueries:
                 "which writes the histories"
             )
         return [list(value.string_list_val.val) for value in result.values]
+
+    def _left_behind(
+        self, service: FeatureService, queries: Sequence[str], features: Sequence[Feature]
+    ) -> dict[str, list[Any]]:
+        """Return the values of features that the service lacks, or has in another view by now."""
+        offered = _views(service)
+        recorded = views_of_features(self._config)
+        names = [feature.name for feature in features if not feature.is_id]
+        found = {}
+        for name in names:
+            if name in offered and recorded.get(name, offered[name]) == offered[name]:
+                continue
+            read = partial(
+                _read_left_behind,
+                queries=queries,
+                name=name,
+                recorded=recorded.get(name),
+                views=sorted(set(offered.values())),
+            )
+            values = self._connection.call("online store", read)
+            if values is not None:
+                found[name] = values
+        return found
+
+
+def _views(service: FeatureService) -> dict[str, str]:
+    """Return the view of each feature that a service offers."""
+    return {
+        feature.name: projection.name
+        for projection in service.feature_view_projections
+        for feature in projection.features
+    }
+
+
+def _read_left_behind(
+    opened: OpenStore,
+    *,
+    queries: Sequence[str],
+    name: str,
+    recorded: str | None,
+    views: Sequence[str],
+) -> list[Any] | None:
+    """Return the values of a feature that the service does not offer; None if no view has it.
+
+    Args:
+        opened: the open store.
+        queries: `[n]` query keys.
+        name: the feature.
+        recorded: the view that holds it, as the last publication recorded it. A record of an
+            earlier release has none.
+        views: the views to look in, if there is no such record.
+
+    Returns:
+        `[n]` values, None where a query has none.
+    """
+    for each in views if recorded is None else [recorded]:
+        try:
+            view = opened.store.get_feature_view(each, allow_registry_cache=True)
+        except FeatureViewNotFoundException:
+            continue
+        keys = entity_keys(view, list(queries))
+        with opened.one_read:
+            rows = opened.provider.online_read(opened.store.config, view, keys, [name])
+        values = [(row or {}).get(name) for _, row in rows]
+        if recorded is not None or any(value is not None for value in values):
+            return [value and feast_value_type_to_python_type(value) for value in values]
+    return None

@@ -30,6 +30,7 @@ from longtail.features.feast.history import (
     latest_rows,
 )
 from longtail.features.feast.history_view import add_history_view
+from longtail.features.feast.left_behind import without_those_in_use
 from longtail.features.feast.refused_rows import TIMESTAMP, Admitted, admit
 from longtail.features.feast.registry_schema import derive_schema, side_view
 from longtail.features.feast.sources import (
@@ -73,9 +74,10 @@ class FeatureRepository:
     def apply(self) -> None:
         """Bring the registry in line with the definitions, as `feast apply` does.
 
-        Objects that are no longer defined are removed. The published slot stays, because its
-        definition reads the pointer in `config.home`. The view of the queries' histories is added
-        where something reads it (see `add_history_view`).
+        Objects that are no longer defined are removed, but for the views of query features that are
+        online. The published slot stays, because its definition reads the pointer in `config.home`.
+        The view of the queries' histories is added where something reads it (see
+        `add_history_view`).
 
         Raises:
             InputError: a definition cannot be imported or contradicts another.
@@ -89,7 +91,8 @@ class FeatureRepository:
                 to_apply, to_delete, _, _ = extract_objects_for_apply_delete(
                     self.store.project, self.store.registry, contents
                 )
-                self.store.apply(to_apply, to_delete, partial=False)
+                deleted = without_those_in_use(self.config, to_delete)
+                self.store.apply(to_apply, deleted, partial=False)
             self._schema = None
         except (FeastError, ValueError) as error:
             raise InputError(
