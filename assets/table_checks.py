@@ -2,10 +2,14 @@
 
 Checks of the three tables run before the catalogue is made, those of the project and the machine
 before training. The configuration sets the severity: an error stops the run, a warning is shown.
+
+The job `refresh` selects the checks of the tables. "Materialize all" and `dg launch --assets` leave
+them out, because they are of assets that are not made here. Then the catalogue makes them.
 """
 
 import json
 from collections.abc import Iterable, Iterator
+from datetime import date
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -18,9 +22,13 @@ from dagster import (
 
 from assets.metadata import Metadata, table
 from assets.resources import Project
-from assets.stage import stage
+from assets.stage import Context, stage
 from longtail.checks.registry import CHECKS
 from longtail.checks.report import Problem
+from longtail.config import Config
+
+# Runs of this process that have checked the tables.
+_checked: set[str] = set()
 
 OF_TABLES = [
     AssetCheckSpec(check.name, asset=name, description=check.explanation, blocking=True)
@@ -46,7 +54,25 @@ def check_tables(
         report = look(config, as_of)
         for line in report.left_out():
             context.log.warning(line)
+        _checked.add(context.run.run_id)
+        # Those that found an error are blocking, so the catalogue of this run is not made then.
         yield from _results(OF_TABLES, report.problems)
+
+
+def require_checked(context: Context, config: Config, as_of: date) -> None:
+    """Check the tables, unless `check_tables` has done so in this run.
+
+    Raises:
+        InputError: a check found an error.
+    """
+    from longtail.checks.preflight import check_tables as look
+
+    if context.run.run_id in _checked:
+        return
+    report = look(config, as_of)
+    report.require()
+    for notice in report.notices():
+        context.log.warning(notice)
 
 
 @multi_asset_check(name="check_project", specs=OF_THE_PROJECT)

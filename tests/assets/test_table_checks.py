@@ -5,11 +5,15 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from assets import features, sources, table_checks
 from assets.resources import Project
 from assets.run_events import RunReporter
+from longtail.checks import preflight
+from longtail.checks.preflight import check_tables
+from longtail.checks.report import Report
 from longtail.config import load_config
 from tests.blocks import structured_choices, write_blocks
 from tests.projects import write_tables
@@ -19,27 +23,30 @@ STEPS = {"check_tables", "catalogue", "check_project", "vocabularies"}
 
 
 def refreshed(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, monkeypatch: pytest.MonkeyPatch, *, with_tables: bool = True
 ) -> tuple[set[str], dict[tuple[str, str], dg.AssetCheckEvaluation], RunReporter]:
     """Refresh a day.
+
+    Args:
+        project: its configuration file.
+        monkeypatch: for the environment.
+        with_tables: whether the job selects the checks of the tables, as `refresh` does;
+            "Materialize all" and `dg launch --assets` do not.
 
     Returns:
         The steps that succeeded, the checks by asset and name, and the reporter of the run.
     """
     monkeypatch.delenv("LONGTAIL_HOME", raising=False)
+    selection = dg.AssetSelection.assets("catalogue", "vocabularies")
+    if with_tables:
+        selection |= dg.AssetSelection.checks_for_assets("interactions", "items", "queries")
     job = dg.Definitions(
         assets=[
             *(sources.interactions, sources.items, sources.queries),
             *(features.catalogue, features.vocabularies),
         ],
         asset_checks=table_checks.ALL,
-        jobs=[
-            dg.define_asset_job(
-                "everything",
-                selection=dg.AssetSelection.assets("catalogue", "vocabularies")
-                | dg.AssetSelection.checks_for_assets("interactions", "items", "queries"),
-            )
-        ],
+        jobs=[dg.define_asset_job("everything", selection=selection)],
         resources={"project": Project(config_file=str(project))},
         executor=dg.in_process_executor,
     ).resolve_job_def("everything")
@@ -108,6 +115,37 @@ def test_an_error_stops_the_run_before_anything_is_made(
     assert (reporter.failure.stage, reporter.failure.exit_code) == ("check_tables", 2)
     assert "3 of 1600 interactions" in reporter.failure.error
     assert "such as ghost" in reporter.failure.error
+
+
+def test_a_run_that_leaves_the_checks_out_is_stopped_by_the_catalogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = write_blocks(tmp_path)
+    items = pq.read_table(tmp_path / "feature_repo" / "data" / "items.parquet")
+    prefixed = [f"sku:{item}" for item in items["item_id"].to_pylist()]
+    write_tables(tmp_path, items=items.set_column(0, "item_id", pa.array(prefixed)))
+    steps, _, reporter = refreshed(project, monkeypatch, with_tables=False)
+    assert steps == set()
+    assert not (load_config(project).home / "runs" / DAY / "catalogue").exists()
+    assert reporter.failure is not None
+    assert (reporter.failure.stage, reporter.failure.exit_code) == ("catalogue", 2)
+    assert "sku:" in reporter.failure.error
+
+
+@pytest.mark.parametrize("with_tables", [True, False])
+def test_every_way_to_start_a_run_checks_the_tables_once(
+    with_tables: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def counted(*arguments: Any) -> Report:
+        looks.append(arguments)
+        return check_tables(*arguments)
+
+    monkeypatch.setattr(preflight, "check_tables", counted)
+    steps, _, _ = refreshed(write_blocks(tmp_path), monkeypatch, with_tables=with_tables)
+    assert steps == (STEPS if with_tables else STEPS - {"check_tables"})
+    assert len(looks) == 1
 
 
 def test_a_wrong_project_stops_the_run_before_training(
