@@ -20,8 +20,8 @@ Checks, jobs, and what Dagster is given:
 
     table_checks.py  the checks of `longtail check`, before a run goes on
     checks.py        the checks of each asset after it was made
-    jobs.py          `refresh` and `rollback`
-    schedules.py     the daily refresh; off until it is switched on
+    jobs.py          `refresh`, `rollback` and `freshness`
+    schedules.py     the daily refresh, the hourly freshness; off until they are switched on
     partitions.py    one partition per day
     resources.py     the project, and the client that starts training
     run_processes.py tells whether the process of a run still exists
@@ -39,4 +39,8 @@ Used by `longtail run`:
 
     run.py           refreshes one day in one process
     run_events.py    turns the events of that run into lines for people
+
+Used by `longtail rollback`:
+
+    served.py        tells Dagster which version is served
 """

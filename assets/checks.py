@@ -17,7 +17,7 @@ from assets.evaluation import retrieval_evaluation
 from assets.features import catalogue
 from assets.publication import item_embeddings, online_item_embeddings
 from assets.resources import Project
-from assets.stage import stage
+from assets.stage import failures, forwarded_log, stage
 from assets.training import training_set
 from longtail.config import Config
 
@@ -31,6 +31,7 @@ ONE_EMBEDDING_AN_ITEM = "one_embedding_an_item"
 EMBEDDINGS_ARE_UNIT_VECTORS = "embeddings_are_unit_vectors"
 SERVED_VERSION_IS_WHOLE = "served_version_is_whole"
 LOOKUPS_EQUAL_THE_FILE = "lookups_equal_the_file"
+SERVED_DATA_ARE_FRESH = "served_data_are_fresh"
 
 MIN_CATALOGUE_RATIO = 0.8
 _NUM_LOOKUPS = 100
@@ -178,6 +179,39 @@ def lookups_equal_the_file(
         )
 
 
+@asset_check(asset=online_item_embeddings, name=SERVED_DATA_ARE_FRESH)
+def served_data_are_fresh(
+    context: AssetCheckExecutionContext, project: Project
+) -> AssetCheckResult:
+    """Check that the newest row of the served version's data is younger than `max_age_hours`.
+
+    Not the time of the run counts: a refresh of an old day, or of a day without data, makes nothing
+    fresh. The schedule `hourly_freshness` asks also where no refresh runs.
+    """
+    from datetime import UTC, datetime
+
+    from longtail.embeddings.news import data_age
+    from longtail.embeddings.published_pointer import served_pointer
+
+    with forwarded_log(context), failures():
+        config = project.load()
+        served = served_pointer(config).served
+        hours = data_age(served, datetime.now(UTC)).total_seconds() / 3600
+        limit = config.schedule.max_age_hours
+        return AssetCheckResult(
+            passed=hours <= limit,
+            severity=AssetCheckSeverity.WARN,
+            description=f"the newest row of version {served.version} is {hours:.1f} hours old; at "
+            f"most {limit:g} are allowed (`schedule.max_age_hours`)",
+            metadata={
+                "version": served.version,
+                "as_of": served.as_of,
+                "newest_row": served.newest_row or "unknown",
+                "age_hours": hours,
+            },
+        )
+
+
 def _embeddings(config: Config, as_of: date) -> "pa.Table":
     import pyarrow.parquet as pq
 
@@ -195,4 +229,5 @@ ALL = [
     embeddings_are_unit_vectors,
     served_version_is_whole,
     lookups_equal_the_file,
+    served_data_are_fresh,
 ]

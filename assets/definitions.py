@@ -33,8 +33,8 @@ defs = Definitions(
         publication.online_query_features,
     ],
     asset_checks=[*table_checks.ALL, *checks.ALL],
-    jobs=[jobs.refresh, jobs.rollback],
-    schedules=[schedules.daily_refresh],
+    jobs=[jobs.refresh, jobs.rollback, jobs.freshness],
+    schedules=[schedules.daily_refresh, schedules.hourly_freshness],
     resources=resources.resources(),
     # The flow is a line, so a process per step would gain nothing, and each would import Feast
     # again (5 seconds). Training still has processes of its own, through Pipes.

@@ -1,12 +1,24 @@
 """The inputs of a model: the day's catalogue, the vocabularies, the feature correlations."""
 
-from dagster import AssetExecutionContext, DataVersion, MaterializeResult, asset
+from collections.abc import Iterator
+
+from dagster import (
+    AssetExecutionContext,
+    AssetObservation,
+    DataVersion,
+    MaterializeResult,
+    asset,
+)
 
 from assets.associations import association_table
 from assets.metadata import figures, image, table, turnover_table
 from assets.partitions import DAILY
 from assets.resources import Project
 from assets.stage import stage
+from assets.table_checks import require_checked
+
+# The tag of a run that a schedule started.
+SCHEDULE_NAME = "dagster/schedule_name"
 
 
 @asset(
@@ -14,17 +26,37 @@ from assets.stage import stage
     partitions_def=DAILY,
     group_name="features",
     kinds={"feast", "duckdb", "parquet"},
+    # Without it, Dagster skips all that is downstream, and the run succeeds.
+    output_required=False,
 )
-def catalogue(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
-    """Read all active items as of the day, the latest queries, both histories, the interactions."""
+def catalogue(
+    context: AssetExecutionContext, project: Project
+) -> Iterator[MaterializeResult[None] | AssetObservation]:
+    """Read all active items as of the day, the latest queries, both histories, the interactions.
+
+    The three tables are checked before. Their checks are on their own pages. If the schedule
+    started the run, and the day has nothing new, the run ends here.
+    """
     from longtail.artifacts import RunPaths
+    from longtail.embeddings.news import nothing_new
     from longtail.features.feast.catalogue import build_catalogue
 
     with stage(context) as as_of:
         config = project.load()
+        require_checked(context, config, as_of)
         summary = build_catalogue(config, as_of)
+        word = nothing_new(config, as_of) if SCHEDULE_NAME in context.run.tags else None
+        if word is not None:
+            context.log.warning(word)
+            yield AssetObservation(
+                "catalogue",
+                partition=context.partition_key,
+                description=word,
+                metadata={**figures(summary), "skipped": word},
+            )
+            return
         folder = RunPaths(config, as_of).catalogue
-        return MaterializeResult(
+        yield MaterializeResult(
             metadata={**figures(summary), "folder": str(folder)},
             data_version=DataVersion(summary["fingerprint"]),
         )

@@ -3,12 +3,9 @@
 Only writes to the online store are retried: they are I/O, and may succeed a moment later.
 """
 
-from datetime import timedelta
-
 from dagster import (
     AssetExecutionContext,
     Backoff,
-    FreshnessPolicy,
     MaterializeResult,
     RetryPolicy,
     asset,
@@ -20,13 +17,8 @@ from assets.metadata import figures, table
 from assets.partitions import DAILY
 from assets.resources import Project
 from assets.stage import stage
-from longtail.config import load_config
 
 RETRY = RetryPolicy(max_retries=2, delay=5, backoff=Backoff.EXPONENTIAL)
-# A backfilled day counts as fresh as well: Dagster's policies do not know partitions.
-FRESHNESS = FreshnessPolicy.time_window(
-    fail_window=timedelta(hours=load_config().schedule.max_age_hours)
-)
 
 
 @asset(deps=[approved_model], partitions_def=DAILY, group_name="publication", kinds={"parquet"})
@@ -79,7 +71,6 @@ def online_query_features(
     group_name="publication",
     kinds={"feast"},
     retry_policy=RETRY,
-    freshness_policy=FRESHNESS,
 )
 def online_item_embeddings(
     context: AssetExecutionContext, project: Project

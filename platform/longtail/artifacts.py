@@ -11,6 +11,8 @@
                         approved.json     written by the gate, read by export and publication
     <home>/versions/<version>/            one immutable model version, `manifest.json` last
     <home>/published.json                 the version and slot that are served
+    <home>/withdrawn.json                 versions that were rolled back
+    <home>/gate_reference.json            the fixed version that new ones are measured against
     <home>/feast/                         embedded registry and online store
 
 The folder of a finished stage has `stamp.json`, with the fingerprint of everything that the stage

@@ -61,6 +61,8 @@ CHECKS = {
     ("item_embeddings", "embeddings_are_unit_vectors"),
     ("online_item_embeddings", "served_version_is_whole"),
     ("online_item_embeddings", "lookups_equal_the_file"),
+    ("online_item_embeddings", "served_data_are_fresh"),
+    ("approved_model", "gate"),
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from assets.definitions import defs
 from longtail.artifacts import published_pointer, read_json
 from longtail.embeddings.publish import publish
+from longtail.embeddings.withdrawn import withdrawal
 from tests.publications import DAYS, Published, moved, prepared_project
 
 
@@ -42,8 +43,11 @@ def test_rollback_serves_the_previous_version_and_says_so(published: Published) 
     first, second = (published.versions[day] for day in DAYS[:2])
     pointer = published_pointer(published.config)
     assert read_json(pointer)["version"] == second
-    result = roll_back(published)
+    result = roll_back(published, note="odd results")
     assert result.success
+    withdrawn = withdrawal(published.config, second)
+    assert withdrawn is not None
+    assert withdrawn["note"] == "odd results"
     assert read_json(pointer)["version"] == first
     (observation,) = [
         event.asset_observation_data.asset_observation
@@ -52,6 +56,14 @@ def test_rollback_serves_the_previous_version_and_says_so(published: Published) 
     ]
     assert observation.asset_key == dg.AssetKey("online_item_embeddings")
     assert observation.metadata["version"].value == first
+    # The page of the asset shows what was materialized last, so that must be what is served.
+    (shown,) = [
+        event.step_materialization_data.materialization
+        for event in result.all_events
+        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION
+    ]
+    assert shown.asset_key == dg.AssetKey("online_item_embeddings")
+    assert (shown.partition, shown.metadata["version"].value) == (DAYS[0].isoformat(), first)
 
     assert roll_back(published, version=second).success
     assert read_json(pointer)["version"] == second

@@ -13,6 +13,7 @@ from longtail.embeddings.publish import publish, publish_query_features, rollbac
 from longtail.embeddings.published_pointer import Slot, publication_lock, read_pointer
 from longtail.embeddings.step_names import Step
 from longtail.embeddings.versions import list_versions
+from longtail.embeddings.withdrawn import approve
 from longtail.errors import InputError, LongtailError
 from longtail.features.feast.definitions import open_store
 from longtail.features.feast.embedding_slots import OnlineStore
@@ -136,7 +137,7 @@ def test_rollback_goes_back_and_forth(project: Published, caplog: pytest.LogCapt
     assert (back["published"], back["as_of"], back["slot"]) == (True, "2024-01-10", "b")
     assert_served(project, FIRST)
     assert "wrote" not in caplog.text
-    assert rollback(project.config)["version"] == project.versions[SECOND]
+    assert rollback(project.config, project.versions[SECOND])["published"]
     assert_served(project, SECOND)
     states = {entry["version"]: entry["state"] for entry in list_versions(project.config)}
     assert [states[project.versions[day]] for day in DAYS] == ["previous", "served", "kept", "kept"]
@@ -149,6 +150,9 @@ def test_rollback_goes_back_and_forth(project: Published, caplog: pytest.LogCapt
     assert rollback(project.config, project.versions[THIRD])["as_of"] == "2024-03-10"
     assert_served(project, THIRD)
     assert not rollback(project.config, project.versions[THIRD])["published"]
+    # The fourth was rolled back, so a refresh of its day serves it only once it is approved.
+    assert not publish(project.config, FOURTH)["published"]
+    approve(project.config, project.versions[FOURTH])
     assert publish(project.config, FOURTH)["published"]
     assert_served(project, FOURTH)
 

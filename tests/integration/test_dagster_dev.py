@@ -14,11 +14,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pyarrow as pa
 import pytest
 
 from assets.instance_settings import write_settings
-from tests.blocks import write_blocks
+from tests.blocks import structured_choices, timestamps, write_blocks
 from tests.integration.conftest import child_environment
+from tests.projects import write_tables
 
 T = TypeVar("T")
 
@@ -64,6 +66,7 @@ class DagsterDev:
     """
 
     def __init__(self, folder: Path, mark: str = "", **config: Any) -> None:
+        self._folder = folder
         home = folder / "dagster"
         write_settings(home)
         file = folder / "longtail.yaml"
@@ -136,6 +139,13 @@ class DagsterDev:
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
 
+    def choose_yesterday(self) -> None:
+        """Add interactions of yesterday to the project's table."""
+        table = structured_choices()
+        moment = datetime.now(UTC) - timedelta(days=1)
+        late = table.slice(0, 20).set_column(2, "event_timestamp", timestamps(20, moment))
+        write_tables(self._folder, interactions=pa.concat_tables([table, late]))
+
     def served_day(self) -> str | None:
         """The `as_of` of what is published."""
         return json.loads(self.pointer.read_text())["as_of"] if self.pointer.exists() else None
@@ -166,9 +176,11 @@ def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev
 @pytest.mark.timeout(600)
 def test_a_partition_launched_through_the_api_is_published(dagster_dev: DagsterDev) -> None:
     repository = dagster_dev.wait_for("code location", dagster_dev.repository, 120)
-    assert repository["schedules"] == [
-        {"name": "daily_refresh", "scheduleState": {"status": "STOPPED"}}
+    assert sorted(each["name"] for each in repository["schedules"]) == [
+        "daily_refresh",
+        "hourly_freshness",
     ]
+    assert {each["scheduleState"]["status"] for each in repository["schedules"]} == {"STOPPED"}
     dagster_dev.launch(repository)
     served = dagster_dev.wait_for("publication", dagster_dev.served_day, PUBLISHED_WITHIN_SECONDS)
     assert served == DAY
@@ -188,6 +200,22 @@ def test_a_tick_of_the_schedule_publishes_the_last_complete_day(dagster_dev: Dag
         },
     )["startSchedule"]
     assert started["scheduleState"] == {"status": "RUNNING"}, started
+
+    def runs_of_the_schedule() -> list[str]:
+        return [
+            run["status"]
+            for run in dagster_dev.ask(RUNS)["runsOrError"]["results"]
+            if any(tag["value"] == "daily_refresh" for tag in run["tags"])
+        ]
+
+    # There is no new row since DAY, so the first ticks train and publish nothing.
+    dagster_dev.wait_for(
+        "run without news",
+        lambda: "SUCCESS" in runs_of_the_schedule(),
+        60 + PUBLISHED_WITHIN_SECONDS,
+    )
+    assert dagster_dev.served_day() == before
+    dagster_dev.choose_yesterday()
     yesterdays = {day_before(datetime.now(UTC))}
     served = dagster_dev.wait_for(
         "publication by the schedule",

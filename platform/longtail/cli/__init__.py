@@ -7,6 +7,7 @@ Each file holds the command of its name, and:
     options.py           the options that commands share
     earlier_stages.py    makes the stages that a command needs before its own work
     output.py            sends the result to stdout, and everything else to stderr
+    tell_dagster.py      reports the served version to Dagster after a rollback
     training_bar.py      the progress bar of a training run
     study_progress.py    the progress lines of a study
     tuning_progress.py   the progress lines of `tune`
@@ -47,7 +48,7 @@ for panel, commands in {
     "Hyper-parameters": (tune.tune,),
     "Comparison of methods": (study.study,),
     "Capacity planning": (plan.plan,),
-    "Versions": (served.status, served.versions, served.rollback),
+    "Versions": (served.status, served.versions, served.rollback, served.approve),
     "Embeddings and recommendations": (
         *(served.lookup, served.neighbours, served.recommend, serve.serve),
     ),

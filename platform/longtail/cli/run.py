@@ -19,6 +19,7 @@ from longtail.cli.output import output, progress_line
 from longtail.cli.tables import result_tables as tables
 from longtail.cli.training_bar import TrainingBar, training_bar
 from longtail.config import Config, config_file, load_config
+from longtail.embeddings.withdrawn import sentence, withdrawal
 from longtail.errors import GateRefusedError, InputError, LongtailError
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -177,6 +178,7 @@ def _summary(project: Config, outcome: _Outcome, refusal: LongtailError | None) 
     metrics = read_json(VersionPaths(project, version).metrics)
     pointer = published_pointer(project)
     served = read_json(pointer) if pointer.is_file() else {"version": None, "as_of": None}
+    withdrawn = withdrawal(project, version)
     return {
         "as_of": outcome.as_of.isoformat(),
         "version": version,
@@ -184,6 +186,8 @@ def _summary(project: Config, outcome: _Outcome, refusal: LongtailError | None) 
         "published": served["version"] == version,
         "served": {key: served[key] for key in ("version", "as_of")},
         "metrics": metrics["metrics"],
+        # Of a version that was rolled back, and so was not published.
+        **({"withdrawn": withdrawn} if withdrawn else {}),
         # An evaluation of an older release has no memory.
         **({"memory": metrics["memory"]} if "memory" in metrics else {}),
         "baselines": metrics["baselines"],
@@ -197,6 +201,8 @@ def _verdict(document: Mapping[str, Any]) -> Text:
     version, served = document["version"], document["served"]
     if document["published"]:
         return Text(f"Version {version} is served, as of {document['as_of']}.", style="bold green")
+    if document["approved"] and "withdrawn" in document:
+        return Text(f"Not served: {sentence(document['withdrawn'])}.", style="yellow")
     if document["approved"]:
         return Text(
             f"Version {version} is good, but not served: {served['version']} is of a newer day, "

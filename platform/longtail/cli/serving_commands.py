@@ -1,4 +1,4 @@
-"""The commands about what is served: status, versions, rollback, lookup, neighbours, recommend."""
+"""The commands about what is served: status, versions, rollback, lookup, and others."""
 
 from typing import Annotated
 
@@ -8,8 +8,11 @@ from rich.console import RenderableType
 from longtail.cli.options import ConfigOption, CountOption, JsonOption
 from longtail.cli.output import output
 from longtail.cli.tables import result_tables as tables
-from longtail.config import load_config
+from longtail.cli.tell_dagster import tell_dagster
+from longtail.config import config_file, load_config
 from longtail.errors import InputError
+
+NoteOption = Annotated[str, typer.Option("--note", help="The reason, for the record.")]
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -37,15 +40,33 @@ def rollback(
     version: Annotated[
         str | None, typer.Argument(help="Default: the version that was served before.")
     ] = None,
+    note: NoteOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve an earlier version again."""
+    """Serve an earlier version again. No refresh serves the one that it replaces."""
     from longtail.embeddings.publish import rollback as roll_back
 
     with output(as_json) as out:
-        document = roll_back(load_config(config), version)
+        project = load_config(config)
+        document = roll_back(project, version, note=note)
+        tell_dagster(project, config_file(config), out.progress)
         out.result(document, tables.facts(document))
+
+
+def approve(
+    version: Annotated[str, typer.Argument(help="The version that was rolled back.")],
+    note: NoteOption = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a version that was rolled back be published again."""
+    from longtail.embeddings.withdrawn import approve as approve_again
+
+    with output(as_json) as out:
+        document = approve_again(load_config(config), version, note)
+        line = f"The next `longtail run` of its day, or `longtail rollback {version}`, serves it."
+        out.result(document, tables.facts(document), line)
 
 
 def lookup(

@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from longtail.artifacts import RunPaths, VersionPaths, read_json
+from longtail.artifacts import STAMP, RunPaths, VersionPaths, parse_version_day, read_json
 from longtail.config import Config
 from longtail.embeddings.export import approved_version
 from longtail.embeddings.fill_slot import choose_slot, difference, fill_slot, flip, settle
@@ -24,6 +24,7 @@ from longtail.embeddings.sorted_keys import Keys
 from longtail.embeddings.step_names import Step, enter
 from longtail.embeddings.version_validation import check_lost, validate_embeddings
 from longtail.embeddings.versions import list_versions, retain_versions, verify_version
+from longtail.embeddings.withdrawn import readmit, sentence, withdraw, withdrawal
 from longtail.errors import LongtailError
 from longtail.features.schema import Schema
 
@@ -38,8 +39,8 @@ log = logging.getLogger("longtail.embeddings")
 def publish(config: Config, as_of: date) -> PublicationResult:
     """Serve the version that the gate approved for a day.
 
-    Nothing is published if that version is served already, or if a version of a newer day is. That
-    is not an error.
+    Nothing is published if that version is served already, if a version of a newer day is, or if
+    it was rolled back and nobody has approved it since. That is not an error.
 
     Returns:
         The `status` document with `published` (bool) and, if it is false, `reason`.
@@ -55,6 +56,9 @@ def publish(config: Config, as_of: date) -> PublicationResult:
             return _not_published(
                 pointer, f"{pointer.served.as_of} is served, which is newer than {as_of}"
             )
+        withdrawn = withdrawal(config, version)
+        if pointer is not None and withdrawn is not None:
+            return _not_published(pointer, sentence(withdrawn))
         online = _open_online(config)
         if pointer is not None:
             # An earlier publication may have been killed between its commit and the service.
@@ -69,15 +73,17 @@ def publish(config: Config, as_of: date) -> PublicationResult:
     return {"published": True, **_document(pointer)}
 
 
-def rollback(config: Config, version: str | None = None) -> PublicationResult:
+def rollback(config: Config, version: str | None = None, *, note: str = "") -> PublicationResult:
     """Serve an earlier version again: the previous one, or any committed one.
 
     If a slot still holds the version, this is one flip. Otherwise the version is written, as in any
-    publication.
+    publication. The version that was served is withdrawn, if it is the newer one: no refresh
+    publishes it until somebody approves it. To name a version that is withdrawn approves it.
 
     Args:
         config: the project.
         version: the version's name; None for the previous one.
+        note: the reason, for whoever reads the record.
 
     Returns:
         The `status` document with `published` (bool) and, if it is false, `reason`.
@@ -98,11 +104,17 @@ def rollback(config: Config, version: str | None = None) -> PublicationResult:
                     f"VERSION` (on disk: {', '.join(names) or 'no other'})"
                 )
             version = pointer.previous.version
+            withdrawn = withdrawal(config, version)
+            if withdrawn is not None:
+                raise LongtailError(
+                    f"{sentence(withdrawn)}; name another version, or this one, to serve it now: "
+                    "`longtail versions` lists all"
+                )
         online = _open_online(config)
         pointer = settle(config, online, pointer)
         if pointer.served.version == version:
             return _not_published(pointer, f"version {version} is served already")
-        pointer = _serve(config, online, pointer, version, catalogue=None)
+        pointer = _serve(config, online, pointer, version, catalogue=None, note=note)
     return {"published": True, **_document(pointer)}
 
 
@@ -110,8 +122,9 @@ def status(config: Config) -> Status:
     """Return which version is served, after finishing a publication that was interrupted.
 
     Returns:
-        `{"version", "as_of", "published_at", "num_items", "slot", "previous"}`, where `previous`
-        is a version or None; `{"version": None}` before the first publication.
+        `{"version", "as_of", "published_at", "num_items", "slot", "newest_row", "previous"}`, where
+        `newest_row` is a timestamp or None, and `previous` a version or None; `{"version": None}`
+        before the first publication.
     """
     pointer = read_pointer(config)
     if pointer is not None and pointer.leaving is not None:
@@ -156,6 +169,7 @@ def _serve(
     version: str,
     *,
     catalogue: Keys | None,
+    note: str = "",
 ) -> Pointer:
     """Validate a version, find or fill a slot that holds it, and flip to that slot.
 
@@ -166,6 +180,7 @@ def _serve(
         version: the version to serve.
         catalogue: the items that the version must have; None for a rollback, which takes a version
             as it is.
+        note: the reason of a rollback.
     """
     enter(Step.VALIDATE)
     manifest = verify_version(config, version)
@@ -191,8 +206,36 @@ def _serve(
         published_at=timestamp(),
         num_items=content.num_rows,
         slot=slot,
+        **_data_of(config, pointer, version),
     )
+    if catalogue is None and pointer is not None:
+        # Before the commit, so that no crash leaves a version rolled back and not withdrawn.
+        if _age(config, pointer.served.version) > _age(config, version):
+            withdraw(config, pointer.served.version, note)
+        readmit(config, version, note or "served again by a rollback")
     return flip(config, online, pointer, served, sha256=content.sha256)
+
+
+def _data_of(config: Config, pointer: Pointer | None, version: str) -> dict[str, str | None]:
+    """Return what is known of the data of a version: their newest row, and their fingerprint.
+
+    A publication follows the catalogue that the version was made from. Later that day's catalogue
+    may be another one, so a version that was served before is taken from the pointer.
+    """
+    known = [pointer.served, pointer.previous] if pointer is not None else []
+    for each in known:
+        if each is not None and each.version == version:
+            return {"newest_row": each.newest_row, "data": each.data}
+    stamp = RunPaths(config, parse_version_day(version)).catalogue / STAMP
+    found = read_json(stamp) if stamp.is_file() else {}
+    return {"newest_row": found.get("newest_row"), "data": found.get("fingerprint")}
+
+
+def _age(config: Config, version: str) -> tuple[str, str]:
+    """Return what orders versions by age: day, and time of the commit where it is still known."""
+    manifest = VersionPaths(config, version).manifest
+    created = read_json(manifest)["created_at"] if manifest.is_file() else ""
+    return parse_version_day(version).isoformat(), created
 
 
 def _check_lost(config: Config, file: Path, pointer: Pointer) -> None:
@@ -238,6 +281,7 @@ def _document(pointer: Pointer) -> ServedStatus:
         "published_at": served.published_at,
         "num_items": served.num_items,
         "slot": served.slot,
+        "newest_row": served.newest_row,
         "previous": pointer.previous.version if pointer.previous else None,
     }
 

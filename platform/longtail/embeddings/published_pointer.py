@@ -9,7 +9,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -31,6 +31,9 @@ class Publication:
         published_at: when the pointer was flipped to it, UTC, ISO 8601.
         num_items: rows in its slot.
         slot: the slot that holds them.
+        newest_row: the timestamp of the newest row of the data that it was made from, UTC, ISO
+            8601; None if it is not known.
+        data: the fingerprint of these data; None if it is not known.
     """
 
     version: str
@@ -38,6 +41,8 @@ class Publication:
     published_at: str
     num_items: int
     slot: str
+    newest_row: str | None = None
+    data: str | None = None
 
     @property
     def day(self) -> date:
@@ -121,7 +126,13 @@ class Pointer:
 
 
 def _publication(document: dict[str, Any]) -> Publication:
-    return Publication(**{name: document[name] for name in Publication.__dataclass_fields__})
+    # A pointer of an earlier release lacks what has a default.
+    known = {
+        each.name: document[each.name]
+        for each in fields(Publication)
+        if each.default is MISSING or each.name in document
+    }
+    return Publication(**known)
 
 
 def read_pointer(config: Config) -> Pointer | None:

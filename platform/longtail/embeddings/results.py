@@ -156,6 +156,8 @@ class ServedStatus(TypedDict):
         published_at: when the pointer was flipped to it, UTC, ISO 8601.
         num_items: rows in its slot.
         slot: the slot that holds them.
+        newest_row: the timestamp of the newest row of the data that it was made from, UTC, ISO
+            8601; None if it is not known.
         previous: the version that was served before it; None if there was none.
     """
 
@@ -164,6 +166,7 @@ class ServedStatus(TypedDict):
     published_at: str
     num_items: int
     slot: str
+    newest_row: str | None
     previous: str | None
 
 

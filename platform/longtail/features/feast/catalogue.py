@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from longtail.artifacts import STAMP, CatalogueFiles, RunPaths, replaced_folder, write_json
@@ -37,8 +38,9 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
     which only serving reads.
 
     Returns:
-        the stamp: `fingerprint` of the contents, `as_of`, `num_items`, `num_queries`,
-        `num_interactions`, and with histories `history_length`.
+        the stamp: `fingerprint` of the contents, `as_of`, `newest_row` (the newest timestamp of
+        the three tables), `num_items`, `num_queries`, `num_interactions`, and with histories
+        `history_length`.
 
     Raises:
         InputError: definitions or tables are wrong; only the quarantine is written.
@@ -84,6 +86,7 @@ def build_catalogue(config: Config, as_of: date) -> dict[str, Any]:
         stamp = {
             "fingerprint": _fingerprint(temporary),
             "as_of": as_of.isoformat(),
+            "newest_row": _newest(interactions, item_history, query_history),
             "num_items": items.num_rows,
             "num_queries": queries.num_rows,
             "num_interactions": interactions.num_rows,
@@ -141,6 +144,12 @@ def current_items(history: pa.Table, key: str) -> pa.Table:
     first = history.filter(first_of_group(history, [key]))[TIMESTAMP]
     latest = latest_rows(history, key).append_column(FIRST_SEEN, first)
     return latest.filter(latest[ACTIVE]).drop_columns(ACTIVE)
+
+
+def _newest(*tables: pa.Table) -> str:
+    """Return the newest timestamp of several tables, UTC, ISO 8601."""
+    newest = [pc.max(table[TIMESTAMP]).as_py() for table in tables if table.num_rows]
+    return str(max(newest).isoformat())
 
 
 def _fingerprint(folder: Path) -> str:
