@@ -1,15 +1,25 @@
 """The evaluation of the model, and the gate that approves it for publication."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, asset
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetObservation,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+)
 
 from assets.metadata import charted, health_figures, image, slice_table, table
 from assets.partitions import DAILY
 from assets.resources import Project
 from assets.stage import stage
 from assets.training import two_tower_model
+
+GATE = "gate"
 
 
 @asset(deps=[two_tower_model], partitions_def=DAILY, group_name="evaluation", kinds={"torch"})
@@ -41,23 +51,62 @@ def retrieval_evaluation(
         )
 
 
-@asset(deps=[retrieval_evaluation], partitions_def=DAILY, group_name="evaluation", kinds={"json"})
-def approved_model(context: AssetExecutionContext, project: Project) -> MaterializeResult[None]:
+@asset(
+    deps=[retrieval_evaluation],
+    partitions_def=DAILY,
+    group_name="evaluation",
+    kinds={"json"},
+    check_specs=[
+        AssetCheckSpec(GATE, asset="approved_model", description="The rules of the release gate.")
+    ],
+)
+def approved_model(
+    context: AssetExecutionContext, project: Project
+) -> Iterator[MaterializeResult[None] | AssetCheckResult | AssetObservation]:
     """Ask the gate: write a pointer to the version that may be published, or stop the run.
 
-    The gate is an asset and not a check, because a failed check leaves the checked asset
-    materialized and does not stop another run.
+    The gate is an asset and not a check alone, because a failed check leaves the checked asset
+    materialized and does not stop another run. The check `gate` shows its last verdict, and the
+    rules that a refused version does not meet.
     """
+    from longtail.errors import GateRefusedError
     from longtail.evaluation.gate import approve
 
     with stage(context) as as_of:
-        approval = approve(project.load(), as_of)
-        return MaterializeResult(
+        try:
+            approval = approve(project.load(), as_of)
+        except GateRefusedError as refusal:
+            # The materialization on the page is that of an earlier approval. These come after it.
+            rulings = table(refusal.rulings)
+            version = refusal.version or "none"
+            yield AssetObservation(
+                "approved_model",
+                partition=context.partition_key,
+                description=str(refusal),
+                metadata={"version": version, "verdict": "refused", "rules": rulings},
+            )
+            yield AssetCheckResult(
+                passed=False,
+                check_name=GATE,
+                description=str(refusal),
+                metadata={"version": version, "rules": rulings},
+            )
+            raise
+        reasons = MetadataValue.md(_listed(approval["reasons"]))
+        yield MaterializeResult(
             metadata={
                 "version": approval["version"],
-                "reasons": MetadataValue.md(_listed(approval["reasons"])),
+                "verdict": "approved",
+                "reasons": reasons,
                 "warnings": MetadataValue.md(_listed(approval.get("warnings", []))),
-            }
+            },
+            check_results=[
+                AssetCheckResult(
+                    passed=True,
+                    check_name=GATE,
+                    metadata={"version": approval["version"], "reasons": reasons},
+                )
+            ],
         )
 
 

@@ -3,7 +3,7 @@
 Every message says what is wrong, where (file, column, row, key) and what to do about it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class LongtailError(Exception):
@@ -27,6 +27,22 @@ class InputError(LongtailError):
 
 
 class GateRefusedError(LongtailError):
-    """The gate did not approve a version; exit code 3. The served version stays."""
+    """The gate did not approve a version; exit code 3. The served version stays.
+
+    Attributes:
+        version: the version.
+        rulings: for each rule, met or not: `{"rule", "passed", "figures", "cure"}`.
+    """
 
     exit_code = 3
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        version: str | None = None,
+        rulings: Sequence[Mapping[str, str | bool]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.version = version
+        self.rulings = tuple(rulings)

@@ -17,6 +17,7 @@ from longtail.embeddings.versions import (
     verify_version,
 )
 from longtail.errors import InputError, LongtailError
+from longtail.evaluation.reference import reference_version, set_reference
 from tests.publications import DAYS, DIM, Published
 
 FIRST, SECOND, THIRD, FOURTH = DAYS
@@ -120,6 +121,14 @@ def test_retention_keeps_the_newest_and_what_is_served(project: Published) -> No
         project.versions[FIRST]: "served",
     }
     assert retain_versions(config) == []
+
+
+def test_the_reference_of_the_gate_is_kept(project: Published) -> None:
+    serve(project, project.versions[FOURTH], project.versions[THIRD])
+    config = project.config.model_copy(update={"publication": PublicationConfig(keep_versions=2)})
+    set_reference(config, project.versions[FIRST])
+    assert retain_versions(config) == [project.versions[SECOND]]
+    assert reference_version(config) == project.versions[FIRST]
 
 
 def test_an_abandoned_version_goes_and_one_in_the_making_stays(project: Published) -> None:

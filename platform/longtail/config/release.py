@@ -52,6 +52,12 @@ class GateConfig(Section):
         "on the items that both have. Lower it when a loss is meant, such as after a change of the "
         "catalogue.",
     )
+    min_map_ratio: Fraction = Field(
+        0.9,
+        description="Smallest overall MAP@10 relative to the served version, on the items that "
+        "both have. It sees a bad order of the first ten, which recall@50 of a small catalogue "
+        "does not. Lower it when a loss is meant.",
+    )
 
 
 class IndexConfig(Section):
@@ -119,8 +125,9 @@ class ScheduleConfig(Section):
     )
     max_age_hours: Annotated[PositiveFloat, Unit("hours")] = Field(
         36.0,
-        description="Age of the last publication from which Dagster calls the embeddings stale. "
-        "Set it above the time between two refreshes.",
+        description="Age of the newest row that the served version was made from, from which "
+        "Dagster calls the embeddings stale. Set it above the time between two refreshes and the "
+        "age of the data when a refresh begins.",
     )
     first_day: date = Field(
         date(2000, 1, 1),

@@ -21,6 +21,7 @@ from longtail.embeddings.embeddings_file import embeddings_size
 from longtail.embeddings.published_pointer import read_pointer
 from longtail.embeddings.results import IndexRecord, Manifest, VersionEntry, VersionState
 from longtail.errors import InputError, LongtailError
+from longtail.evaluation.reference import reference_version
 from longtail.fingerprints import file_hash, fingerprint
 
 log = logging.getLogger("longtail.embeddings")
@@ -180,8 +181,9 @@ def list_versions(config: Config) -> list[VersionEntry]:
 def retain_versions(config: Config) -> list[str]:
     """Remove old versions: the newest `publication.keep_versions` committed ones stay.
 
-    The served and the previous version always stay. An incomplete version is removed if it is older
-    than every one of those newest, and none of its files changed for a day.
+    The served and the previous version always stay, and so does the gate's reference. An
+    incomplete version is removed if it is older than every one of those newest, and none of its
+    files changed for a day.
 
     Returns:
         The names of the removed versions.
@@ -190,10 +192,11 @@ def retain_versions(config: Config) -> list[str]:
     committed = [entry for entry in versions if entry["state"] != "incomplete"]
     kept = committed[: config.publication.keep_versions]
     oldest = min((entry["as_of"] for entry in kept), default="")
+    reference = reference_version(config)
     removed = [
         entry["version"]
         for entry in committed[config.publication.keep_versions :]
-        if entry["state"] == "kept"
+        if entry["state"] == "kept" and entry["version"] != reference
     ] + [
         entry["version"]
         for entry in versions

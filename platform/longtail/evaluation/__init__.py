@@ -13,6 +13,7 @@ In reading order:
 - `session_metrics`: queries that are known by their history alone.
 - `linear_probes`: how well a linear map recovers a left-out feature from the vectors.
 - `served_comparison`: a new version and the served one on the items that both know.
+- `reference`: the fixed version that a new one is measured against beside the served one.
 - `recall_plot`: recall by slice as a PNG image.
 - `evaluate`: the stage that runs all of these on a version, and writes `metrics.json`.
 - `gate`: approves a version for export and publication, or refuses it.

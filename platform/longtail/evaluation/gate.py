@@ -5,7 +5,7 @@ a refused version cannot be published by starting those stages by hand.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Final, Literal
 
@@ -18,6 +18,12 @@ from longtail.evaluation.baselines.comparison import (
     recommended_metrics,
 )
 from longtail.evaluation.evaluate import evaluate_version
+from longtail.evaluation.reference import FILE as REFERENCE_FILE
+from longtail.evaluation.reference import (
+    compare_with_reference,
+    reference_version,
+    set_reference,
+)
 from longtail.evaluation.results import Approval, Comparison, Evaluation, NoComparison
 from longtail.evaluation.served_comparison import compared_with, version_to_beat
 from longtail.fingerprints import file_hash, fingerprint
@@ -25,6 +31,7 @@ from longtail.fingerprints import file_hash, fingerprint
 log = logging.getLogger("longtail.evaluation")
 
 FIGURE: Final = "recall@50"
+ORDER_FIGURE: Final = "map@10"
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,14 @@ def approve(config: Config, as_of: date) -> Approval:
     paths = RunPaths(config, as_of)
     version = str(read_json(paths.model)["version"])
     served = version_to_beat(config, version)
+    # The first version that others are measured against becomes the reference.
+    reference = served and (reference_version(config) or served)
     metrics: Evaluation = read_json(VersionPaths(config, version).metrics)
     if paths.approved.is_file():
         approved: Approval = read_json(paths.approved)
         same = approved.get("fingerprint") == _identity(config, version)
-        if same and served in (None, approved["served"]):
+        measured = (approved["served"], approved.get("reference", approved["served"]))
+        if same and (served is None or measured == (served, reference)):
             log.info("version %s is approved already", version)
             return approved
         # Removed before anything can fail, so that an earlier decision never holds for this
@@ -78,11 +88,18 @@ def approve(config: Config, as_of: date) -> Approval:
         # Another version was published since the evaluation, or the rule came later.
         metrics = evaluate_version(config, version, baselines=True)
     rulings = judge(config, metrics, against_served=served is not None)
+    if reference not in (None, served, version):
+        against = compare_with_reference(config, version, reference)
+        rulings += _as_good_as(config, against, "reference")
+        if "not_comparable" in against:
+            reference = served  # the next versions can be measured against this one
     failed = [ruling for ruling in rulings if not ruling.passed]
     if failed:
         details = "; ".join(f"{each.rule}: {each.figures}. {each.cure}" for each in failed)
         raise GateRefusedError(
-            f"the gate refuses version {version}, nothing was published: {details}"
+            f"the gate refuses version {version}, nothing was published: {details}",
+            version=version,
+            rulings=[asdict(each) for each in rulings],
         )
     reasons = [f"{ruling.rule}: {ruling.figures}" for ruling in rulings]
     warnings = [] if config.gate.baselines == "off" else baselines_ahead(metrics)
@@ -92,11 +109,14 @@ def approve(config: Config, as_of: date) -> Approval:
         "version": version,
         "as_of": as_of.isoformat(),
         "served": served,
+        "reference": reference,
         "reasons": reasons,
         "warnings": warnings,
         "fingerprint": _identity(config, version),
     }
     write_json(paths.approved, document)
+    if reference is not None and reference != reference_version(config):
+        set_reference(config, reference)
     log.info("version %s is approved: %s", version, "; ".join(reasons))
     return document
 
@@ -116,10 +136,9 @@ def judge(config: Config, metrics: Evaluation, *, against_served: bool) -> list[
     if config.gate.baselines == "refuse":
         rulings.append(_as_good_as_baselines(metrics))
     if against_served:
-        against, ratio = metrics["against_served"], config.gate.min_recall_ratio
+        against = metrics["against_served"]
         assert against is not None
-        rulings += [_as_good_as_served(against, "overall", ratio)]
-        rulings += [_as_good_as_served(against, "tail", ratio)]
+        rulings += _as_good_as(config, against, "served version")
     return rulings
 
 
@@ -163,19 +182,48 @@ def _as_good_as_baselines(metrics: Evaluation) -> Ruling:
     )
 
 
-def _as_good_as_served(
-    against: Comparison | NoComparison, name: Literal["overall", "tail"], ratio: float
-) -> Ruling:
-    rule = f"{name} as good as the served version"
-    if "not_comparable" in against:
-        return Ruling(rule, True, f"not comparable: {against['not_comparable']}", "")
-    own = against["metrics"][name][FIGURE]
-    served = against["served_metrics"][name][FIGURE]
-    return Ruling(
-        rule,
-        own >= ratio * served,
-        f"{name} {FIGURE} {own:.4f}, served version {against['version']} {served:.4f}, at least "
-        f"{ratio:g} of it is required, on {against['num_common_items']} common items",
-        "Train for more epochs, set `training.warm_start: false`, or lower `gate.min_recall_ratio` "
-        "if you accept the loss",
+def _as_good_as(
+    config: Config,
+    against: Comparison | NoComparison,
+    other: Literal["served version", "reference"],
+) -> list[Ruling]:
+    """Apply the rules of a comparison with another version: recall, on the tail too, and order."""
+    gate = config.gate
+    rules: list[
+        tuple[str, Literal["overall", "tail"], Literal["recall@50", "map@10"], float, str]
+    ] = [
+        (f"overall as good as the {other}", "overall", FIGURE, gate.min_recall_ratio, "recall"),
+        (f"tail as good as the {other}", "tail", FIGURE, gate.min_recall_ratio, "recall"),
+        (
+            f"the first ten in as good an order as the {other}'s",
+            "overall",
+            ORDER_FIGURE,
+            gate.min_map_ratio,
+            "map",
+        ),
+    ]
+    accept = (
+        "if you accept the loss"
+        if other == "served version"
+        else f"for good, or remove `{REFERENCE_FILE}` from the project's home, which makes the "
+        "served version the reference, if you accept the loss"
     )
+    rulings = []
+    for rule, name, figure, ratio, setting in rules:
+        if "not_comparable" in against:
+            words = f"not comparable: {against['not_comparable']}"
+            rulings.append(Ruling(rule, True, words, ""))
+            continue
+        own = float(against["metrics"][name][figure])
+        beside = float(against["served_metrics"][name][figure])
+        rulings.append(
+            Ruling(
+                rule,
+                own >= ratio * beside,
+                f"{name} {figure} {own:.4f}, {other} {against['version']} {beside:.4f}, at least "
+                f"{ratio:g} of it is required, on {against['num_common_items']} common items",
+                "Train for more epochs, set `training.warm_start: false`, or lower "
+                f"`gate.min_{setting}_ratio` {accept}",
+            )
+        )
+    return rulings

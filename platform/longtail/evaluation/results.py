@@ -200,12 +200,14 @@ class Approval(TypedDict):
 
     `served` is the version that this one was measured against, or None. `reasons` has one entry
     for each rule of the gate, with its figures. `warnings` has one for each baseline and slice
-    where the baseline is ahead; approvals of older releases have none.
+    where the baseline is ahead; approvals of older releases have none. `reference` is the fixed
+    version that it was measured against beside the served one.
     """
 
     version: str
     as_of: str
     served: str | None
+    reference: NotRequired[str | None]
     reasons: list[str]
     warnings: NotRequired[list[str]]
     fingerprint: str

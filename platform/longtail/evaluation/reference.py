@@ -1,0 +1,70 @@
+"""The fixed version beside the served one, so that small losses cannot add up.
+
+Each refresh may lose a little against the version before it. Against one version that stays the
+same, twenty such losses are seen.
+"""
+
+import logging
+
+from longtail.artifacts import (
+    RunPaths,
+    VersionPaths,
+    parse_version_day,
+    read_json,
+    write_json,
+)
+from longtail.config import Config
+from longtail.evaluation.results import Comparison, NoComparison
+
+log = logging.getLogger("longtail.evaluation")
+
+FILE = "gate_reference.json"
+
+
+def reference_version(config: Config) -> str | None:
+    """Return the version that all new ones are measured against; None if there is none.
+
+    A reference that was removed from disk is none.
+    """
+    file = config.home / FILE
+    if not file.is_file():
+        return None
+    version = str(read_json(file)["version"])
+    paths = VersionPaths(config, version)
+    return version if paths.encoder.is_file() and paths.embeddings.is_file() else None
+
+
+def set_reference(config: Config, version: str) -> None:
+    """Make a version the reference of all later ones."""
+    write_json(config.home / FILE, {"version": version})
+    log.info("later versions are measured against %s, too, as the reference", version)
+
+
+def compare_with_reference(
+    config: Config, version: str, reference: str
+) -> Comparison | NoComparison:
+    """Measure a version and the reference on the same pairs, candidates and features.
+
+    See `compare_with_served`.
+    """
+    # Imported here because torch takes seconds, which a version without a reference must not cost.
+    from longtail.dataset.training_set import load_training_set
+    from longtail.encoder.torch_encoder import load_encoder
+    from longtail.evaluation.held_out import held_out_pairs
+    from longtail.evaluation.served_comparison import compare_with_served
+    from longtail.evaluation.slices import item_slices
+
+    training_set = load_training_set(RunPaths(config, parse_version_day(version)).training_set)
+    held_out = held_out_pairs(training_set, "test")
+    encoder = load_encoder(VersionPaths(config, version).folder)
+    item_rows = training_set.item_rows.take(training_set.catalogue_row[held_out.candidate])
+    return compare_with_served(
+        config,
+        version,
+        reference,
+        training_set,
+        held_out,
+        encoder.encode("query", training_set.query_rows.take(held_out.query_row)),
+        encoder.encode("item", item_rows),
+        item_slices(training_set.train_count[held_out.candidate], config.evaluation.head_fraction),
+    )
