@@ -190,8 +190,8 @@ def served_data_are_fresh(
     """
     from datetime import UTC, datetime
 
-    from longtail.embeddings.news import data_age
     from longtail.embeddings.published_pointer import served_pointer
+    from longtail.embeddings.refresh.news import data_age
 
     with forwarded_log(context), failures():
         config = project.load()

@@ -38,7 +38,7 @@ def catalogue(
     started the run, and the day has nothing new, the run ends here.
     """
     from longtail.artifacts import RunPaths
-    from longtail.embeddings.news import nothing_new
+    from longtail.embeddings.refresh.news import nothing_new
     from longtail.features.feast.catalogue import build_catalogue
 
     with stage(context) as as_of:

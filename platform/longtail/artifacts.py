@@ -120,6 +120,11 @@ def published_pointer(config: Config) -> Path:
     return config.home / "published.json"
 
 
+def gate_reference(config: Config) -> Path:
+    """Return the path of `gate_reference.json`, which names the gate's fixed reference."""
+    return config.home / "gate_reference.json"
+
+
 def parse_version_day(version: str) -> date:
     """Return the `as_of` day at the start of a version name.
 

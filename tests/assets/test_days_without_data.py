@@ -16,8 +16,8 @@ from assets.resources import Project
 from assets.schedules import hourly_freshness
 from longtail.artifacts import RunPaths, VersionPaths, published_pointer, read_json, write_json
 from longtail.config import Config, load_config
-from longtail.embeddings.news import data_age
 from longtail.embeddings.published_pointer import read_pointer
+from longtail.embeddings.refresh.news import data_age
 from tests.blocks import choices, structured_choices, write_blocks
 from tests.projects import write_tables
 

@@ -9,7 +9,7 @@ import pytest
 from assets.definitions import defs
 from longtail.artifacts import published_pointer, read_json
 from longtail.embeddings.publish import publish
-from longtail.embeddings.withdrawn import withdrawal
+from longtail.embeddings.refresh.withdrawn import withdrawal
 from tests.publications import DAYS, Published, moved, prepared_project
 
 

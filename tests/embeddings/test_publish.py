@@ -11,9 +11,9 @@ from longtail.artifacts import VersionPaths, published_pointer, read_json
 from longtail.embeddings.fill_slot import choose_slot
 from longtail.embeddings.publish import publish, publish_query_features, rollback, status
 from longtail.embeddings.published_pointer import Slot, publication_lock, read_pointer
+from longtail.embeddings.refresh.withdrawn import approve
 from longtail.embeddings.step_names import Step
 from longtail.embeddings.versions import list_versions
-from longtail.embeddings.withdrawn import approve
 from longtail.errors import InputError, LongtailError
 from longtail.features.feast.definitions import open_store
 from longtail.features.feast.embedding_slots import OnlineStore

@@ -3,7 +3,7 @@
 import pytest
 
 from longtail.embeddings.publish import publish, rollback, status
-from longtail.embeddings.withdrawn import approve, withdrawal
+from longtail.embeddings.refresh.withdrawn import approve, withdrawal
 from longtail.errors import InputError, LongtailError
 from tests.publications import DAYS, Published
 

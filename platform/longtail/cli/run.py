@@ -19,7 +19,7 @@ from longtail.cli.output import output, progress_line
 from longtail.cli.tables import result_tables as tables
 from longtail.cli.training_bar import TrainingBar, training_bar
 from longtail.config import Config, config_file, load_config
-from longtail.embeddings.withdrawn import sentence, withdrawal
+from longtail.embeddings.refresh.withdrawn import sentence, withdrawal
 from longtail.errors import GateRefusedError, InputError, LongtailError
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)

@@ -61,7 +61,7 @@ def approve(
     as_json: JsonOption = False,
 ) -> None:
     """Let a version that was rolled back be published again."""
-    from longtail.embeddings.withdrawn import approve as approve_again
+    from longtail.embeddings.refresh.withdrawn import approve as approve_again
 
     with output(as_json) as out:
         document = approve_again(load_config(config), version, note)

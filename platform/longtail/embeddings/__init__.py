@@ -18,8 +18,7 @@ The files in the order of the flow (PUBLICATION.md explains the steps of a publi
     write_progress.py          when a write logs a line
     publish_query_features.py  writes the features of all queries into the online store
     publish.py                 publishes, rolls back, repairs, and says what is served
-    news.py                    whether a day has new data, and how old those of a version are
-    withdrawn.py               the file `withdrawn.json`: versions that were rolled back
+    refresh/                   what a refresh may publish: versions rolled back, days without data
     step_names.py              the names of a publication's steps
     published_pointer.py       the file `published.json`, and the lock of publications
     results.py                 the types of what all of these return

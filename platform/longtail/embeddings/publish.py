@@ -19,12 +19,12 @@ from longtail.embeddings.published_pointer import (
     read_pointer,
     timestamp,
 )
+from longtail.embeddings.refresh.withdrawn import readmit, sentence, withdraw, withdrawal
 from longtail.embeddings.results import NotPublished, PublicationResult, ServedStatus, Status
 from longtail.embeddings.sorted_keys import Keys
 from longtail.embeddings.step_names import Step, enter
 from longtail.embeddings.version_validation import check_lost, validate_embeddings
 from longtail.embeddings.versions import list_versions, retain_versions, verify_version
-from longtail.embeddings.withdrawn import readmit, sentence, withdraw, withdrawal
 from longtail.errors import LongtailError
 from longtail.features.schema import Schema
 

@@ -12,6 +12,7 @@ from longtail.artifacts import (
     STAMP,
     RunPaths,
     VersionPaths,
+    gate_reference,
     parse_version_day,
     read_json,
     write_json,
@@ -21,7 +22,6 @@ from longtail.embeddings.embeddings_file import embeddings_size
 from longtail.embeddings.published_pointer import read_pointer
 from longtail.embeddings.results import IndexRecord, Manifest, VersionEntry, VersionState
 from longtail.errors import InputError, LongtailError
-from longtail.evaluation.reference import reference_version
 from longtail.fingerprints import file_hash, fingerprint
 
 log = logging.getLogger("longtail.embeddings")
@@ -192,7 +192,8 @@ def retain_versions(config: Config) -> list[str]:
     committed = [entry for entry in versions if entry["state"] != "incomplete"]
     kept = committed[: config.publication.keep_versions]
     oldest = min((entry["as_of"] for entry in kept), default="")
-    reference = reference_version(config)
+    fixed = gate_reference(config)
+    reference = read_json(fixed)["version"] if fixed.is_file() else None
     removed = [
         entry["version"]
         for entry in committed[config.publication.keep_versions :]

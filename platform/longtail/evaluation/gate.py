@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Final, Literal
 
-from longtail.artifacts import RunPaths, VersionPaths, read_json, write_json
+from longtail.artifacts import RunPaths, VersionPaths, gate_reference, read_json, write_json
 from longtail.config import Config
 from longtail.errors import GateRefusedError
 from longtail.evaluation.baselines.comparison import (
@@ -18,7 +18,6 @@ from longtail.evaluation.baselines.comparison import (
     recommended_metrics,
 )
 from longtail.evaluation.evaluate import evaluate_version
-from longtail.evaluation.reference import FILE as REFERENCE_FILE
 from longtail.evaluation.reference import (
     compare_with_reference,
     reference_version,
@@ -205,8 +204,8 @@ def _as_good_as(
     accept = (
         "if you accept the loss"
         if other == "served version"
-        else f"for good, or remove `{REFERENCE_FILE}` from the project's home, which makes the "
-        "served version the reference, if you accept the loss"
+        else f"for good, or remove `{gate_reference(config).name}` from the project's home, which "
+        "makes the served version the reference, if you accept the loss"
     )
     rulings = []
     for rule, name, figure, ratio, setting in rules:

@@ -9,6 +9,7 @@ import logging
 from longtail.artifacts import (
     RunPaths,
     VersionPaths,
+    gate_reference,
     parse_version_day,
     read_json,
     write_json,
@@ -18,15 +19,13 @@ from longtail.evaluation.results import Comparison, NoComparison
 
 log = logging.getLogger("longtail.evaluation")
 
-FILE = "gate_reference.json"
-
 
 def reference_version(config: Config) -> str | None:
     """Return the version that all new ones are measured against; None if there is none.
 
     A reference that was removed from disk is none.
     """
-    file = config.home / FILE
+    file = gate_reference(config)
     if not file.is_file():
         return None
     version = str(read_json(file)["version"])
@@ -36,7 +35,7 @@ def reference_version(config: Config) -> str | None:
 
 def set_reference(config: Config, version: str) -> None:
     """Make a version the reference of all later ones."""
-    write_json(config.home / FILE, {"version": version})
+    write_json(gate_reference(config), {"version": version})
     log.info("later versions are measured against %s, too, as the reference", version)
 
 
