@@ -70,6 +70,7 @@ def test_each_publication_replaces_the_one_before(
         "published_at": third["published_at"],
         "num_items": 60,
         "slot": "a",
+        "newest_row": "2024-02-10T00:00:00+00:00",
         "previous": project.versions[SECOND],
     }
     assert status(project.config) == {k: v for k, v in third.items() if k != "published"}
@@ -200,6 +201,7 @@ def test_a_served_slot_that_lost_its_rows_is_written_again(project: Published) -
         "published_at": None,
         "num_items": 60,
         "slot": "a",
+        "newest_row": "2024-02-10T00:00:00+00:00",
         "previous": project.versions[FIRST],
     }
     assert_served(project, SECOND)
