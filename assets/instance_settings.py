@@ -18,7 +18,7 @@ run_launcher:
 run_monitoring:
   enabled: true
   poll_interval_seconds: 15
-  start_timeout_seconds: 60
+  start_timeout_seconds: 120
   cancel_timeout_seconds: 90
   max_runtime_seconds: 86400
 # Such a run starts again. One that failed in a step does not, because it would fail again.

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -10,7 +9,6 @@ import pytest
 import yaml
 
 from assets import features, sources
-from assets.checks import served_data_are_fresh
 from assets.definitions import defs
 from assets.resources import Project
 from assets.schedules import hourly_freshness
@@ -137,10 +135,13 @@ def test_freshness_is_of_the_newest_row_and_not_of_the_run(
     assert config.schedule.max_age_hours == 36
     newest = datetime.now(UTC) - timedelta(hours=hours)
     point(config, None, newest.isoformat())
-    context = dg.build_asset_check_context()
-    found: Any = served_data_are_fresh(context, project=Project(config_file=str(file)))
+    result = defs.resolve_job_def("freshness").execute_in_process(
+        run_config={"resources": {"project": {"config": {"config_file": str(file)}}}}
+    )
+    (found,) = result.get_asset_check_evaluations()
     assert found.passed is is_fresh
-    assert found.metadata["age_hours"].value == pytest.approx(hours, abs=0.05)
+    age = found.metadata["age_hours"].value
+    assert age == pytest.approx(hours, abs=0.05)
 
 
 def test_freshness_is_asked_every_hour_once_it_is_switched_on() -> None:
