@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Any
 
 from dagster import ConfigurableResource, InitResourceContext, PipesSubprocessClient
 from pydantic import Field
@@ -32,7 +32,7 @@ class Project(ConfigurableResource[None]):
         return load_config(self.config_file)
 
     @contextmanager
-    def yield_for_execution(self, context: InitResourceContext) -> Iterator[Self]:
+    def yield_for_execution(self, context: InitResourceContext) -> Iterator[Any]:
         """Yield the resource for the time of a run, which holds its lock meanwhile.
 
         Every step asks for the project, so no way to start a run leaves the lock out.

@@ -53,10 +53,11 @@ class GateConfig(Section):
         "catalogue.",
     )
     min_map_ratio: Fraction = Field(
-        0.9,
+        0.75,
         description="Smallest overall MAP@10 relative to the served version, on the items that "
         "both have. It sees a bad order of the first ten, which recall@50 of a small catalogue "
-        "does not. Lower it when a loss is meant.",
+        "does not. With a few hundred held-out pairs it moves by a fifth without a cause: raise "
+        "it where there are many, lower it when a loss is meant.",
     )
 
 
