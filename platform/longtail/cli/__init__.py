@@ -20,7 +20,7 @@ import sys
 
 import typer
 
-from longtail.cli import bench, check, init, plan, run, serve, study, tune
+from longtail.cli import bench, check, init, plan, report, run, serve, study, tune
 from longtail.cli import serving_commands as served
 from longtail.cli import stage_commands as stages
 from longtail.cli.output import complain, forget_connections
@@ -48,7 +48,9 @@ for panel, commands in {
     "Hyper-parameters": (tune.tune,),
     "Comparison of methods": (study.study,),
     "Capacity planning": (plan.plan,),
-    "Versions": (served.status, served.versions, served.rollback, served.approve),
+    "Versions": (
+        *(served.status, served.versions, report.report, served.rollback, served.approve),
+    ),
     "Embeddings and recommendations": (
         *(served.lookup, served.neighbours, served.recommend, serve.serve),
     ),

@@ -16,6 +16,7 @@ CONFIGURATION.md lists every key.
     tuning.py      tuning
     changes.py     copies with other values, by dotted key
     objective.py   calibration, and the terms of an objective
+    report.py      report
     loading.py     reads a file, and explains every wrong key at once
     local_paths.py refuses URIs, and expands `~`
     reference.py   writes CONFIGURATION.md from the models
@@ -34,6 +35,7 @@ from longtail.config.release import (
     PublicationConfig,
     ScheduleConfig,
 )
+from longtail.config.report import ReportConfig
 from longtail.config.section import Section
 from longtail.config.sharding import ShardingConfig, TableShardingConfig
 from longtail.config.study import StudyConfig
@@ -60,6 +62,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "PublicationConfig",
+    "ReportConfig",
     "ReportingConfig",
     "ScheduleConfig",
     "Section",

@@ -18,6 +18,7 @@ from longtail.config.release import (
     PublicationConfig,
     ScheduleConfig,
 )
+from longtail.config.report import ReportConfig
 from longtail.config.section import Section
 from longtail.config.sharding import ShardingConfig
 from longtail.config.study import StudyConfig
@@ -70,6 +71,7 @@ class Config(Section):
     index: IndexConfig = IndexConfig()
     publication: PublicationConfig = PublicationConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    report: ReportConfig = ReportConfig()
 
     @property
     def sample_size(self) -> int:
