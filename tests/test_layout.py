@@ -27,7 +27,7 @@ TOP_LEVEL = {
 STAGES = (
     *("errors", "augmentation", "config", "artifacts", "fingerprints", "init"),
     *("features", "checks", "dataset", "correlation", "model", "encoder", "memory", "training"),
-    *("evaluation", "embeddings", "serving", "study", "tuning", "cli"),
+    *("evaluation", "embeddings", "serving", "report", "study", "tuning", "cli"),
 )
 # Seconds and hundreds of megabytes at import, which every step process of Dagster would pay again.
 HEAVY = ("torch", "torchrec", "feast", "pandas")

@@ -22,7 +22,8 @@ from tests.projects import write_tables
 COMMANDS = {
     *("bench", "check", "init"),
     *("run", "mine", "dataset", "train", "evaluate", "export", "publish", "study", "tune", "plan"),
-    *("status", "versions", "rollback", "approve", "lookup", "neighbours", "recommend", "serve"),
+    *("status", "versions", "report", "rollback", "approve"),
+    *("lookup", "neighbours", "recommend", "serve"),
 }
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from longtail.checks.drift import TOP_VALUES, jensen_shannon
-from longtail.features.schema import SIDES, Feature
+from longtail.features.schema import SIDES, Feature, Side
 from longtail.report.sources import VersionSources
 
 
@@ -19,7 +19,8 @@ def changed_data(now: VersionSources, before: VersionSources | None) -> list[dic
         not tell is None.
     """
     rows = []
-    for side, what in (("item", "items"), ("query", "queries")):
+    sides: tuple[tuple[Side, str], ...] = (("item", "items"), ("query", "queries"))
+    for side, what in sides:
         keys, old_keys = now.keys(side), before.keys(side) if before else None
         rows.append(_changes(what, _distinct(keys), _distinct(old_keys)))
         # The manifest still knows the number of queries after the day's run is gone.
@@ -71,9 +72,10 @@ def feature_drift(now: VersionSources, before: VersionSources) -> list[dict[str,
 
     Returns:
         `[{"side", "feature", "coverage", "coverage_before", "distinct", "distinct_before",
-        "divergence"}]`, the largest divergence first. Coverage is the share of keys with a value.
-        The divergence is Jensen and Shannon's, in bits (0 equal, 1 disjoint), over the 50 most
-        frequent values and all others as one; None for a dense feature or one without values.
+        "divergence"}]`, the feature that moved most first, by its divergence or by its change of
+        coverage. Coverage is the share of keys with a value. The divergence is Jensen and
+        Shannon's, in bits (0 equal, 1 disjoint), over the 50 most frequent values and all others as
+        one; None for a dense feature or one without values.
     """
     rows: list[dict[str, Any]] = []
     for side in SIDES:
@@ -87,7 +89,12 @@ def feature_drift(now: VersionSources, before: VersionSources) -> list[dict[str,
                 continue
             if name in table.column_names and name in old_table.column_names:
                 rows.append(_compared(feature, table[name], old_table[name]))
-    return sorted(rows, key=lambda row: -(row["divergence"] or 0.0))
+    return sorted(rows, key=lambda row: -_movement(row))
+
+
+def _movement(row: dict[str, Any]) -> float:
+    change = abs(row["coverage"] - row["coverage_before"])
+    return max(float(row["divergence"] or 0.0), float(change))
 
 
 def _compared(feature: Feature, column: pa.ChunkedArray, old: pa.ChunkedArray) -> dict[str, Any]:

@@ -100,10 +100,11 @@ def verdict(config: Config, sources: VersionSources) -> Contents:
         `{"decision", "rulings", "warnings"}`. The decision is `approved`, `refused`, `undecided`
         (the rules are met, the gate has not run) or `not evaluated`.
     """
-    metrics, approval = sources.metrics, sources.approval
+    metrics: Any = sources.metrics
+    approval = sources.approval
     if metrics is None:
         return {"decision": "not evaluated", "rulings": [], "warnings": []}
-    rulings = judge(config, metrics, against_served=bool(metrics["against_served"]))  # type: ignore[arg-type]
+    rulings = judge(config, metrics, against_served=bool(metrics["against_served"]))
     decision = "undecided"
     if approval or sources.manifest:
         decision = "approved"
@@ -154,7 +155,7 @@ def against_served(metrics: Any) -> Contents | None:
     """
     against = metrics["against_served"]
     if against is None or "not_comparable" in against:
-        return against  # type: ignore[no-any-return]
+        return {**against} if against else None
     return {
         "version": against["version"],
         "num_common_items": against["num_common_items"],
@@ -193,8 +194,7 @@ def summary(contents: Contents) -> list[str]:
         sentence = f"It has {items['now']:,} items as of {contents['as_of']}"
         if items["added"] is not None:
             sentence += (
-                f", {items['added']:,} new and {items['removed']:,} gone since "
-                f"{contents['before']}"
+                f", {items['added']:,} new and {items['removed']:,} gone since {contents['before']}"
             )
         sentences.append(sentence + ".")
     decision = contents["verdict"]["decision"]

@@ -86,7 +86,7 @@ def pack_neighbours(
 
 def pack_features(pack: Pack, catalogue: pa.Table, features: tuple[Feature, ...]) -> None:
     """Add the categorical features of the items: the values, and for each item their places."""
-    shown = []
+    shown: list[dict[str, Any]] = []
     for feature in features:
         if feature.is_id or feature.is_dense or feature.name not in catalogue.column_names:
             continue

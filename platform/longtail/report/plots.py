@@ -70,10 +70,10 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Return three to eight round numbers at equal steps that enclose two numbers."""
+    """Return two to eight round numbers at equal steps that enclose two numbers."""
     span = high - low or abs(high) or 1.0
     step = 10.0 ** math.floor(math.log10(span / 3))
-    step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 5)
+    step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 6)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     if last == first:
         last += 1

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 
 TEMPLATES = Path(__file__).with_name("templates")
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 
 
 def render(template: str, **values: Any) -> str:
@@ -54,4 +54,4 @@ def change(value: float | None, digits: int = 3) -> str:
     text = f"{abs(value):.{digits}f}"
     if float(text) == 0.0:
         return text
-    return ("+" if value > 0 else "−") + text
+    return ("+" if value > 0 else "\N{MINUS SIGN}") + text

@@ -44,13 +44,14 @@ class VersionSources:
     @cached_property
     def manifest(self) -> dict[str, Any] | None:
         """The content of `manifest.json`; None before the version is committed."""
-        return _optional(self.paths.manifest)
+        document: dict[str, Any] | None = _optional(self.paths.manifest)
+        return document
 
     @cached_property
     def metrics(self) -> dict[str, Any] | None:
         """The content of `metrics.json`, if it has an evaluation."""
         document = _optional(self.paths.metrics)
-        return document if document and "metrics" in document else None
+        return {**document} if document and "metrics" in document else None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -65,7 +66,7 @@ class VersionSources:
     @cached_property
     def correlations(self) -> dict[str, Any] | None:
         """The correlations that the version's masks were planned from."""
-        document = _optional(self.paths.masking_plan)
+        document: dict[str, Any] | None = _optional(self.paths.masking_plan)
         return document if document and document.get("matrix") else None
 
     @cached_property

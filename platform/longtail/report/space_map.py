@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from threadpoolctl import threadpool_limits
 
 from longtail.errors import InputError
 from longtail.features.schema import Feature
@@ -58,7 +59,9 @@ def project(vectors: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> di
 
         method = "t-SNE"
         tsne = TSNE(2, perplexity=_PERPLEXITY, max_iter=_ITERATIONS, init="pca", random_state=0)
-        points = tsne.fit_transform(chosen.astype(np.float32)).astype(np.float64)
+        # Threads of OpenMP that wait for each other take minutes on a busy machine.
+        with threadpool_limits(1):
+            points = tsne.fit_transform(chosen.astype(np.float32)).astype(np.float64)
     else:
         method = "the first two principal components"
         points = _principal_components(chosen)

@@ -167,7 +167,7 @@ function runSearch(pack) {
     const own = new Map(valuesOf(row).map(({ name, values }) => [name, new Set(values)]));
     const chosen = make("div", "item chosen");
     const title = make("b", "", items[row]);
-    title.append(make("small", "", ` ${interactions[row].toLocaleString("en")} interactions`));
+    title.append(make("small", "", ` ${interactions[row].toLocaleString("en")} interaction${interactions[row] === 1 ? "" : "s"}`));
     chosen.append(title, features(row, null));
     const lines = [chosen];
     for (let i = row * head.k; row < head.searchable && i < (row + 1) * head.k; i++) {
