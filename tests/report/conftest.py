@@ -1,6 +1,5 @@
 """The drawn project, once a session: reports only read it, and write beside the versions."""
 
-
 import pytest
 
 from tests.report.drawn_versions import Drawn, draw_project

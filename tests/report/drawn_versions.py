@@ -62,11 +62,9 @@ def item_names(day: int) -> list[str]:
     return sorted(names if day == 0 else names[5:] + [f"fresh-{n}" for n in range(10)])
 
 
-def draw_project(folder: Path, **report: Any) -> Drawn:
+def draw_project(folder: Path) -> Drawn:
     """Draw both versions and their runs, and publish the second one."""
-    config = Config(
-        feature_repo=folder, home=folder / "home", report=ReportConfig(map_points=200, **report)
-    )
+    config = Config(feature_repo=folder, home=folder / "home", report=ReportConfig(map_points=60))
     for number in range(2):
         _draw(config, number)
     publications = [

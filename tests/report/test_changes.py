@@ -41,8 +41,11 @@ def test_counts_are_those_of_the_files(
     assert queries == {"what": "queries", "now": 60, "before": 60, "added": 0, "removed": 0}
     new, old = pairs_of(drawn, drawn.second), pairs_of(drawn, drawn.first)
     assert interactions == {
-        "what": "interactions", "now": len(new), "before": len(old),
-        "added": len(new - old), "removed": len(old - new),
+        "what": "interactions",
+        "now": len(new),
+        "before": len(old),
+        "added": len(new - old),
+        "removed": len(old - new),
     }
 
 

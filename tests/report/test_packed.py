@@ -93,7 +93,10 @@ def test_70_000_items_take_at_most_10_mb() -> None:
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     items = pa.array(["".join(row) for row in letters[random.integers(0, 26, (num_items, 16))]])
     values = np.array([f"value {n}" for n in range(5_000)])
-    features = (*tuple(Feature(f"f{n}", "item", "single", "string", f"f{n}", 8) for n in range(6)), Feature("words", "item", "multi", "string", "words", 8))
+    features = (
+        *tuple(Feature(f"f{n}", "item", "single", "string", f"f{n}", 8) for n in range(6)),
+        Feature("words", "item", "multi", "string", "words", 8),
+    )
     columns: dict[str, Any] = {
         f"f{n}": values[random.integers(0, 50 * 10 ** (n % 3), num_items)] for n in range(6)
     }

@@ -129,12 +129,12 @@ def _of_the_vectors(
     size = min(config.report.map_points, len(listed))
     drawn = np.sort(random.choice(listed, size, replace=False))
     log.info("map of %d items", size)
-    plane = project(vectors, drawn)
     colouring = None
     if catalogue is not None:
         colouring = choose_colouring(
             catalogue, now.schema.item, lists.rows, listed, config.report.color_by
         )
+    plane = project(vectors, drawn)
     group = colouring.group if colouring else np.full(len(items), -1, np.int64)
     pack_map(pack, plane["points"], place[drawn], group[drawn])
     groups = colouring.groups if colouring else []
