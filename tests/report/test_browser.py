@@ -193,7 +193,7 @@ def test_the_index_leads_to_the_pages(drawn: Drawn, browser: Any, written: Path)
         found = Opened(browser, written.with_name("index.html"), width, "light")
         assert found.page.evaluate("document.documentElement.scrollWidth") <= width
         heights = "[...document.querySelectorAll('tr')].map(row => row.offsetHeight)"
-        assert max(found.page.evaluate(heights)) < 80
+        assert max(found.page.evaluate(heights)) < 120
         found.page.click(f"a:text({drawn.second!r})")
         found.page.wait_for_selector("html[data-ready]")
         assert found.page.inner_text("h1").startswith(drawn.second)

@@ -194,6 +194,7 @@ def test_a_refused_version_says_why(drawn: Drawn, tmp_path: Path) -> None:
         file.unlink()
     metrics = read_json(paths.metrics)
     metrics["metrics"]["overall"]["recall@50"] = 0.01
+    metrics["memory"] = {"settings": None, "reason": "its votes find nothing more"}
     metrics["against_served"] = {"version": project.first, "not_comparable": "other features"}
     write_json(paths.metrics, metrics)
     assert write_report(project.config, name)["decision"] == "refused"
@@ -204,6 +205,8 @@ def test_a_refused_version_says_why(drawn: Drawn, tmp_path: Path) -> None:
     )
     assert "Train for more epochs" in page.text["verdict"]
     assert f"Not comparable with {project.first}: other features" in page.text["recall"]
+    assert "No memory: its votes find nothing more." in page.text["recall"]
+    assert page.tables["ranks recall@50"][1][:2] == ["this version", "0.010"]
     assert "search" not in page.text
     assert page.tables["data"][1] == ["items", "245", "240", "10", "5"]
     # It is in the index, but not in the plot of what was approved.
