@@ -139,7 +139,9 @@ function runSearch(pack) {
       option.setAttribute("aria-selected", String(chosen));
       if (chosen) {
         query.setAttribute("aria-activedescendant", option.id);
-        option.scrollIntoView({ block: "nearest" });
+        // Scrolls the list alone: `scrollIntoView` would move the page as well.
+        const below = option.offsetTop + option.offsetHeight - list.clientHeight;
+        list.scrollTop = Math.min(Math.max(list.scrollTop, below), option.offsetTop);
       }
     });
   }
