@@ -29,20 +29,24 @@ def retrieval_evaluation(
     """Measure exact recall and MAP by slice, simple rankings beside them, and embedding health."""
     from longtail.artifacts import RunPaths, VersionPaths, read_json
     from longtail.evaluation.baselines import comparison
-    from longtail.evaluation.evaluate import RECALL_PLOT, evaluate_version
+    from longtail.evaluation.evaluate import CALIBRATION_PLOT, RECALL_PLOT, evaluate_version
 
     with stage(context) as as_of:
         config = project.load()
         version = read_json(RunPaths(config, as_of).model)["version"]
         document = evaluate_version(config, version, baselines=True)
         remarks = comparison.baselines_ahead(document) + comparison.remarks(document["baselines"])
-        plot = VersionPaths(config, version).folder / RECALL_PLOT
+        folder = VersionPaths(config, version).folder
+        # A version without validation pairs, or of an older release, has no curve.
+        curve = folder / CALIBRATION_PLOT
+        drawn = {"calibration": image(curve, "weight of popularity")} if curve.is_file() else {}
         return MaterializeResult(
             metadata={
                 "version": version,
                 "metrics": slice_table(document["metrics"]),
                 **_session(document),
-                "recall": image(plot, "recall by slice"),
+                "recall": image(folder / RECALL_PLOT, "recall by slice"),
+                **drawn,
                 "baselines": table(comparison.comparison_rows(document)),
                 "baseline_remarks": MetadataValue.md(_listed(remarks)),
                 **charted(document["metrics"]),

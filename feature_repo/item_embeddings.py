@@ -26,6 +26,11 @@ def slot(name: str) -> FeatureView:
                 dtype=String,
                 description="compare vectors of one version only",
             ),
+            Field(
+                name="bias",
+                dtype=Float32,
+                description="added to a query's cosine; null in a version without biases",
+            ),
         ],
         description="filled by `longtail publish`; read it through the service item_embeddings",
     )

@@ -11,6 +11,7 @@ CONFIGURATION.md lists every key.
     learning.py    model, loss, self_supervision
     training.py    training, checkpoints, reporting, compute
     sharding.py    sharding
+    objective.py   calibration, and the terms of an objective
     release.py     evaluation, gate, index, publication, schedule
     study.py       study
     tuning.py      tuning
@@ -27,6 +28,7 @@ from longtail.config.history import HistoryConfig
 from longtail.config.learning import LossConfig, ModelConfig, SelfSupervisionConfig
 from longtail.config.loading import config_file, default_config_path, load_config
 from longtail.config.local_paths import local_path, refuse_uri
+from longtail.config.objective import CalibrationConfig
 from longtail.config.project import Config
 from longtail.config.release import (
     EvaluationConfig,
@@ -48,6 +50,7 @@ from longtail.config.training import (
 from longtail.config.tuning import TuningConfig
 
 __all__ = [
+    "CalibrationConfig",
     "CheckpointsConfig",
     "ChecksConfig",
     "ComputeConfig",

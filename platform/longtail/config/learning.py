@@ -36,11 +36,27 @@ class ModelConfig(Section):
         "leaves out none. Raise it, such as to 0.2, when validation recall falls while the "
         "training loss does, too.",
     )
+    item_bias: Literal["none", "learned"] = Field(
+        "none",
+        description="`learned` adds a number to the scores of each item, which the item tower "
+        "learns from its features. With `none` a score is a cosine alone, which leaves popularity "
+        "little room. Try `learned` when a popularity ranking or a linear model finds more head "
+        "items than yours.",
+    )
     start_alike: bool = Field(
         True,
         description="Start both towers with the same weights where their features share tables, so "
         "that a query is near items like it before anything is learned. Switch it off to compare.",
     )
+
+    @model_validator(mode="after")
+    def _bias_has_neurons(self) -> Self:
+        if self.item_bias == "learned" and not self.hidden:
+            raise ValueError(
+                "`model` has `item_bias: learned`, which is computed from the last hidden layer, "
+                "and `hidden: []`: give it a layer, or leave item_bias out"
+            )
+        return self
 
 
 class LossConfig(Section):

@@ -11,6 +11,7 @@ from longtail.config.history import HistoryConfig
 from longtail.config.learning import LossConfig, ModelConfig, SelfSupervisionConfig
 from longtail.config.local_paths import local_path
 from longtail.config.memory import MemoryConfig
+from longtail.config.objective import CalibrationConfig
 from longtail.config.release import (
     EvaluationConfig,
     GateConfig,
@@ -64,6 +65,7 @@ class Config(Section):
     reporting: ReportingConfig = ReportingConfig()
     compute: ComputeConfig = ComputeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
     memory: MemoryConfig = MemoryConfig()
     study: StudyConfig = StudyConfig()
     tuning: TuningConfig = TuningConfig()

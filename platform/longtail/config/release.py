@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from longtail.config.objective import Objective
 from longtail.config.section import NO_UNIT, Fraction, PositiveFloat, PositiveInt, Section, Unit
@@ -46,6 +46,12 @@ class GateConfig(Section):
         "than one of them, `off` does not measure them. Choose `refuse` once your version is "
         "ahead, `off` when their minutes are too many.",
     )
+
+    @field_validator("baselines", mode="before")
+    @classmethod
+    def _is_no_switch(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML reads `off` as false
+
     min_recall_ratio: Fraction = Field(
         0.95,
         description="Smallest recall@50, overall and on the tail, relative to the served version "

@@ -3,22 +3,56 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from longtail.embeddings.arrow_columns import numbers
 from longtail.errors import LongtailError
 
 ITEM, EMBEDDING, MODEL_VERSION = COLUMNS = ("item_id", "embedding", "model_version")
 
+BIAS = "bias"
+"""The column of a version whose scores are a cosine and a bias of the item."""
 
-def embeddings_schema(dim: int) -> pa.Schema:
-    """Return the Arrow schema of exported embeddings with `dim` values a vector."""
-    return pa.schema(
-        [
-            pa.field(ITEM, pa.string(), nullable=False),
-            pa.field(EMBEDDING, pa.list_(pa.float32(), dim), nullable=False),
-            pa.field(MODEL_VERSION, pa.string(), nullable=False),
-        ]
+
+def embeddings_schema(dim: int, *, has_bias: bool = False) -> pa.Schema:
+    """Return the Arrow schema of exported embeddings.
+
+    Args:
+        dim: the values of a vector.
+        has_bias: whether items have a bias: what is added to the cosine of a query and the item.
+    """
+    fields = [
+        pa.field(ITEM, pa.string(), nullable=False),
+        pa.field(EMBEDDING, pa.list_(pa.float32(), dim), nullable=False),
+        pa.field(MODEL_VERSION, pa.string(), nullable=False),
+    ]
+    if has_bias:
+        fields.append(pa.field(BIAS, pa.float32(), nullable=False))
+    return pa.schema(fields)
+
+
+def bias_values(source: pa.Table | pa.RecordBatch) -> npt.NDArray[np.float32] | None:
+    """Return the biases of exported embeddings: `[num_items]`, or None in a version without.
+
+    Args:
+        source: what was read from a version's `item_embeddings.parquet`.
+
+    Raises:
+        LongtailError: an item has none.
+    """
+    if BIAS not in source.schema.names:
+        return None
+    column = source[BIAS]
+    if column.null_count:
+        raise LongtailError(
+            f"column `{BIAS}` has {column.null_count} rows without a value: export the version "
+            "again"
+        )
+    return numbers(
+        column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column, np.float32
     )
 
 
@@ -49,3 +83,8 @@ def embeddings_size(file: Path) -> EmbeddingsSize:
         raise LongtailError(f"{file} does not exist: run `longtail export` first") from error
     except (pa.ArrowException, OSError) as error:
         raise LongtailError(f"{file} cannot be read ({error}): export the version again") from error
+
+
+def has_bias_column(file: Path) -> bool:
+    """Return whether a file of embeddings has biases; the file must be readable."""
+    return BIAS in pq.read_schema(file).names

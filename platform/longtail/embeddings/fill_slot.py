@@ -164,9 +164,8 @@ def _write(
     rows, written = online.slot(slot), 0
 
     def write(batch: Batch) -> int:
-        items, vectors = batch
-        rows.write(items, vectors, version=version)
-        return len(items)
+        rows.write(batch.items, batch.vectors, version=version, bias=batch.bias)
+        return len(batch.items)
 
     for count in in_order(
         write,
@@ -209,8 +208,7 @@ def difference(
     rows, digest = online.slot(slot), hashlib.sha256()
 
     def read_back(batch: Batch) -> "ReadBack":
-        items, vectors = batch
-        return rows.read_back(items, vectors, version=version)
+        return rows.read_back(batch.items, batch.vectors, version=version, bias=batch.bias)
 
     # Three looks, each at what the one before cannot see: every row by itself, the hash of all
     # rows in order, and the number of rows, which finds a row that the version does not have.

@@ -16,7 +16,13 @@ from longtail.artifacts import RunPaths, VersionPaths, replaced_file
 from longtail.config import Config, IndexConfig
 from longtail.embeddings.arrow_columns import read_columns
 from longtail.embeddings.embedding_matrix import embedding_matrix
-from longtail.embeddings.embeddings_file import EMBEDDING, ITEM
+from longtail.embeddings.embeddings_file import (
+    BIAS,
+    EMBEDDING,
+    ITEM,
+    bias_values,
+    has_bias_column,
+)
 from longtail.embeddings.export import approved_version
 from longtail.embeddings.index_recall import measure_recall
 from longtail.embeddings.query_memory import write_query_memory
@@ -27,6 +33,7 @@ from longtail.embeddings.results import (
     ScoredItem,
 )
 from longtail.embeddings.versions import commit_version
+from longtail.encoder.score_vectors import as_items, with_bias
 
 log = logging.getLogger("longtail.embeddings")
 
@@ -37,9 +44,10 @@ NUM_NEIGHBOURS = 5
 def build_index(config: Config, as_of: date) -> IndexSummary:
     """Index the approved version's embeddings, write its memory, and commit the version.
 
-    The index is by inner product. Its row i is row i of `item_embeddings.parquet`. What belongs to
-    a committed version is not made again. The recall of a new index against exact search is
-    measured, and written to the manifest.
+    The index is by inner product. Its row i is row i of `item_embeddings.parquet`, with the item's
+    bias as one number more where the version has biases. What belongs to a committed version is not
+    made again. The recall of a new index against exact search is measured, and written to the
+    manifest.
 
     Args:
         config: the project; the section `index` is read.
@@ -57,14 +65,17 @@ def build_index(config: Config, as_of: date) -> IndexSummary:
 
     version = approved_version(config, as_of)
     paths, run = VersionPaths(config, version), RunPaths(config, as_of)
-    items, vectors = read_embeddings(paths.embeddings)
+    items, vectors, bias = read_embeddings(paths.embeddings)
+    scored = with_bias(vectors, bias)
     built: IndexRecord | None = None
     # A committed version never changes: its index is only read and shown again.
     if not paths.committed:
         start = time.monotonic()
-        new = make_index(config.index, vectors)
+        new = make_index(config.index, scored)
         log.info("%s index built in %.1f s", config.index.kind, time.monotonic() - start)
-        recall = measure_recall(new, vectors, paths, run, num_queries=config.index.recall_queries)
+        recall = measure_recall(
+            new, scored, vectors, paths, run, num_queries=config.index.recall_queries
+        )
         built = {**_settings(config.index), **recall}
         log.info("recall@100 of the index against exact search: %.4f", recall["recall@100"])
         with replaced_file(paths.index) as temporary:
@@ -81,7 +92,7 @@ def build_index(config: Config, as_of: date) -> IndexSummary:
         **record,
         "num_items": len(items),
         "embedding_dim": vectors.shape[1],
-        "samples": _samples(index, items, vectors, popular),
+        "samples": _samples(index, items, as_items(vectors[popular], scored.shape[1]), popular),
     }
 
 
@@ -111,17 +122,22 @@ def _settings(config: IndexConfig) -> IndexRecord:
     }
 
 
-def read_embeddings(file: Path) -> tuple[pa.Array, npt.NDArray[np.float32]]:
+def read_embeddings(
+    file: Path,
+) -> tuple[pa.Array, npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
     """Read exported embeddings.
 
     Returns:
-        `[num_items]` item ids, and `[num_items, dim]` float32.
+        `[num_items]` item ids, `[num_items, dim]` float32, and `[num_items]` biases, if any.
 
     Raises:
         LongtailError: there is no such file, or it is damaged.
     """
-    table = read_columns(file, [ITEM, EMBEDDING])
-    return table[ITEM].combine_chunks(), embedding_matrix(table)
+    columns = [ITEM, EMBEDDING]
+    if file.is_file() and has_bias_column(file):
+        columns.append(BIAS)
+    table = read_columns(file, columns)
+    return table[ITEM].combine_chunks(), embedding_matrix(table), bias_values(table)
 
 
 def _popular_items(run: RunPaths, items: pa.Array) -> npt.NDArray[np.int64]:
@@ -134,11 +150,11 @@ def _popular_items(run: RunPaths, items: pa.Array) -> npt.NDArray[np.int64]:
 
 
 def _samples(
-    index: Any, items: pa.Array, vectors: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+    index: Any, items: pa.Array, asked: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
 ) -> list[IndexSample]:
-    """Return the items of some rows, each with its nearest neighbours."""
+    """Return the items of some rows, each with its nearest neighbours by its vector in `asked`."""
     # One more than is shown, because the nearest to an item is the item itself.
-    scores, found = index.search(vectors[rows], min(NUM_NEIGHBOURS + 1, len(items)))
+    scores, found = index.search(asked, min(NUM_NEIGHBOURS + 1, len(items)))
     samples: list[IndexSample] = []
     for number, row in enumerate(rows):
         neighbours: list[ScoredItem] = [

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from longtail.artifacts import RunPaths, VersionPaths
 from longtail.embeddings.results import IndexRecall
+from longtail.encoder.score_vectors import as_items, as_queries
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
 
@@ -19,6 +20,7 @@ SAME_SCORE = 1e-6
 
 def measure_recall(
     index: Any,
+    scored: npt.NDArray[np.float32],
     vectors: npt.NDArray[np.float32],
     paths: VersionPaths,
     run: RunPaths,
@@ -28,8 +30,9 @@ def measure_recall(
     """Compare an index with exact search, on the searches of `recommend` and of `neighbours`.
 
     Args:
-        index: over `vectors`, by inner product.
-        vectors: `[num_items, dim]` of the version.
+        index: over `scored`, by inner product.
+        scored: `[num_items, dim]` of the version, or one number more with its biases.
+        vectors: `[num_items, dim]`, the same without biases, which items are asked for by.
         paths: the version; its query tower encodes the queries.
         run: the day; its catalogue holds the queries.
         num_queries: size of each of the two samples, drawn without replacement by a fixed seed.
@@ -40,11 +43,12 @@ def measure_recall(
         the exact first 100 (all, in a smaller catalogue) that the index returns.
     """
     random = np.random.default_rng(0)
-    queries = _query_vectors(paths, run, random, num_queries)
-    items = vectors[_sample(random, len(vectors), num_queries)]
+    width = scored.shape[1]
+    queries = as_queries(_query_vectors(paths, run, random, num_queries), width)
+    items = as_items(vectors[_sample(random, len(vectors), num_queries)], width)
     return {
-        "recall@100": recall(index, vectors, queries),
-        "item_recall@100": recall(index, vectors, items),
+        "recall@100": recall(index, scored, queries),
+        "item_recall@100": recall(index, scored, items),
         "num_sampled_queries": len(queries),
         "num_sampled_items": len(items),
     }

@@ -12,8 +12,9 @@ class ScoredItem(TypedDict):
 
     Attributes:
         item: the item's id.
-        score: the inner product of two unit vectors, -1 to 1; p(item | query), 0 to 1, where a
-            version with a memory recommends.
+        score: the inner product of two unit vectors, -1 to 1. Where a version recommends, the
+            item's bias is added if it has one, and a version with a memory gives p(item | query),
+            0 to 1.
     """
 
     item: str
@@ -107,6 +108,9 @@ class Manifest(TypedDict):
         split: the section `dataset` of its configuration.
         seed: the seed of its training.
         parent: the version that its training started from, or None.
+        score: what a query's score of an item is: the cosine of their vectors, or that and the
+            item's bias; missing from versions of an early release, which have cosines.
+        beta: the weight of log popularity in the biases, if they are calibrated.
         index: what is known of its index; missing from versions of an early release.
         files: the SHA-256 of each of its files, by path relative to its folder.
     """
@@ -121,6 +125,8 @@ class Manifest(TypedDict):
     split: dict[str, Any]
     seed: int
     parent: str | None
+    score: NotRequired[Literal["cosine", "cosine_plus_bias"]]
+    beta: NotRequired[float]
     index: NotRequired[IndexRecord | None]
     files: dict[str, str]
 

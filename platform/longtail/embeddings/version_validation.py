@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,22 +15,31 @@ import pyarrow.parquet as pq
 
 from longtail.embeddings.embedding_matrix import embedding_matrix
 from longtail.embeddings.embeddings_file import (
-    COLUMNS,
+    BIAS,
     EMBEDDING,
     ITEM,
     MODEL_VERSION,
+    bias_values,
     embeddings_schema,
+    has_bias_column,
 )
 from longtail.embeddings.results import Manifest
 from longtail.embeddings.sorted_keys import Keys, absent
+from longtail.embeddings.versions import has_bias
+from longtail.encoder.score_vectors import with_bias
 from longtail.errors import LongtailError
 from longtail.features.record_batches import record_batches
 
 NORM_TOLERANCE = 1e-3
 """The allowed distance of a norm from 1: far above float32 rounding, far below any wrong export."""
 
-Batch = tuple[list[str], npt.NDArray[np.float32]]
-"""`[n]` item ids and `[n, dim]` vectors."""
+
+class Batch(NamedTuple):
+    """Rows of a version: `[n]` item ids, `[n, dim]` vectors, and `[n]` biases or None."""
+
+    items: list[str]
+    vectors: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,8 @@ class Content:
     Attributes:
         num_rows: how many rows there are.
         sha256: the hash of every row in order: the item's length in bytes (4 bytes,
-            little-endian), the item in UTF-8, the vector's floats (little-endian).
+            little-endian), the item in UTF-8, the vector's floats (little-endian), and its bias
+            (one float) in a version with biases.
     """
 
     num_rows: int
@@ -47,9 +58,10 @@ class Content:
 
 
 def embedding_batches(file: Path, batch_rows: int) -> Iterator[Batch]:
-    """Read `item_embeddings.parquet` in batches: `[n]` item ids and `[n, dim]` vectors."""
-    for batch in record_batches(file, batch_rows, [ITEM, EMBEDDING]):
-        yield batch[ITEM].to_pylist(), embedding_matrix(batch)
+    """Read `item_embeddings.parquet` in batches."""
+    columns = [ITEM, EMBEDDING, *([BIAS] if has_bias_column(file) else [])]
+    for batch in record_batches(file, batch_rows, columns):
+        yield Batch(batch[ITEM].to_pylist(), embedding_matrix(batch), bias_values(batch))
 
 
 def validate_embeddings(
@@ -70,9 +82,10 @@ def validate_embeddings(
         LongtailError: names the problem, and the row.
     """
     try:
-        _check_columns(file, pq.read_schema(file), manifest["embedding_dim"])
+        expected = embeddings_schema(manifest["embedding_dim"], has_bias=has_bias(manifest))
+        _check_columns(file, pq.read_schema(file), expected)
         num_rows, last, digest = 0, None, hashlib.sha256()
-        for batch in record_batches(file, batch_rows, COLUMNS):
+        for batch in record_batches(file, batch_rows, expected.names):
             last = _check_batch(file, batch, num_rows, last, manifest["version"])
             digest.update(_content(batch))
             num_rows += batch.num_rows
@@ -109,9 +122,13 @@ def check_lost(file: Path, served: Path, *, version: str, limit: float, batch_ro
         )
 
 
-def _check_columns(file: Path, schema: pa.Schema, dim: int) -> None:
+def _check_columns(file: Path, schema: pa.Schema, wanted: pa.Schema) -> None:
     """Refuse a file without the columns of `embeddings_schema`, or with other types."""
-    for expected in embeddings_schema(dim):
+    # Biases that the manifest does not know would be served to nobody.
+    if BIAS in schema.names and BIAS not in wanted.names:
+        raise _invalid(file, f"it has a column {BIAS}, and its manifest says `score: cosine`")
+    dim = wanted.field(EMBEDDING).type.list_size
+    for expected in wanted:
         name = expected.name
         if name not in schema.names:
             raise _invalid(file, f"column {name} is missing")
@@ -135,7 +152,7 @@ def _check_batch(
 
     Args:
         file: the file, for messages.
-        batch: `[n]` rows with the columns `COLUMNS`.
+        batch: `[n]` rows with the columns of `embeddings_schema`.
         start: the number of its first row in the file.
         last: the item before its first, because a pair may stand in two batches.
         version: the version that every row must carry.
@@ -147,7 +164,7 @@ def _check_batch(
         LongtailError: names the problem, and the row.
     """
     ids = batch[ITEM]
-    for name in COLUMNS:
+    for name in batch.schema.names:
         if batch[name].null_count:
             raise _invalid(file, f"column {name} has {batch[name].null_count} nulls")
     if num_nulls := batch[EMBEDDING].flatten().null_count:
@@ -169,12 +186,16 @@ def _check_batch(
         finite = np.isfinite(norms[row])
         problem = f"norm {norms[row]:.4g}, not 1" if finite else "a value not finite"
         raise _invalid(file, f"row {start + row}: item {ids[row].as_py()!r} has {problem}")
+    bias = bias_values(batch)
+    if bias is not None and not np.isfinite(bias).all():
+        row = int(np.flatnonzero(~np.isfinite(bias))[0])
+        raise _invalid(file, f"row {start + row}: item {ids[row].as_py()!r} has a bias not finite")
     return str(ids[-1].as_py()) if len(ids) else last
 
 
 def _content(batch: pa.RecordBatch) -> bytes:
     """Return the bytes of the rows that `Content.sha256` is the hash of."""
-    matrix = embedding_matrix(batch)
+    matrix = with_bias(embedding_matrix(batch), bias_values(batch))
     vectors, size = matrix.astype("<f4", copy=False).tobytes(), 4 * matrix.shape[1]
     items = map(str.encode, batch[ITEM].to_pylist())
     return b"".join(

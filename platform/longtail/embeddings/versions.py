@@ -18,7 +18,7 @@ from longtail.artifacts import (
     write_json,
 )
 from longtail.config import Config
-from longtail.embeddings.embeddings_file import embeddings_size
+from longtail.embeddings.embeddings_file import embeddings_size, has_bias_column
 from longtail.embeddings.published_pointer import read_pointer
 from longtail.embeddings.results import IndexRecord, Manifest, VersionEntry, VersionState
 from longtail.errors import InputError, LongtailError
@@ -56,6 +56,7 @@ def commit_version(config: Config, version: str, *, index: IndexRecord | None = 
     training = read_json(paths.training)
     own_config = read_json(paths.config)
     embeddings = embeddings_size(paths.embeddings)
+    biased = has_bias_column(paths.embeddings)
     if not paths.seen_items.is_file():
         raise LongtailError(f"{paths.seen_items} does not exist: run `longtail export` first")
     catalogue = read_json(RunPaths(config, as_of).catalogue / STAMP)
@@ -70,9 +71,12 @@ def commit_version(config: Config, version: str, *, index: IndexRecord | None = 
         "split": own_config["dataset"],
         "seed": own_config["training"]["seed"],
         "parent": training.get("parent"),
+        "score": "cosine_plus_bias" if biased else "cosine",
         "index": index,
         "files": {name: file_hash(paths.folder / name) for name in _files(paths.folder)},
     }
+    if biased and (beta := _calibrated_by(paths)):
+        manifest["beta"] = beta
     write_json(paths.manifest, manifest)
     log.info(
         "version %s committed: %d items x %d, %d files",
@@ -213,6 +217,17 @@ def retain_versions(config: Config) -> list[str]:
         shutil.rmtree(paths.folder)
         log.info("version %s removed: %d newer ones are kept", version, len(kept))
     return removed
+
+
+def has_bias(manifest: Manifest) -> bool:
+    """Return whether a version's scores are a cosine and a bias."""
+    return manifest.get("score") == "cosine_plus_bias"
+
+
+def _calibrated_by(paths: VersionPaths) -> float:
+    """Return the weight of popularity that the version's evaluation has chosen."""
+    metrics = read_json(paths.metrics) if paths.metrics.is_file() else {}
+    return float(metrics.get("calibration", {}).get("beta", 0.0))
 
 
 def _version_names(config: Config) -> list[str]:

@@ -15,7 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from longtail.artifacts import read_json
-from longtail.encoder.tensor_names import projection_tensor, table_tensor, tower_prefix
+from longtail.encoder.tensor_names import (
+    bias_tensors,
+    projection_tensor,
+    table_tensor,
+    tower_prefix,
+)
 from longtail.errors import LongtailError
 from longtail.features.encoding import EncodedRows, offsets_of
 from longtail.features.schema import Schema, Side
@@ -135,6 +140,9 @@ def load_numpy_towers(folder: Path) -> NumpyTowers:
     try:
         tensors = map_tensors(file)
         tables = {table: tensors.pop(table_tensor(table)) for table in schema.tables}
+        # Items have vectors of length one here: their biases are published with the catalogue.
+        for name in bias_tensors("item"):
+            tensors.pop(name, None)
         # Copied, as the layers are: every row needs all of a projection.
         projections = {
             table: tensors.pop(projection_tensor(table)).copy() for table in schema.projections

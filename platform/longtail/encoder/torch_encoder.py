@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from longtail.artifacts import read_json
-from longtail.encoder.tensor_names import table_tensor
+from longtail.encoder.tensor_names import bias_tensors, table_tensor
 from longtail.errors import LongtailError
 from longtail.features.dense import rows_of_vectors
 from longtail.features.encoding import EncodedRows, offsets_of
@@ -32,20 +32,33 @@ class Encoder(nn.Module):
         tables: `[rows, dim]` weights by table name.
         hidden: widths of the towers' hidden layers.
         output_dim: length of the vectors.
+        item_bias: whether the item tower has a bias. Its unit comes with the weights.
     """
 
     def __init__(
-        self, schema: Schema, tables: Mapping[str, torch.Tensor], hidden: list[int], output_dim: int
+        self,
+        schema: Schema,
+        tables: Mapping[str, torch.Tensor],
+        hidden: list[int],
+        output_dim: int,
+        *,
+        item_bias: bool = False,
     ) -> None:
         super().__init__()
         self.schema = schema
         self.output_dim = output_dim
         self._tables = dict(tables)
         self.query_tower = Tower([f.dim for f in schema.query], hidden, output_dim)
-        self.item_tower = Tower([f.dim for f in schema.item], hidden, output_dim)
+        self.item_tower = Tower(
+            [f.dim for f in schema.item], hidden, output_dim, bias_unit=1.0 if item_bias else None
+        )
         self.projections = projections(schema)
 
-    @torch.inference_mode()
+    @property
+    def has_bias(self) -> bool:
+        """Whether items have a learned bias."""
+        return self.item_tower.bias_head is not None
+
     def encode(
         self, side: Side, rows: EncodedRows, *, batch_size: int = 4096
     ) -> npt.NDArray[np.float32]:
@@ -59,9 +72,26 @@ class Encoder(nn.Module):
         Returns:
             `[R, output_dim]` float32 unit vectors.
         """
+        vectors = self.encode_scored(side, rows, batch_size=batch_size)
+        return np.ascontiguousarray(vectors[:, : self.output_dim])
+
+    @torch.inference_mode()
+    def encode_scored(
+        self, side: Side, rows: EncodedRows, *, batch_size: int = 4096
+    ) -> npt.NDArray[np.float32]:
+        """Encode feature rows into vectors with inner products that are scores.
+
+        See `encode` for arguments.
+
+        Returns:
+            What `encode` returns, where items have no bias. Else each vector has one number more:
+            a query's is 1, an item's is its bias, in the units of a cosine.
+        """
         tower = self.query_tower if side == "query" else self.item_tower
         features = self.schema.side(side)
-        vectors = np.empty((rows.num_rows, self.output_dim), np.float32)
+        # A query's last number stays what it is here.
+        vectors = np.ones((rows.num_rows, self.output_dim + self.has_bias), np.float32)
+        width = self.output_dim if side == "query" else vectors.shape[1]
         for first in range(0, rows.num_rows, batch_size):
             batch = np.arange(first, min(first + batch_size, rows.num_rows))
             values, lengths = rows.columns(batch)
@@ -72,7 +102,8 @@ class Encoder(nn.Module):
             ]
             dtype = tower.default.dtype  # tables may be fp16
             missing = torch.from_numpy(lengths.T == 0).to(dtype)
-            vectors[batch] = tower([values.to(dtype) for values in pooled], missing).numpy()
+            encoded = tower([values.to(dtype) for values in pooled], missing)
+            vectors[batch, :width] = encoded.numpy()
         return vectors
 
     def _embedded(
@@ -140,6 +171,7 @@ def encoder_of(
     # No layer is initialised on the meta device. That would draw random numbers, and training may
     # go on beside this, with dropout.
     with torch.device("meta"):
-        encoder = Encoder(schema, tables, hidden, output_dim)
+        item_bias = bias_tensors("item")[0] in rest
+        encoder = Encoder(schema, tables, hidden, output_dim, item_bias=item_bias)
     encoder.load_state_dict(rest, assign=True)
     return encoder.eval()

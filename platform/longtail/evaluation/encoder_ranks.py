@@ -25,8 +25,8 @@ def encode_and_rank(
     """
     item_rows = training_set.catalogue_row[held_out.candidate]
     return similarity_ranks(
-        encoder.encode("query", training_set.query_rows.take(held_out.query_row)),
-        encoder.encode("item", training_set.item_rows.take(item_rows)),
+        encoder.encode_scored("query", training_set.query_rows.take(held_out.query_row)),
+        encoder.encode_scored("item", training_set.item_rows.take(item_rows)),
         held_out,
         query_batch_size=query_batch_size,
     )

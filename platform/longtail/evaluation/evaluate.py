@@ -28,18 +28,20 @@ from longtail.fingerprints import file_hash, fingerprint, required_stamp, source
 log = logging.getLogger("longtail.evaluation")
 
 RECALL_PLOT = "recall.png"
+CALIBRATION_PLOT = "calibration.png"
 
 
 def evaluate_version(config: Config, version: str, *, baselines: bool = False) -> Evaluation:
     """Measure a version on the test part of its day, and compare it with the served version.
 
-    Writes `metrics.json` and `recall.png` into the version's folder, unless they are up to date.
+    Writes `metrics.json`, `recall.png` and `calibration.png` into the version's folder, unless they
+    are up to date.
     A committed version is never written to: if the served version has changed since, the new
     figures are only returned.
 
     Args:
-        config: the project; `evaluation`, `memory`, `training.seed` and `gate.baselines` are
-            read.
+        config: the project; `evaluation`, `calibration`, `memory`, `training.seed` and
+            `gate.baselines` are read.
         version: a trained version.
         baselines: return the baselines too (the file always has them).
 
@@ -60,6 +62,7 @@ def evaluate_version(config: Config, version: str, *, baselines: bool = False) -
         required_stamp(run.training_set, made_by="dataset")["fingerprint"],
         file_hash(paths.encoder),
         config.evaluation.model_dump(mode="json"),
+        config.calibration.model_dump(mode="json"),
         config.memory.model_dump(mode="json"),
         config.training.seed,
         baselines_fingerprint(config, parse_version_day(version)) if _tunes(config) else None,
@@ -103,8 +106,10 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
     """Encode queries and catalogue once, and compute every figure from those vectors."""
     # Imported here because torch takes seconds, which an up-to-date version must not cost.
     from longtail.dataset.training_set import load_training_set
+    from longtail.encoder.score_vectors import as_queries, calibrated, popularity_bias
     from longtail.encoder.torch_encoder import load_encoder
     from longtail.evaluation.baselines.untuned import baseline_metrics
+    from longtail.evaluation.calibration import measure_calibration
     from longtail.evaluation.coverage import RETRIEVED, ranks_and_retrievals
     from longtail.evaluation.health import embedding_health
     from longtail.evaluation.held_out import held_out_pairs
@@ -123,17 +128,29 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
     item_rows = training_set.item_rows.take(training_set.catalogue_row[held_out.candidate])
     query_rows = training_set.query_rows.take(held_out.query_row)
     query_vectors = encoder.encode("query", query_rows)
-    item_vectors, item_norms = encode_with_norms(encoder, item_rows)
-    if not (np.isfinite(query_vectors).all() and np.isfinite(item_vectors).all()):
+    scored_items, item_norms = encode_with_norms(encoder, item_rows)
+    if not (np.isfinite(query_vectors).all() and np.isfinite(scored_items).all()):
         raise LongtailError(
             f"version {version} gives vectors that are not finite: training went wrong; train "
             "again with lower learning rates"
         )
+    # The health is that of the unit vectors; scores also count biases, learned and calibrated.
+    item_vectors = np.ascontiguousarray(scored_items[:, : encoder.output_dim])
+    temperature = read_json(VersionPaths(config, version).config)["loss"]["temperature"]
+    calibration = measure_calibration(
+        config, training_set, encoder, scored_items, temperature=temperature
+    )
+    if beta := calibration["beta"]:
+        popularity = popularity_bias(
+            training_set.train_count[held_out.candidate], beta, temperature
+        )
+        scored_items = calibrated(scored_items, encoder.output_dim, popularity)
+    scored_queries = as_queries(query_vectors, scored_items.shape[1])
     # Retrieval. Ranks and retrieval counts share one pass over the scores, the costliest part.
     train_count = training_set.train_count[held_out.candidate]
     slices = item_slices(train_count, config.evaluation.head_fraction)
     ranks, times_retrieved = ranks_and_retrievals(
-        query_vectors, item_vectors, held_out, query_batch_size=config.evaluation.query_batch_size
+        scored_queries, scored_items, held_out, query_batch_size=config.evaluation.query_batch_size
     )
     metrics = metrics_by_slice(ranks, held_out, slices)
     log.info(
@@ -152,17 +169,17 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
         training_set,
         encoder,
         held_out,
-        query_vectors,
-        item_vectors,
+        scored_queries,
+        scored_items,
         slices,
-        temperature=read_json(VersionPaths(config, version).config)["loss"]["temperature"],
+        temperature=temperature,
     )
     session: Session | None = None
     if encoder.schema.history is not None:
         session = session_metrics(
-            lambda rows: encoder.encode("query", rows),
+            lambda rows: as_queries(encoder.encode("query", rows), scored_items.shape[1]),
             query_rows,
-            item_vectors,
+            scored_items,
             held_out,
             ranks,
             slices,
@@ -212,8 +229,8 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
             served,
             training_set,
             held_out,
-            query_vectors,
-            item_vectors,
+            scored_queries,
+            scored_items,
             slices,
         )
     baselines: Baselines = baseline_metrics(
@@ -225,6 +242,7 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
         "version": version,
         "as_of": as_of.isoformat(),
         "metrics": metrics,
+        "calibration": calibration,
         "memory": memory,
         "baselines": baselines,
         "num_pairs_without_item": held_out.num_pairs_without_item,
@@ -249,9 +267,15 @@ def _without_fingerprint(document: StoredEvaluation, baselines: bool) -> Evaluat
 
 
 def _draw(paths: VersionPaths, document: StoredEvaluation) -> None:
-    """Write the plot of recall by slice."""
+    """Write the plots of recall by slice, and of the calibration's curve if there is one."""
+    from longtail.evaluation.calibration_plot import save_calibration_plot
     from longtail.evaluation.recall_plot import save_recall_plot
 
     popularity = document["baselines"]["popularity_ranking"]
     with replaced_file(paths.folder / RECALL_PLOT) as temporary:
         save_recall_plot(temporary, document["metrics"], popularity, f"Version {paths.version}")
+    calibration = document["calibration"]
+    if calibration["curve"]:
+        title = f"Version {paths.version}: validation part by the weight of popularity (beta)"
+        with replaced_file(paths.folder / CALIBRATION_PLOT) as temporary:
+            save_calibration_plot(temporary, calibration, title)

@@ -13,6 +13,7 @@ import numpy as np
 
 from longtail.config import Config
 from longtail.dataset.training_set import TrainingSet
+from longtail.encoder.score_vectors import as_queries
 from longtail.encoder.torch_encoder import Encoder
 from longtail.evaluation.held_out import HeldOut, fewer_queries, held_out_pairs
 from longtail.evaluation.metrics import Vectors, metrics_by_slice, score_batches
@@ -52,8 +53,8 @@ def measure_memory(
         training_set: the training set of the day.
         encoder: the version's.
         held_out: the pairs of the test part.
-        query_vectors: `[Q, dim]` of its queries.
-        item_vectors: `[C, dim]` of its candidates.
+        query_vectors: `[Q, dim]` of its queries, with a 1 where items have a bias.
+        item_vectors: `[C, dim]` of its candidates, with their biases if the version has any.
         slices: of its candidates.
         temperature: the temperature that the version was trained with.
 
@@ -77,7 +78,10 @@ def measure_memory(
             _NUM_NEIGHBOURS, _NEIGHBOUR_TEMPERATURES, _WEIGHTS
         )
     ]
-    vectors = encoder.encode("query", training_set.query_rows.take(questions.query_row))
+    vectors = as_queries(
+        encoder.encode("query", training_set.query_rows.take(questions.query_row)),
+        item_vectors.shape[1],
+    )
     own_slices = item_slices(
         training_set.train_count[questions.candidate], config.evaluation.head_fraction
     )
@@ -228,7 +232,7 @@ def memory_ranks(
         score = found.values.numpy()
         candidate = np.where(np.isfinite(score), found.indices.numpy(), -1)
         similarity, neighbour = nearest_queries(
-            known.index, query_vectors[first:last], most, itself[first:last]
+            known.index, query_vectors[first:last, : known.index.d], most, itself[first:last]
         )
         hidden = excluded[slice(*np.searchsorted(excluded_query, (first, last)))]
         pairs = slice(*np.searchsorted(held_out.pair_query, (first, last)))

@@ -170,17 +170,41 @@ class Session(TypedDict):
     recall_kept: float | None
 
 
+@final
+class CalibrationPoint(TypedDict):
+    """The validation part with one weight of popularity."""
+
+    beta: float
+    objective: float
+    metrics: MetricsBySlice
+
+
+@final
+class Calibration(TypedDict):
+    """The result of `calibration.measure_calibration`.
+
+    The version's scores have the weight `beta`; 0 changes nothing. `curve` has no point where there
+    is no validation pair.
+    """
+
+    beta: float
+    temperature: float
+    reason: str
+    curve: list[CalibrationPoint]
+
+
 class Evaluation(TypedDict):
     """The result of `evaluate.evaluate_version`.
 
-    `metrics` are the model's alone, those with the memory are in `memory`, which evaluations of
-    older releases do not have. `session` is there if queries have a history. `baselines` are there
-    only where they are asked for.
+    `metrics` are the model's alone, with its calibration. Those with the memory are in `memory`.
+    Evaluations of older releases have neither `memory` nor `calibration`. `session` is there if
+    queries have a history. `baselines` are there only where they are asked for.
     """
 
     version: str
     as_of: str
     metrics: MetricsBySlice
+    calibration: NotRequired[Calibration]
     memory: NotRequired[Memory]
     session: NotRequired[Session]
     baselines: NotRequired[Baselines]

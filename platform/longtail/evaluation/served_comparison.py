@@ -18,6 +18,7 @@ from longtail.artifacts import (
 from longtail.config import Config
 from longtail.dataset.histories import Histories, with_newest
 from longtail.dataset.training_set import TrainingSet
+from longtail.encoder.score_vectors import as_queries, calibrated, popularity_bias
 from longtail.evaluation.held_out import HeldOut, held_out_pairs
 from longtail.evaluation.metrics import Vectors, metrics_by_slice, similarity_ranks
 from longtail.evaluation.results import Comparison, Evaluation, MetricsBySlice, NoComparison
@@ -74,7 +75,7 @@ def compare_with_served(
         served: the served version.
         training_set: the training set of the new version's day.
         held_out: its pairs over the whole catalogue, Q queries and C candidates.
-        query_vectors: `[Q, dim]`, the new version's.
+        query_vectors: `[Q, dim]`, the new version's, with inner products that are scores.
         item_vectors: `[C, dim]`, the new version's.
         slices: `[C]` for each slice, whether an item of the whole catalogue belongs to it.
 
@@ -116,6 +117,14 @@ def compare_with_served(
     encoder = load_encoder(paths.folder)
     vocabularies = load_vocabularies(paths.vocabularies)
 
+    # Its biases are made again: those that it serves count links of the test part.
+    beta = read_json(paths.manifest).get("beta", 0.0) if paths.committed else 0.0
+    popularity = None
+    if beta:
+        temperature = read_json(paths.config)["loss"]["temperature"]
+        train_count = np.asarray(training_set.train_count)[common.candidate]
+        popularity = popularity_bias(train_count, beta, temperature)
+
     def encoded(side: Side, ids: pa.Array) -> EncodedRows:
         return encode_table(_features(run, schema, side, ids), schema.sourced(side), vocabularies)
 
@@ -127,12 +136,17 @@ def compare_with_served(
         num_sourced = len(schema.sourced("query"))
         queries = with_newest(queries, common.query, histories, num_sourced=num_sourced)
     items = encoded("item", training_set.item_ids.take(pa.array(common.candidate)))
+    scored_queries = encoder.encode_scored("query", queries)
+    scored_items = encoder.encode_scored("item", items)
+    if popularity is not None:
+        scored_items = calibrated(scored_items, encoder.output_dim, popularity)
+        scored_queries = as_queries(scored_queries, scored_items.shape[1])
 
     return {
         "version": served,
         "num_common_items": common.num_candidates,
         "metrics": measured(query_vectors[chosen_queries], item_vectors[chosen_items]),
-        "served_metrics": measured(encoder.encode("query", queries), encoder.encode("item", items)),
+        "served_metrics": measured(scored_queries, scored_items),
     }
 
 

@@ -18,18 +18,18 @@ def encode_with_norms(
         rows: R encoded item rows.
 
     Returns:
-        `[R, output_dim]` unit vectors, as `encoder.encode` returns them, and their `[R]` lengths
-        before they were normalised.
+        The vectors that `encoder.encode_scored` returns, and the `[R]` lengths of the unit vectors
+        in them before they were normalised.
     """
     lengths: list[torch.Tensor] = []
 
     def record(_layer: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
         lengths.append(torch.linalg.vector_norm(output, dim=-1))
 
-    # A hook, because `encode` returns only unit vectors, and must stay the one way to encode.
+    # A hook, because encoding returns only unit vectors, and must stay the one way to encode.
     hook = encoder.item_tower.unscaled.register_forward_hook(record)
     try:
-        vectors = encoder.encode("item", rows)
+        vectors = encoder.encode_scored("item", rows)
     finally:
         hook.remove()
     norms: npt.NDArray[np.float32] = torch.cat([torch.empty(0), *lengths]).numpy()

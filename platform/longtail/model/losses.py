@@ -33,8 +33,9 @@ def batch_softmax(
     sum over the catalogue is estimated from the negatives alone. METHOD.md derives it.
 
     Args:
-        queries: `[N, d]` unit vectors.
-        candidates: `[C, d]` unit vectors; the score is the cosine of query and candidate.
+        queries: `[N, d]` unit vectors, followed by a 1 if the candidates have a bias.
+        candidates: `[C, d]` unit vectors, followed by their biases if they have any. The score is
+            the inner product: the cosine of query and candidate, and the bias.
         positive: `[N]` int64, the candidate that is each example's item.
         weight: `[N]`; where all weights are zero, so is the loss.
         total_weight: scalar, what the weighted sum over examples is divided by.

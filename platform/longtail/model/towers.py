@@ -1,4 +1,4 @@
-"""The towers: from the embeddings of features to unit vectors."""
+"""The towers: from the embeddings of features to unit vectors, and to an item's bias."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -24,14 +24,23 @@ class Tower(nn.Module):
         hidden: widths of the hidden layers.
         output_dim: length of the vectors.
         dropout: probability that training leaves out a neuron of a hidden layer.
+        bias_unit: with it, the tower gives a row one number more, its bias, in multiples of this
+            (the temperature). A row's vector is then longer by one.
     """
 
     def __init__(
-        self, dims: Sequence[int], hidden: Sequence[int], output_dim: int, *, dropout: float = 0.0
+        self,
+        dims: Sequence[int],
+        hidden: Sequence[int],
+        output_dim: int,
+        *,
+        dropout: float = 0.0,
+        bias_unit: float | None = None,
     ) -> None:
         super().__init__()
         self.dims = tuple(dims)
         self.dropout = dropout
+        self.output_dim = output_dim
         widths = [sum(dims), *hidden, output_dim]
         self.default = nn.Parameter(torch.empty(sum(dims)).uniform_(-0.01, 0.01))
         self.input_layer = nn.Linear(widths[0], widths[1])
@@ -40,6 +49,7 @@ class Tower(nn.Module):
         )
         # Does nothing. A hook on it sees the vectors before they are scaled to length one.
         self.unscaled = nn.Identity()
+        self.bias_head = None if bias_unit is None else BiasHead(widths[-2], bias_unit)
 
     def columns(self, feature: int) -> slice:
         """Return the columns of a feature, given by position, among all embeddings side by side."""
@@ -47,7 +57,7 @@ class Tower(nn.Module):
         return slice(first, first + self.dims[feature])
 
     def forward(self, pooled: Inputs, missing: torch.Tensor) -> torch.Tensor:
-        """Return the unit vectors of feature rows.
+        """Return the vectors of feature rows: of length one, followed by the bias if there is one.
 
         Args:
             pooled: F features of B rows.
@@ -55,7 +65,7 @@ class Tower(nn.Module):
                 repeated cells is not read: the cells know it.
 
         Returns:
-            `[B, output_dim]`.
+            `[B, output_dim]`, or `[B, output_dim + 1]` with a bias.
         """
         return self.rest(self.first(pooled, missing))
 
@@ -146,12 +156,16 @@ class Tower(nn.Module):
         return [view + in_both[0][part] for view, part in zip(views, rows, strict=True)]
 
     def rest(self, first: torch.Tensor) -> torch.Tensor:
-        """Return the unit vectors `[B, output_dim]` of the first layer's output `[B, width]`."""
-        hidden = first
+        """Return the vectors of `forward` of the first layer's output `[B, width]`."""
+        hidden = neurons = first
         for layer in self.layers:
-            hidden = layer(self._thinned(functional.relu(hidden)))
+            neurons = self._thinned(functional.relu(hidden))
+            hidden = layer(neurons)
         # In full precision, whatever the products are computed in.
-        return functional.normalize(self.unscaled(hidden.to(self.default.dtype)), dim=-1)
+        unit = functional.normalize(self.unscaled(hidden.to(self.default.dtype)), dim=-1)
+        if self.bias_head is None:
+            return unit
+        return torch.cat([unit, self.bias_head(neurons).to(unit.dtype)], dim=1)
 
     def _thinned(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return a hidden layer, in training without the neurons that dropout has drawn."""
@@ -284,6 +298,35 @@ class Tower(nn.Module):
         ]
         constant: torch.Tensor = self.input_layer(torch.cat(defaults))
         return constant
+
+
+class BiasHead(nn.Module):
+    """The last layer of an item's bias: one number from the neurons of the last hidden layer.
+
+    It starts at zero, so that training starts from the scores of a model without a bias. It is a
+    layer of its own, so that a warm start can add it to a model, or leave it out.
+
+    Args:
+        width: neurons of the last hidden layer.
+        unit: a bias of 1 adds this much to a cosine: the temperature, so that the bias is counted
+            in the units of the softmax's logits, whatever the temperature is.
+    """
+
+    unit: torch.Tensor
+
+    def __init__(self, width: int, unit: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, width))
+        self.bias = nn.Parameter(torch.zeros(1))
+        # A part of the state, so that whoever loads the weights knows what they count in.
+        self.register_buffer("unit", torch.tensor([unit], dtype=torch.float32))
+
+    def forward(self, neurons: torch.Tensor) -> torch.Tensor:
+        """Return what the bias adds to a cosine, `[B, 1]`, for neurons `[B, width]`."""
+        # Left as it is by autocast: the bias is a sum of many small parts.
+        with torch.autocast(neurons.device.type, enabled=False):
+            bias = functional.linear(neurons.to(self.weight.dtype), self.weight, self.bias)
+            return bias * self.unit
 
 
 def _joined(groups: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -98,11 +98,15 @@ class TwoTower(nn.Module):
 
     def forward(self, batch: Batch) -> LossTerms:
         """Return the loss of a batch: L = L_main + alpha * L_self."""
+        output_dim = self.query_tower.output_dim
         embeddings: KeyedTensor = self.embedding_bags(batch.features)
         query_input, item_input = self._inputs(embeddings, batch)
         masks = [self._masks.mask(draw) for draw in batch.mask_draws] if self._makes_views else None
         with self._low_precision_products(query_input.missing.device):
             queries = self.query_tower(*query_input)
+            if self.item_tower.bias_head is not None:
+                # One number more: an inner product is then the cosine and the item's bias.
+                queries = functional.pad(queries, (0, 1), value=1.0)
             # Masks are applied in masked_views.py; the unmasked items are the candidates.
             views, candidates = encode_items(self.item_tower, item_input, batch, masks)
 
@@ -112,7 +116,8 @@ class TwoTower(nn.Module):
         if not self._makes_views:
             # Spreading out: the sampled items themselves are both of their views.
             views = candidates[batch.view_rows[0]].repeat(2, 1)
-        self_loss = self._self_supervised_loss(batch, views)
+        # Without the bias: how popular an item is says nothing of what it is like.
+        self_loss = self._self_supervised_loss(batch, views[:, :output_dim])
         alpha = self._ssl.weight * self._warmth(batch.step)
         return LossTerms(main_loss + alpha * self_loss, main_loss, self_loss)
 
@@ -136,8 +141,8 @@ class TwoTower(nn.Module):
 
         Args:
             batch: the batch.
-            query_vectors: `[padded(Q), output_dim]`.
-            candidates: `[rows, output_dim]`, this rank's candidates, then rows that are none.
+            query_vectors: `[padded(Q), output_dim]`, or one number more with `model.item_bias`.
+            candidates: this rank's candidates, as long, then rows that are none.
         """
         num_candidates = len(batch.candidate_repeats)
         if self._of_all_ranks is not None:
@@ -190,7 +195,14 @@ class TwoTower(nn.Module):
 def _tower(schema: Schema, side: Side, config: Config) -> Tower:
     dims = [feature.dim for feature in schema.side(side)]
     model = config.model
-    return Tower(dims, model.hidden, model.output_dim, dropout=model.dropout)
+    has_bias = side == "item" and model.item_bias == "learned"
+    return Tower(
+        dims,
+        model.hidden,
+        model.output_dim,
+        dropout=model.dropout,
+        bias_unit=config.loss.temperature if has_bias else None,
+    )
 
 
 @torch.no_grad()

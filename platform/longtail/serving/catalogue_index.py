@@ -15,7 +15,8 @@ from longtail.config import Config
 from longtail.embeddings.arrow_columns import read_columns
 from longtail.embeddings.embeddings_file import ITEM
 from longtail.embeddings.results import ScoredItem
-from longtail.embeddings.versions import verify_version
+from longtail.embeddings.versions import has_bias, verify_version
+from longtail.encoder.score_vectors import as_items, as_queries
 from longtail.errors import InputError, LongtailError
 from longtail.serving.served_version import Shared
 from longtail.serving.vocabulary_rows import SortedValues
@@ -43,9 +44,11 @@ class CatalogueIndex:
     Attributes:
         version: the version's name.
         items: `[num_items]` item ids.
-        index: an inner product index over `[num_items, dim]` unit vectors, flat or HNSW.
+        index: an inner product index over `[num_items, dim]` unit vectors, flat or HNSW. Each has
+            the item's bias as one number more where the version has biases.
         flat: the vectors of `index` as an exact index; the same object if `index` is flat.
         rows: finds the row of an item.
+        has_bias: whether the version has biases.
     """
 
     version: str
@@ -53,9 +56,15 @@ class CatalogueIndex:
     index: Any
     flat: Any
     rows: SortedValues
+    has_bias: bool = False
+
+    @property
+    def dim(self) -> int:
+        """The length of the version's unit vectors."""
+        return int(self.flat.d) - self.has_bias
 
     def vectors_of(self, items: Sequence[str]) -> Float32Array:
-        """Return the `[n, dim]` vectors of items.
+        """Return the `[n, dim]` unit vectors of items.
 
         Raises:
             LongtailError: the version does not have one of them.
@@ -66,7 +75,7 @@ class CatalogueIndex:
                 f"item {items[found.index(-1)]!r} is not in the served version {self.version}: "
                 "check its id; a new item comes with the next `longtail run`"
             )
-        return self._vectors[np.array(found, np.int64)]
+        return self._vectors[np.array(found, np.int64), : self.dim]
 
     def search(
         self,
@@ -75,15 +84,16 @@ class CatalogueIndex:
         *,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
+        with_bias: bool = False,
     ) -> list[list[ScoredItem]]:
-        """Return the k items with the largest inner product with each vector.
+        """Return the k items with the largest score for each vector.
 
         See `nearest` for arguments and errors.
 
         Returns:
             n lists of `{"item": str, "score": float}`, best first.
         """
-        found = self.nearest(vectors, k, exclude=exclude, allowed=allowed)
+        found = self.nearest(vectors, k, exclude=exclude, allowed=allowed, with_bias=with_bias)
         return [self.named(rows, scores) for rows, scores in found]
 
     def nearest(
@@ -93,8 +103,9 @@ class CatalogueIndex:
         *,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
+        with_bias: bool = False,
     ) -> list[tuple[Int64Array, Float32Array]]:
-        """Return the rows of the k items with the largest inner product with each vector.
+        """Return the rows of the k items with the largest score for each vector.
 
         A flat index is exact under any filter. A graph is exact if a filter leaves few items, and
         is searched wider if it leaves more. As many items come back as were asked for.
@@ -104,9 +115,11 @@ class CatalogueIndex:
             k: how many items; fewer come back if the filters leave fewer.
             exclude: item ids that must not come back; unknown ids are ignored.
             allowed: only these item ids may come back; None for all. Unknown ids are ignored.
+            with_bias: the vectors are queries, and a score is the inner product and the item's bias
+                if the version has any. Otherwise it is the inner product, such as between items.
 
         Returns:
-            n pairs of rows and inner products, best first.
+            n pairs of rows and scores, best first.
 
         Raises:
             InputError: `k` is not positive, or a filter is not a collection of strings.
@@ -114,7 +127,7 @@ class CatalogueIndex:
         """
         if k < 1:
             raise InputError(f"asked for {k} results: ask for at least one")
-        queries = self._checked(vectors)
+        queries = self._checked(vectors, with_bias)
         hidden = self._rows_of(exclude, "exclude")
         # A few hidden items are cheapest to find along with the others and to drop afterwards.
         if allowed is None and len(hidden) <= FEW_HIDDEN:
@@ -159,8 +172,9 @@ class CatalogueIndex:
         return shown
 
     def scores_of(self, vector: Float32Array, rows: Int64Array) -> Float32Array:
-        """Return the inner product of one vector, `[dim]`, with the items of some rows."""
-        scores: Float32Array = self._vectors[rows] @ vector
+        """Return the scores of one query, `[dim]`, for the items of some rows, biases included."""
+        asked = as_queries(vector[None], self.flat.d)[0]
+        scores: Float32Array = self._vectors[rows] @ asked
         return scores
 
     def _whole(self, queries: Float32Array, wanted: int) -> tuple[Float32Array, Int64Array]:
@@ -212,22 +226,21 @@ class CatalogueIndex:
 
     @property
     def _vectors(self) -> Float32Array:
-        """The `[num_items, dim]` vectors, a view of the index's own memory."""
+        """The vectors, with their biases if any, a view of the index's own memory."""
         size = self.flat.ntotal * self.flat.d
         view: Float32Array = faiss.rev_swig_ptr(self.flat.get_xb(), size)
         return view.reshape(self.flat.ntotal, self.flat.d)
 
-    def _checked(self, vectors: Float32Array) -> Float32Array:
+    def _checked(self, vectors: Float32Array, with_bias: bool) -> Float32Array:
         """Return vectors that can be searched for, contiguous and float32; refuse others."""
         queries = np.ascontiguousarray(vectors, np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self.flat.d:
+        if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise LongtailError(
-                f"the vector has {queries.shape[-1]} values, version {self.version} has "
-                f"{self.flat.d}"
+                f"the vector has {queries.shape[-1]} values, version {self.version} has {self.dim}"
             )
         if not np.isfinite(queries).all():
             raise LongtailError("the vector has a value that is not finite: encode it again")
-        return queries
+        return (as_queries if with_bias else as_items)(queries, self.flat.d)
 
     def _rows_of(self, items: Collection[str], argument: str) -> Int64Array:
         """Return the rows of the items that the version has; refuse what is no collection."""
@@ -250,7 +263,8 @@ def _load(config: Config, version: str) -> CatalogueIndex:
     manifest = verify_version(config, version, files=[paths.embeddings.name, paths.index.name])
     index = _read_index(paths.index)
     items = read_columns(paths.embeddings, [ITEM])[ITEM].combine_chunks()
-    shape, expected = (index.ntotal, index.d), (len(items), manifest["embedding_dim"])
+    biased = has_bias(manifest)
+    shape, expected = (index.ntotal, index.d), (len(items), manifest["embedding_dim"] + biased)
     if shape != expected:
         raise LongtailError(
             f"{paths.index} holds {shape[0]} x {shape[1]} values, the version has {expected[0]} x "
@@ -263,7 +277,7 @@ def _load(config: Config, version: str) -> CatalogueIndex:
             f"{paths.index} is no flat or HNSW index by inner product, but {type(index).__name__}: "
             "export the version again"
         )
-    return CatalogueIndex(version, items, index, flat, SortedValues(items))
+    return CatalogueIndex(version, items, index, flat, SortedValues(items), biased)
 
 
 def _read_index(file: Path) -> Any:

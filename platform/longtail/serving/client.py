@@ -7,6 +7,7 @@ from longtail.config import Config
 from longtail.embeddings.publish import repair
 from longtail.errors import LongtailError
 from longtail.features.feast.embedding_slots import OnlineStore
+from longtail.features.feast.write_online_slot import EmbeddingRows
 from longtail.serving.item_keys import check_keys
 from longtail.serving.results import LookupResult
 from longtail.serving.served_version import PointerFile
@@ -40,7 +41,9 @@ class EmbeddingClient:
         Returns:
             `{"version": str, "embeddings": {item: list of dim floats, or None if unknown},
             "missing": [item]}`, in the order asked for. The missing items are those that the
-            version does not have; their embedding is None.
+            version does not have; their embedding is None. A version with biases has also
+            `"biases": {item: float, or None if unknown}`: a query's score of an item is the inner
+            product of their vectors and the item's bias.
 
         Raises:
             InputError: no item is named, or one is not a string.
@@ -50,11 +53,18 @@ class EmbeddingClient:
         deadline = time.monotonic() + SETTLE_SECONDS
         refreshed, num_repairs = False, 0
         while True:
-            version, problem, vectors = self._read(items)
+            version, problem, rows = self._read(items)
             if problem is None:
-                embeddings = dict(zip(items, vectors, strict=True))
+                embeddings = dict(zip(items, rows.vectors, strict=True))
                 missing = [item for item, vector in embeddings.items() if vector is None]
-                return {"version": version, "embeddings": embeddings, "missing": missing}
+                found: LookupResult = {
+                    "version": version,
+                    "embeddings": embeddings,
+                    "missing": missing,
+                }
+                if any(bias is not None for bias in rows.biases):
+                    found["biases"] = dict(zip(items, rows.biases, strict=True))
+                return found
             if num_repairs == MAX_REPAIRS or time.monotonic() > deadline:
                 raise LongtailError(
                     f"the online store does not hold the published version {version}: {problem}; "
@@ -72,11 +82,11 @@ class EmbeddingClient:
             self._online.refresh()
             refreshed = True
 
-    def _read(self, items: Sequence[str]) -> tuple[str, str | None, list[list[float] | None]]:
+    def _read(self, items: Sequence[str]) -> tuple[str, str | None, EmbeddingRows]:
         """Read items once.
 
         Returns:
-            The published version; the problem with the read, or None; and the vectors.
+            The published version; the problem with the read, or None; and the rows.
         """
         served = self._pointer.served()
         slot, rows = self._online.lookup(items)
@@ -86,4 +96,4 @@ class EmbeddingClient:
             problem = f"the service names slot {slot}, published is slot {served.slot}"
         elif others:
             problem = f"slot {slot} has rows of {', '.join(sorted(others))}"
-        return served.version, problem, rows.vectors
+        return served.version, problem, rows

@@ -94,6 +94,7 @@ class Neighbours:
         *,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
+        with_bias: bool = False,
     ) -> list[ScoredItem]:
         """Return the k items nearest to a vector.
 
@@ -103,6 +104,8 @@ class Neighbours:
             k: how many items.
             exclude: item ids that must not come back.
             allowed: only these item ids may come back; None for all.
+            with_bias: the vector is a query's, and scores count the items' biases, as those of
+                `recommend` do. It changes nothing in a version without biases.
 
         Returns:
             `{"item", "score"}` for each, best first.
@@ -113,7 +116,9 @@ class Neighbours:
                 versions cannot be compared.
         """
         vectors = np.asarray(vector, np.float32).reshape(1, -1)
-        return self.of_vectors(version, vectors, k, exclude=exclude, allowed=allowed)[0]
+        return self.of_vectors(
+            version, vectors, k, exclude=exclude, allowed=allowed, with_bias=with_bias
+        )[0]
 
     def of_vectors(
         self,
@@ -123,6 +128,7 @@ class Neighbours:
         *,
         exclude: Collection[str] = (),
         allowed: Collection[str] | None = None,
+        with_bias: bool = False,
     ) -> list[list[ScoredItem]]:
         """Return the k items nearest to each of `[n, dim]` vectors of one version.
 
@@ -137,4 +143,4 @@ class Neighbours:
                 f"the vector is of version {version}, served is {index.version}: the two cannot be "
                 "compared; encode the query again"
             )
-        return index.search(vectors, k, exclude=exclude, allowed=allowed)
+        return index.search(vectors, k, exclude=exclude, allowed=allowed, with_bias=with_bias)

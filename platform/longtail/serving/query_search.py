@@ -68,7 +68,7 @@ class QuerySearch:
 
         Returns:
             n lists of `{"item": str, "score": float}`, best first. The score is p(item | query) of
-            a version with a memory, else an inner product.
+            a version with a memory, else an inner product, and the item's bias if it has one.
 
         Raises:
             InputError, LongtailError: as `CatalogueIndex.nearest`.
@@ -76,14 +76,20 @@ class QuerySearch:
         memory = self.memory
         if memory is None:
             return [
-                self.catalogue.search(vector[None], k, exclude=hidden, allowed=allowed)[0]
+                self.catalogue.search(
+                    vector[None], k, exclude=hidden, allowed=allowed, with_bias=True
+                )[0]
                 for vector, hidden in zip(vectors, exclude, strict=True)
             ]
         known = memory.known
         settings = replace(known.settings, num_candidates=max(k, known.settings.num_candidates))
         found = [
             self.catalogue.nearest(
-                vector[None], settings.num_candidates, exclude=hidden, allowed=allowed
+                vector[None],
+                settings.num_candidates,
+                exclude=hidden,
+                allowed=allowed,
+                with_bias=True,
             )[0]
             for vector, hidden in zip(vectors, exclude, strict=True)
         ]

@@ -4,7 +4,7 @@ They are plain dictionaries at run time, so `--json` prints them as they are; an
 their keys, and mypy checks them. Each names the version that the answer is of.
 """
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from longtail.embeddings.results import ScoredItem
 
@@ -26,11 +26,14 @@ class LookupResult(TypedDict):
         embeddings: by item id, in the order asked for: `dim` floats, or None for an item that the
             version does not have.
         missing: the items that the version does not have.
+        biases: by item id, what is added to the cosine of a query and the item; only where at least
+            one of the items has a bias, so never in a version without biases.
     """
 
     version: str
     embeddings: dict[str, list[float] | None]
     missing: list[str]
+    biases: NotRequired[dict[str, float | None]]
 
 
 class RankedItems(TypedDict):

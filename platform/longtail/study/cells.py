@@ -34,6 +34,7 @@ _VALUE_BEFORE_IT_WAS_A_SETTING = {
     "loss.logq_positive": "sampled",
     "self_supervision.num_masks": 1,
     "model.dropout": 0.0,
+    "model.item_bias": "none",
     "training.learning_rate_decay": "none",
     "training.weight_decay": 0.0,
     "training.table_weight_decay": 0.0,

@@ -40,7 +40,7 @@ def facts(document: Mapping[str, Any], *, title: str | None = None) -> Table:
 
 
 def metrics(document: Mapping[str, Any]) -> Group:
-    """Return a table of retrieval by slice, and after it the baselines, if the document has any."""
+    """Return tables: retrieval by slice, the weight of popularity, and baselines if there are any."""
     table = grid("", *(f"#{name}" for name in METRICS), "#pairs", title="Retrieval, held-out pairs")
     for name, values in sorted(document["metrics"].items(), key=_slice_order):
         table.add_row(name, *_metric_cells(values))
@@ -56,8 +56,12 @@ def metrics(document: Mapping[str, Any]) -> Group:
         if name == SLICES[0]:
             table.add_section()
         table.add_row(f"history alone, {name}", *_metric_cells(values))
+    curve = document.get("calibration", {}).get("curve")
     return Group(
-        table, *_session(document), *(_baselines(document) if "baselines" in document else ())
+        table,
+        *_session(document),
+        *([_calibration(document["calibration"])] if curve else ()),
+        *(_baselines(document) if "baselines" in document else ()),
     )
 
 
@@ -75,6 +79,26 @@ def _session(document: Mapping[str, Any]) -> list[RenderableType]:
             style="dim",
         )
     ]
+
+
+def _calibration(calibration: Mapping[str, Any]) -> Table:
+    """Return the curve over the weight of popularity; the version's own weight stands in bold."""
+    headings = ("#beta", "#recall@50", "#recall@10", "#map@50", "#head", "#tail", "#cold")
+    table = grid(
+        *headings,
+        "#objective",
+        title="Weight of popularity, validation part (head, tail, cold: recall@50)",
+    )
+    for point in calibration["curve"]:
+        slices = point["metrics"]
+        figures = [slices["overall"][name] for name in ("recall@50", "recall@10", "map@50")]
+        figures += [slices[name]["recall@50"] for name in SLICES[1:]]
+        table.add_row(
+            f"{point['beta']:g}",
+            *(f"{figure:.4f}" for figure in [*figures, point["objective"]]),
+            style="bold" if point["beta"] == calibration["beta"] else None,
+        )
+    return table
 
 
 def _baselines(document: Mapping[str, Any]) -> list[RenderableType]:

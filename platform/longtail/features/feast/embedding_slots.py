@@ -22,6 +22,7 @@ from longtail.features.feast.online_connection import (
     find_service,
     required_service,
 )
+from longtail.features.feast.row_format import BIAS
 from longtail.features.feast.write_online_slot import EmbeddingRows, OnlineSlot
 
 OnlineRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
@@ -144,13 +145,15 @@ class OnlineStore:
         slot = self._connection.call("registry", self._served_slot).slot
         vectors: list[list[float] | None] = []
         versions: list[str | None] = []
+        biases: list[float | None] = []
         for start in range(0, len(items), READ_ROWS):
             read, rows = self._read(items[start : start + READ_ROWS])
             if read != slot:  # another thread read the registry again meanwhile
                 return self.lookup(items)
             vectors += rows.vectors
             versions += rows.versions
-        return slot, EmbeddingRows(vectors, versions)
+            biases += rows.biases
+        return slot, EmbeddingRows(vectors, versions, biases)
 
     def _read(self, items: Sequence[str]) -> tuple[str, EmbeddingRows]:
         def read(opened: OpenStore) -> tuple[str, OnlineResponse]:
@@ -164,9 +167,16 @@ class OnlineStore:
         # This returns what `to_dict` does, in a seventh of its time.
         names = response.proto.metadata.feature_names.val
         columns = dict(zip(names, response.proto.results, strict=True))
+        biases: list[float | None] = [None] * len(items)
+        if BIAS in columns:  # not in the views of projects of older releases
+            biases = [
+                value.float_val if value.WhichOneof("val") else None
+                for value in columns[BIAS].values
+            ]
         return slot, EmbeddingRows(
             [value.float_list_val.val[:] or None for value in columns["embedding"].values],
             [value.string_val or None for value in columns["model_version"].values],
+            biases,
         )
 
     def _served_slot(self, opened: OpenStore) -> _ServedSlot:

@@ -21,8 +21,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 Float32Array = npt.NDArray[np.float32]
 
-EMBEDDING, MODEL_VERSION = "embedding", "model_version"
-FEATURES = [EMBEDDING, MODEL_VERSION]
+EMBEDDING, MODEL_VERSION, BIAS = FEATURES = ("embedding", "model_version", "bias")
+"""The features of a slot. Rows of a version without biases have none, and neither have the views
+of projects that an older release has made."""
 
 _length = struct.Struct("<I")
 
@@ -69,6 +70,16 @@ class RowFormat:
         block[:, len(head) :] = np.ascontiguousarray(vectors, "<f4").view(np.uint8)
         content, size = block.tobytes(), len(zeros)
         return [content[start : start + size] for start in range(0, len(content), size)]
+
+    @staticmethod
+    def numbers(values: Float32Array) -> list[bytes]:
+        """Serialize `[n]` numbers as Feast's `Value` protos."""
+        return [Value(float_val=value).SerializeToString() for value in values.tolist()]
+
+    @staticmethod
+    def number(value: bytes) -> float:
+        """Return the number that `numbers` serialized."""
+        return float(Value.FromString(value).float_val)
 
     @staticmethod
     def floats(value: bytes) -> list[float]:

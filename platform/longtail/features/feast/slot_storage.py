@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from feast import FeatureView, RepoConfig
 from feast.infra.key_encoding_utils import deserialize_entity_key
@@ -20,6 +20,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
 from longtail.features.feast.row_format import (
+    BIAS,
     EMBEDDING,
     FEATURES,
     MODEL_VERSION,
@@ -28,8 +29,14 @@ from longtail.features.feast.row_format import (
     SqliteFormat,
 )
 
-Stored = tuple[bytes | None, bytes | None]
-"""The serialized embedding and model version of one key; None if there is none."""
+
+class Stored(NamedTuple):
+    """The serialized features of one key; None where there is none."""
+
+    embedding: bytes | None
+    model_version: bytes | None
+    bias: bytes | None
+
 
 SQLITE_WAIT_SECONDS = 60
 
@@ -47,7 +54,13 @@ class SlotStorage(Protocol):
     def clear(self) -> None:
         """Remove every row."""
 
-    def put(self, keys: Sequence[bytes], vectors: Sequence[bytes], version: str) -> None:
+    def put(
+        self,
+        keys: Sequence[bytes],
+        vectors: Sequence[bytes],
+        version: str,
+        bias: Sequence[bytes] | None = None,
+    ) -> None:
         """Write rows; they replace the rows of the same keys."""
 
     def get(self, keys: Sequence[bytes]) -> list[Stored]:
@@ -81,23 +94,36 @@ class FeastStorage:
         self._update(delete=[self._view], keep=[])
         self._update(delete=[], keep=[self._view])
 
-    def put(self, keys: Sequence[bytes], vectors: Sequence[bytes], version: str) -> None:
+    def put(
+        self,
+        keys: Sequence[bytes],
+        vectors: Sequence[bytes],
+        version: str,
+        bias: Sequence[bytes] | None = None,
+    ) -> None:
         """See `SlotStorage`."""
         now, model_version = datetime.now(UTC), Value(string_val=version)
         rows: list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]] = [
             (key, {EMBEDDING: Value.FromString(vector), MODEL_VERSION: model_version}, now, None)
             for key, vector in zip(self._protos(keys), vectors, strict=True)
         ]
+        for (_, values, _, _), number in zip(rows, bias or (), strict=bias is not None):
+            values[BIAS] = Value.FromString(number)
         self._store.online_write_batch(self._config, self._view, rows, None)
 
     def get(self, keys: Sequence[bytes]) -> list[Stored]:
         """See `SlotStorage`. An empty value is none: some stores return it for a missing row."""
+        defined = {field.name for field in self._view.features}
         found = self._store.online_read(
-            self._config, self._view, self._protos(keys), list(FEATURES)
+            self._config,
+            self._view,
+            self._protos(keys),
+            [name for name in FEATURES if name in defined],
         )
         none: dict[str, Value] = {}
-        values = [[(row or none).get(name) for name in FEATURES] for _, row in found]
-        return [(_serialized(embedding), _serialized(version)) for embedding, version in values]
+        return [
+            Stored(*(_serialized((row or none).get(name)) for name in FEATURES)) for _, row in found
+        ]
 
     def num_rows(self) -> int | None:
         """Return None: Feast has no call that counts."""
@@ -124,7 +150,13 @@ class SqliteStorage(FeastStorage):
         self._connection = store._get_conn(config)
         self._format = SqliteFormat(config, view)
 
-    def put(self, keys: Sequence[bytes], vectors: Sequence[bytes], version: str) -> None:
+    def put(
+        self,
+        keys: Sequence[bytes],
+        vectors: Sequence[bytes],
+        version: str,
+        bias: Sequence[bytes] | None = None,
+    ) -> None:
         """See `SlotStorage`. All rows are written in one transaction."""
         moment = self._format.timestamp(datetime.now(UTC))
         model_version = RowFormat.text(version)
@@ -133,6 +165,8 @@ class SqliteStorage(FeastStorage):
             for key, vector in zip(keys, vectors, strict=True):
                 yield key, EMBEDDING, vector, None, moment
                 yield key, MODEL_VERSION, model_version, version, moment
+            for key, number in zip(keys, bias or (), strict=bias is not None):
+                yield key, BIAS, number, None, moment
 
         with self._connection:
             self._connection.executemany(self._format.upsert, rows())
@@ -148,7 +182,7 @@ class SqliteStorage(FeastStorage):
             )
             for key, name, value in self._connection.execute(statement, asked):
                 found[key, name] = value
-        return [(found.get((key, EMBEDDING)), found.get((key, MODEL_VERSION))) for key in keys]
+        return [Stored(*(found.get((key, name)) for name in FEATURES)) for key in keys]
 
     def num_rows(self) -> int | None:
         """See `SlotStorage`."""
@@ -192,14 +226,21 @@ class RedisStorage(FeastStorage):
                         pipeline.hdel(key, *fields)
                 pipeline.execute()
 
-    def put(self, keys: Sequence[bytes], vectors: Sequence[bytes], version: str) -> None:
+    def put(
+        self,
+        keys: Sequence[bytes],
+        vectors: Sequence[bytes],
+        version: str,
+        bias: Sequence[bytes] | None = None,
+    ) -> None:
         """See `SlotStorage`."""
-        project, (embedding, named) = self._format.project, self._format.fields
+        project, (embedding, named, number) = self._format.project, self._format.fields
         head = (self._format.timestamp_field, self._format.timestamp(datetime.now(UTC)))
         tail = (named, RowFormat.text(version))
+        ends = [tail] * len(keys) if bias is None else [(*tail, number, each) for each in bias]
         with self._client.pipeline(transaction=False) as pipeline:
-            for key, vector in zip(keys, vectors, strict=True):
-                pipeline.execute_command("HSET", key + project, *head, embedding, vector, *tail)
+            for key, vector, end in zip(keys, vectors, ends, strict=True):
+                pipeline.execute_command("HSET", key + project, *head, embedding, vector, *end)
                 if self._key_ttl:
                     pipeline.expire(key + project, self._key_ttl)
             pipeline.execute()
@@ -211,7 +252,7 @@ class RedisStorage(FeastStorage):
             with self._client.pipeline(transaction=False) as pipeline:
                 for key in keys[start : start + KEYS_AT_A_TIME]:
                     pipeline.hmget(key + self._format.project, self._format.fields)
-                rows += [(embedding, version) for embedding, version in pipeline.execute()]
+                rows += [Stored(*values) for values in pipeline.execute()]
         return rows
 
 

@@ -99,6 +99,8 @@ def tower_bytes(config: Config, schema: Schema) -> int:
     for side in ("query", "item"):
         dims = sum(feature.dim for feature in schema.side(side))
         widths = [dims, *config.model.hidden, config.model.output_dim]
+        if side == "item" and config.model.item_bias == "learned":
+            widths[-1] += 1
         numbers += 4 * sum((a + 1) * b for a, b in itertools.pairwise(widths))
         numbers += 2 * rows[side] * sum(widths)
         numbers += rows[side] * sum(f.length for f in schema.side(side) if f.is_dense)
