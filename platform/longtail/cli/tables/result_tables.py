@@ -40,7 +40,7 @@ def facts(document: Mapping[str, Any], *, title: str | None = None) -> Table:
 
 
 def metrics(document: Mapping[str, Any]) -> Group:
-    """Return tables: retrieval by slice, the weight of popularity, and baselines if there are any."""
+    """Return tables: retrieval by slice, the weight of popularity, and the baselines if any."""
     table = grid("", *(f"#{name}" for name in METRICS), "#pairs", title="Retrieval, held-out pairs")
     for name, values in sorted(document["metrics"].items(), key=_slice_order):
         table.add_row(name, *_metric_cells(values))
