@@ -95,7 +95,12 @@ def moved(published: Published, folder: Path) -> Published:
 
 
 def make_version(
-    config: Config, day: date, name: str, *, memory: dict[str, float] | None = None
+    config: Config,
+    day: date,
+    name: str,
+    *,
+    memory: dict[str, float] | None = None,
+    beta: float | None = None,
 ) -> str:
     """Draw a version for a day, approve it, index it and commit it.
 
@@ -104,6 +109,8 @@ def make_version(
         day: the day, which has a catalogue and vocabularies.
         name: eight hexadecimal digits; the seed of the version.
         memory: the settings of its memory; None for a version without one.
+        beta: the weight of popularity that its evaluation has chosen; the biases are drawn. None
+            for a version without biases.
     """
     from longtail.embeddings.index import build_index
     from longtail.embeddings.seen_items import write_seen_items
@@ -120,9 +127,14 @@ def make_version(
     items = pq.read_table(run.catalogue / "items.parquet", columns=["item_id"])["item_id"]
     vectors = random.standard_normal((len(items), DIM)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    write_embeddings(paths.embeddings, items.to_pylist(), vectors, version)
+    bias = None
+    if beta is not None:
+        bias = 0.5 * random.standard_normal(len(items)).astype(np.float32)
+    write_embeddings(paths.embeddings, items.to_pylist(), vectors, version, bias)
     write_seen_items(run.catalogue_files.interactions, paths.seen_items, made_from="drawn")
-    write_json(paths.metrics, {"memory": {"settings": memory}})
+    write_json(
+        paths.metrics, {"memory": {"settings": memory}, "calibration": {"beta": beta or 0.0}}
+    )
     write_json(run.approved, {"version": version, "as_of": day.isoformat(), "reasons": []})
     build_index(config, day)
     return version
@@ -132,20 +144,22 @@ MODEL = {"hidden": [16], "output_dim": DIM}
 
 
 def write_embeddings(
-    file: Path, items: list[str], vectors: npt.NDArray[np.float32], version: str
+    file: Path,
+    items: list[str],
+    vectors: npt.NDArray[np.float32],
+    version: str,
+    bias: npt.NDArray[np.float32] | None = None,
 ) -> None:
     """Write an `item_embeddings.parquet`."""
     flat = pa.array(vectors.ravel(), pa.float32())
-    pq.write_table(
-        pa.table(
-            {
-                "item_id": pa.array(items, pa.string()),
-                "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
-                "model_version": pa.array([version] * len(items), pa.string()),
-            }
-        ),
-        file,
-    )
+    columns = {
+        "item_id": pa.array(items, pa.string()),
+        "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
+        "model_version": pa.array([version] * len(items), pa.string()),
+    }
+    if bias is not None:
+        columns["bias"] = pa.array(bias, pa.float32())
+    pq.write_table(pa.table(columns), file)
 
 
 def _write_encoder(paths: VersionPaths, random: np.random.Generator) -> None:
