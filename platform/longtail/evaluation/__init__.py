@@ -7,6 +7,8 @@ In reading order:
 - `slices`: the popularity slices overall, head, tail and cold.
 - `results`: the types of the dictionaries that the other files return.
 - `baselines`: simpler methods, tuned and measured in the same way.
+- `objective`: the one figure that settings are chosen by on the validation part.
+- `calibration`, `calibration_plot`: the weight of popularity in the scores, and its curve.
 - `coverage`: how often each item is among the first 50 of a query.
 - `vector_norms`: the lengths of item vectors before they are normalised.
 - `health`: uniformity, alignment, effective rank, and correlations with popularity.
