@@ -51,9 +51,10 @@ def test_a_right_file_is_right_in_batches_of_any_size(tmp_path: Path) -> None:
     ]
     assert check(file) == Content(7, hashlib.sha256(b"".join(rows)).hexdigest())
     batches = list(embedding_batches(file, 3))
-    assert [len(items) for items, _ in batches] == [3, 3, 1]
-    np.testing.assert_array_equal(np.concatenate([vectors for _, vectors in batches]), VECTORS)
-    assert [item for items, _ in batches for item in items] == ITEMS
+    assert [len(batch.items) for batch in batches] == [3, 3, 1]
+    np.testing.assert_array_equal(np.concatenate([batch.vectors for batch in batches]), VECTORS)
+    assert [item for batch in batches for item in batch.items] == ITEMS
+    assert [batch.bias for batch in batches] == [None, None, None]
 
 
 @pytest.mark.parametrize(
