@@ -165,8 +165,6 @@ def make_version(config: Config, day: Day, *, seed: int) -> str:
         name: 0.3 * torch.randn(value.shape, generator=generator)
         for name, value in encoder.state_dict().items()
     }
-    if item_bias:
-        tensors["item_tower.bias_head.unit"] = torch.tensor([config.loss.temperature])
     for table, weight in tables.items():
         tensors[f"embedding_bags.embedding_bags.{table}.weight"] = weight
     safetensors.torch.save_file(tensors, paths.encoder)

@@ -100,7 +100,7 @@ def test_fitted_takes_the_best_of_the_validation_part_and_off_nothing(tmp_path: 
     version = make_version(off, make_day(off, FIRST, 70), seed=1)
     plain = evaluate_version(off, version)
     assert plain["calibration"]["beta"] == 0.0
-    wanted = EvaluationConfig(objective={"head recall@10": 1.0})
+    wanted = EvaluationConfig(objective={"head map@50": 1.0})
     fitted = settings(tmp_path, "none", "fitted").model_copy(update={"evaluation": wanted})
     document = evaluate_version(fitted, version)
     calibration = document["calibration"]
@@ -109,7 +109,7 @@ def test_fitted_takes_the_best_of_the_validation_part_and_off_nothing(tmp_path: 
     most = max(point["objective"] for point in calibration["curve"])
     (own,) = [point for point in calibration["curve"] if point["beta"] == calibration["beta"]]
     assert own["objective"] == most
-    assert calibration["beta"] > 0.0
+    assert calibration["beta"] == 1.0
     assert document["metrics"] != plain["metrics"]
     stored = read_json(VersionPaths(fitted, version).metrics)
     assert stored["calibration"] == calibration

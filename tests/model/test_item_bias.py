@@ -23,13 +23,13 @@ from tests.model.test_two_tower import DoubleBags, make_masking
 TAU = 0.2
 
 
-def make_tower(bias_unit: float | None) -> Tower:
+def make_tower(has_bias: bool) -> Tower:
     torch.manual_seed(3)
-    return Tower([4, 2], [5, 3], 4, bias_unit=bias_unit).double()
+    return Tower([4, 2], [5, 3], 4, has_bias=has_bias).double()
 
 
 def test_a_bias_is_one_number_more_and_leaves_the_unit_vectors_alone() -> None:
-    plain, biased = make_tower(None), make_tower(TAU)
+    plain, biased = make_tower(False), make_tower(True)
     values = [torch.randn(6, 4).double(), torch.randn(6, 2).double()]
     missing = torch.zeros(6, 2).double()
     unit = plain(values, missing)
@@ -48,7 +48,7 @@ def test_a_bias_is_one_number_more_and_leaves_the_unit_vectors_alone() -> None:
         first, _ = plain.layers
         x = torch.relu(first.weight @ x + first.bias)
         x = x.detach()
-        expected = TAU * float(x[0] - 2 * x[1] + 0.5 * x[2] + 0.25)
+        expected = float(x[0] - 2 * x[1] + 0.5 * x[2] + 0.25)
         assert float(found[row, 4].detach()) == pytest.approx(expected, rel=1e-6)
 
 

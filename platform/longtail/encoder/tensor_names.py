@@ -37,13 +37,13 @@ def tower_prefix(side: Side) -> str:
     return f"{side}_tower."
 
 
-def bias_tensors(side: Side) -> tuple[str, str, str]:
-    """Return the names of a bias's tensors: `[1, width]` weight, `[1]` bias and `[1]` unit.
+def bias_tensors(side: Side) -> tuple[str, str]:
+    """Return the names of a bias's tensors: `[1, width]` weight and `[1]` bias.
 
     Only a model with `model.item_bias: learned` has them, and only for its items.
     """
     prefix = f"{tower_prefix(side)}bias_head."
-    return f"{prefix}weight", f"{prefix}bias", f"{prefix}unit"
+    return f"{prefix}weight", f"{prefix}bias"
 
 
 def table_of_state(name: str, tables: Iterable[str]) -> str | None:

@@ -32,7 +32,7 @@ class Encoder(nn.Module):
         tables: `[rows, dim]` weights by table name.
         hidden: widths of the towers' hidden layers.
         output_dim: length of the vectors.
-        item_bias: whether the item tower has a bias. Its unit comes with the weights.
+        item_bias: whether the item tower has a bias.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Encoder(nn.Module):
         self._tables = dict(tables)
         self.query_tower = Tower([f.dim for f in schema.query], hidden, output_dim)
         self.item_tower = Tower(
-            [f.dim for f in schema.item], hidden, output_dim, bias_unit=1.0 if item_bias else None
+            [f.dim for f in schema.item], hidden, output_dim, has_bias=item_bias
         )
         self.projections = projections(schema)
 

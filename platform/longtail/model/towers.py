@@ -24,8 +24,8 @@ class Tower(nn.Module):
         hidden: widths of the hidden layers.
         output_dim: length of the vectors.
         dropout: probability that training leaves out a neuron of a hidden layer.
-        bias_unit: with it, the tower gives a row one number more, its bias, in multiples of this
-            (the temperature). A row's vector is then longer by one.
+        has_bias: whether the tower gives a row one number more, its bias, which is added to its
+            cosines. A row's vector is then longer by one.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Tower(nn.Module):
         output_dim: int,
         *,
         dropout: float = 0.0,
-        bias_unit: float | None = None,
+        has_bias: bool = False,
     ) -> None:
         super().__init__()
         self.dims = tuple(dims)
@@ -49,7 +49,7 @@ class Tower(nn.Module):
         )
         # Does nothing. A hook on it sees the vectors before they are scaled to length one.
         self.unscaled = nn.Identity()
-        self.bias_head = None if bias_unit is None else BiasHead(widths[-2], bias_unit)
+        self.bias_head = BiasHead(widths[-2]) if has_bias else None
 
     def columns(self, feature: int) -> slice:
         """Return the columns of a feature, given by position, among all embeddings side by side."""
@@ -304,29 +304,24 @@ class BiasHead(nn.Module):
     """The last layer of an item's bias: one number from the neurons of the last hidden layer.
 
     It starts at zero, so that training starts from the scores of a model without a bias. It is a
-    layer of its own, so that a warm start can add it to a model, or leave it out.
+    layer of its own, so that a warm start can add it to a model, or leave it out. Its number is
+    added to a cosine, before the division by the temperature: counted in logits, a bias would need
+    as many more steps as the temperature is below one, since Adagrad's steps are of one size.
 
     Args:
         width: neurons of the last hidden layer.
-        unit: a bias of 1 adds this much to a cosine: the temperature, so that the bias is counted
-            in the units of the softmax's logits, whatever the temperature is.
     """
 
-    unit: torch.Tensor
-
-    def __init__(self, width: int, unit: float) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1, width))
         self.bias = nn.Parameter(torch.zeros(1))
-        # A part of the state, so that whoever loads the weights knows what they count in.
-        self.register_buffer("unit", torch.tensor([unit], dtype=torch.float32))
 
     def forward(self, neurons: torch.Tensor) -> torch.Tensor:
         """Return what the bias adds to a cosine, `[B, 1]`, for neurons `[B, width]`."""
-        # Left as it is by autocast: the bias is a sum of many small parts.
+        # In full precision, whatever the other products are computed in: it is a sum of many parts.
         with torch.autocast(neurons.device.type, enabled=False):
-            bias = functional.linear(neurons.to(self.weight.dtype), self.weight, self.bias)
-            return bias * self.unit
+            return functional.linear(neurons.to(self.weight.dtype), self.weight, self.bias)
 
 
 def _joined(groups: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -195,13 +195,12 @@ class TwoTower(nn.Module):
 def _tower(schema: Schema, side: Side, config: Config) -> Tower:
     dims = [feature.dim for feature in schema.side(side)]
     model = config.model
-    has_bias = side == "item" and model.item_bias == "learned"
     return Tower(
         dims,
         model.hidden,
         model.output_dim,
         dropout=model.dropout,
-        bias_unit=config.loss.temperature if has_bias else None,
+        has_bias=side == "item" and model.item_bias == "learned",
     )
 
 

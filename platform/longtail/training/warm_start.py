@@ -15,7 +15,7 @@ from torch.distributed.checkpoint._nested_dict import flatten_state_dict
 
 from longtail.artifacts import VersionPaths, parse_version_day, read_json
 from longtail.config import Config
-from longtail.encoder.tensor_names import bias_tensors, side_of_inputs, table_of_state
+from longtail.encoder.tensor_names import side_of_inputs, table_of_state
 from longtail.features.schema import Feature, Schema
 from longtail.features.vocabulary import Vocabulary, load_vocabularies
 from longtail.training.checkpoint_files import (
@@ -59,7 +59,7 @@ def warm_start(
     - The weights of a tower's first layer are copied by the name of the input feature. A feature
       may be new, gone, or at another place.
     - Other tensors are copied if their shape is the same, and stay fresh if not. A bias that the
-      earlier version did not have stays zero, and its unit is that of the new temperature.
+      earlier version did not have stays zero.
     - The optimizer may have changed. Adagrad's state of a row, one number a weight, becomes their
       mean for row_wise_adagrad. The other way round, every weight gets the row's number.
 
@@ -92,8 +92,6 @@ def warm_start(
     live, _ = flatten_state_dict(state)
     for name, tensor in live.items():
         if name not in stored or not isinstance(tensor, torch.Tensor):
-            continue
-        if name.endswith(bias_tensors("item")[-1]):
             continue
         table = table_of_state(name, old_rows) if len(tensor.size()) else None
         side = side_of_inputs(name) if len(tensor.size()) else None
