@@ -165,6 +165,8 @@ def make_version(config: Config, day: Day, *, seed: int) -> str:
         name: 0.3 * torch.randn(value.shape, generator=generator)
         for name, value in encoder.state_dict().items()
     }
+    if item_bias:
+        tensors["item_tower.bias_head.weight"] *= 0.1  # smaller than cosines, as when it is learned
     for table, weight in tables.items():
         tensors[f"embedding_bags.embedding_bags.{table}.weight"] = weight
     safetensors.torch.save_file(tensors, paths.encoder)
