@@ -107,6 +107,7 @@ class VersionPaths:
         self.seen_items = self.folder / "seen_items.parquet"
         self.query_memory = self.folder / "query_memory.parquet"
         self.query_index = self.folder / "queries.faiss"
+        self.item_weights = self.folder / "item_weights.parquet"
         self.manifest = self.folder / MANIFEST
 
     @property

@@ -13,8 +13,8 @@ from longtail.config import Config
 from longtail.dataset.training_set import Examples, TrainingSet, load_training_set
 from longtail.encoder.torch_encoder import Encoder, load_encoder
 from longtail.evaluation.held_out import HeldOut, held_out_pairs
+from longtail.evaluation.memory_choice import best_setting
 from longtail.evaluation.memory_metrics import (
-    best_setting,
     known_queries,
     measure_memory,
     memory_ranks,
@@ -49,8 +49,7 @@ class Version:
 
     def ranks(self, held_out: HeldOut, settings: MemorySettings, batch: int = 7) -> Any:
         known = known_queries(self.set, self.encoder, held_out.candidate, self.config)
-        (ranks,) = memory_ranks(known, held_out, *self.vectors(held_out), [settings], batch)
-        return ranks
+        return memory_ranks(known, held_out, *self.vectors(held_out), settings, batch)
 
     def measured(self) -> Any:
         held_out = held_out_pairs(self.set, "test")
@@ -66,7 +65,16 @@ def version(tmp_path: Path) -> Version:
     return Version(tmp_path)
 
 
-def test_ranks_are_those_of_a_plain_loop(version: Version) -> None:
+@pytest.mark.parametrize(
+    "others",
+    [
+        {},
+        {"knn_share": 0.3, "ease_share": 0.5},
+        {"ease_share": 1.0, "head_fraction": 0.1, "tail_factor": 2.0, "cold_factor": 3.0},
+    ],
+)
+def test_ranks_are_those_of_a_plain_loop(version: Version, others: dict[str, float]) -> None:
+    settings = replace(SETTINGS, **others)
     held_out = held_out_pairs(version.set, "test")
     queries, items = version.vectors(held_out)
     # From the examples, one by one: who is linked with what in the training part.
@@ -83,7 +91,8 @@ def test_ranks_are_those_of_a_plain_loop(version: Version) -> None:
     rows = version.set.latest_query_row[known]
     assert (rows >= 0).all()
     known_vectors = version.encoder.encode("query", version.set.query_rows.take(rows))
-    ranks = version.ranks(held_out, SETTINGS)
+    ranks = version.ranks(held_out, settings)
+    memory = known_queries(version.set, version.encoder, held_out.candidate, version.config)
     for pair, (query, item) in enumerate(
         zip(held_out.pair_query.tolist(), held_out.pair_item.tolist(), strict=True)
     ):
@@ -93,9 +102,12 @@ def test_ranks_are_those_of_a_plain_loop(version: Version) -> None:
             (items @ queries[query]).tolist(),
             (known_vectors @ queries[query]).tolist(),
             [links[each] for each in known],
-            SETTINGS,
+            settings,
             itself=known.index(position) if position in links else None,
             hidden=held_out.excluded_item[first:last].tolist(),
+            linked=links.get(position, set()),
+            knn=memory.weights["knn"].toarray().tolist(),
+            ease=memory.weights["ease"].toarray().tolist(),
         )
         if item in mixed:
             expected = 1 + sum(value > mixed[item] for value in mixed.values())
@@ -125,6 +137,9 @@ def test_held_out_pairs_are_in_no_memory(version: Version) -> None:
     without = known_queries(bare, version.encoder, held_out.candidate, version.config)
     np.testing.assert_array_equal(known.query, without.query)
     np.testing.assert_array_equal(known.links.items, without.links.items)
+    for kind, weights in known.weights.items():
+        np.testing.assert_array_equal(weights.toarray(), without.weights[kind].toarray())
+        assert not weights.diagonal().any()
     # And it would show: with the test pairs among the training pairs, the memory is another.
     train, test = vars(version.set.train), vars(version.set.test)
     leaked = Examples(*(np.concatenate([train[name], test[name]]) for name in train))

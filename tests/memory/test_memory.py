@@ -5,10 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 
-from longtail.memory.mixture import best_first, mix, rank_in_rows
+from longtail.memory.item_votes import links_of
+from longtail.memory.item_weights import KINDS
+from longtail.memory.mixture import best_first, items_to_mix, join, mix, rank_in_rows
 from longtail.memory.nearest_queries import make_query_index, nearest_queries
 from longtail.memory.settings import MemorySettings
+from longtail.memory.voters import head_items, voters_of, votes_of
 from longtail.memory.votes import Entries, QueryLinks, count_votes, group_links
 from tests.memory.plain import probabilities
 
@@ -33,6 +37,14 @@ class Case:
         _, self.links = group_links(*np.nonzero(links), num_items=NUM_ITEMS, max_queries=100)
         self.items_of = [np.flatnonzero(row).tolist() for row in links]
         self.hidden = generator.random((NUM_KNOWN, NUM_ITEMS)) < 0.2
+        # Weights of either sign, between items with links.
+        self.weights = {}
+        for kind in KINDS:
+            drawn = np.where(generator.random((30, 30)) < 0.3, generator.normal(size=(30, 30)), 0.0)
+            np.fill_diagonal(drawn, 0.0)
+            self.weights[kind] = np.zeros((NUM_ITEMS, NUM_ITEMS), np.float32)
+            self.weights[kind][:30, :30] = drawn
+        self.sparse_weights = {k: sparse.csr_array(own) for k, own in self.weights.items()}
 
     def mixed(self, settings: MemorySettings, num_queries: int) -> Entries:
         queries = self.known[:num_queries]
@@ -42,24 +54,45 @@ class Case:
         index = make_query_index(self.known, "fp32")
         itself = np.arange(num_queries)
         nearest = nearest_queries(index, queries, settings.num_neighbours, itself)
-        votes = count_votes(
-            *nearest,
-            self.links,
-            num_items=NUM_ITEMS,
-            temperature=settings.neighbour_temperature,
-        )
-        shown = ~self.hidden[votes.row, votes.item]
-        votes = Entries(votes.row[shown], votes.item[shown], votes.value[shown])
-        voted = (queries @ self.items.T)[votes.row, votes.item]
+        linked = links_of(self.links, itself)
+        shares = voters_of(settings)
+        votes = []
+        for voter in shares:
+            own = votes_of(voter, nearest, self.links, linked, self.sparse_weights, NUM_ITEMS)
+            shown = ~self.hidden[own.row, own.item]
+            votes.append(Entries(own.row[shown], own.item[shown], own.value[shown]))
         num_links = np.bincount(self.links.items, minlength=NUM_ITEMS)
         candidate = np.where(np.isfinite(score), candidate, -1)
-        return mix(candidate, score, votes, voted, num_links, settings)
+        row, item = items_to_mix(candidate, votes, NUM_ITEMS)
+        parts = join(
+            row,
+            item,
+            (queries @ self.items.T)[row, item],
+            score,
+            votes,
+            num_items=NUM_ITEMS,
+            temperature=settings.temperature,
+        )
+        head = head_items(num_links, settings.head_fraction)
+        return mix(parts, num_links, head, list(shares.values()), settings)
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
-def test_a_mixture_is_that_of_a_plain_loop(seed: int, weight: float) -> None:
-    case, settings = Case(seed), replace(SETTINGS, weight=weight)
+@pytest.mark.parametrize(
+    "others",
+    [
+        {},
+        {"knn_share": 0.5},
+        {"ease_share": 1.0, "power": 1.0},
+        {"knn_share": 0.2, "ease_share": 0.5, "power": 2.0},
+        {"knn_share": 0.3, "head_fraction": 0.1, "tail_factor": 2.0, "cold_factor": 3.0},
+    ],
+)
+def test_a_mixture_is_that_of_a_plain_loop(
+    seed: int, weight: float, others: dict[str, float]
+) -> None:
+    case, settings = Case(seed), replace(SETTINGS, weight=weight, **others)
     mixed = case.mixed(settings, NUM_KNOWN)
     for query in range(NUM_KNOWN):
         expected = probabilities(
@@ -69,6 +102,9 @@ def test_a_mixture_is_that_of_a_plain_loop(seed: int, weight: float) -> None:
             settings,
             itself=query,
             hidden=np.flatnonzero(case.hidden[query]).tolist(),
+            linked=case.items_of[query],
+            knn=case.weights["knn"].tolist(),
+            ease=case.weights["ease"].tolist(),
         )
         own = mixed.row == query
         found = dict(zip(mixed.item[own].tolist(), mixed.value[own].tolist(), strict=True))
@@ -116,27 +152,28 @@ def test_fewer_known_queries_than_are_asked_for() -> None:
     assert votes.value[0] == votes.value[1] > 0.0
 
 
+NO_VOTES = Entries(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+
+
+def mixed_without_votes(candidate: Any, score: Any, scores: Any) -> Entries:
+    row, item = items_to_mix(candidate, [NO_VOTES], 5)
+    parts = join(row, item, scores, score, [NO_VOTES], num_items=5, temperature=0.2)
+    head = np.zeros(5, np.bool_)
+    return mix(parts, np.full(5, 9), head, [1.0], replace(SETTINGS, weight=1.0))
+
+
 def test_a_row_without_votes_is_the_models_alone() -> None:
-    none = np.empty(0, np.int64)
-    votes = Entries(none, none, np.empty(0))
     candidate, score = np.array([[3, 1, -1]]), np.array([[0.2, 0.1, -np.inf]], np.float32)
-    mixed = mix(candidate, score, votes, np.empty(0), np.full(5, 9), replace(SETTINGS, weight=1.0))
+    mixed = mixed_without_votes(candidate, score, np.array([0.1, 0.2], np.float32))
     assert best_first(mixed).item.tolist() == [3, 1]
-    ratio = np.exp(0.1 / SETTINGS.temperature)
-    np.testing.assert_allclose(mixed.value, [ratio / (1 + ratio), 1 / (1 + ratio)], rtol=1e-6)
+    ratio = np.exp(0.1 / 0.2)
+    expected = [1 / (1 + ratio), ratio / (1 + ratio)]
+    np.testing.assert_allclose(mixed.value, expected, rtol=1e-6)
 
 
 def test_a_row_without_an_item_is_empty() -> None:
-    none = np.empty(0, np.int64)
-    mixed = mix(
-        np.full((2, 3), -1),
-        np.full((2, 3), -np.inf, np.float32),
-        Entries(none, none, np.empty(0)),
-        np.empty(0),
-        np.zeros(5, np.int64),
-        SETTINGS,
-    )
-    assert not len(mixed.row)
+    score = np.full((2, 3), -np.inf, np.float32)
+    assert not len(mixed_without_votes(np.full((2, 3), -1), score, np.empty(0)).row)
 
 
 def test_links_are_grouped_by_query_each_once() -> None:

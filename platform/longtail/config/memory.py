@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from longtail.config.section import Fraction, PositiveInt, Section, Unit
+from longtail.config.section import Fraction, NonNegativeInt, PositiveInt, Section, Unit
 
 
 class MemoryConfig(Section):
@@ -27,6 +27,16 @@ class MemoryConfig(Section):
         500,
         description="First items of the model that the votes are mixed with. Raise it when more "
         "than 100 items are asked for at a time.",
+    )
+    item_weights: Annotated[NonNegativeInt, Unit("weights")] = Field(
+        100,
+        description="Largest number of weights that each item has to others, in a memory; 0 for no "
+        "votes of items. Lower it when servers are short of memory.",
+    )
+    max_ease_items: Annotated[NonNegativeInt, Unit("items")] = Field(
+        6_000,
+        description="Items, those with the most links, that the closed form of EASE knows; 0 "
+        "leaves it out. Its time grows with the cube: 6,000 take 5 s, 20,000 three minutes.",
     )
     max_queries: Annotated[PositiveInt, Unit("queries")] = Field(
         1_000_000,

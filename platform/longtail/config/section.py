@@ -23,6 +23,7 @@ class Choices:
 NO_UNIT = Unit("none")
 
 PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0), Unit("share")]
 

@@ -1,4 +1,4 @@
-"""The files of a version's memory: the vectors of the known queries, and what they are linked with.
+"""The files of a version's memory: the known queries, their items, and the weights of items.
 
 `longtail.memory` explains what they are for.
 """
@@ -14,15 +14,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from scipy import sparse
 
 from longtail.artifacts import RunPaths, VersionPaths, read_json, replaced_file
 from longtail.config import Config
 from longtail.embeddings.arrow_columns import numbers, read_columns
+from longtail.embeddings.item_weights import read_item_weights, write_item_weights
 from longtail.errors import LongtailError
 from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
+from longtail.memory.item_weights import Kind, all_item_weights
 from longtail.memory.nearest_queries import make_query_index
 from longtail.memory.settings import MemorySettings
+from longtail.memory.voters import voters_of
 from longtail.memory.votes import QueryLinks, group_links
 
 log = logging.getLogger("longtail.embeddings")
@@ -41,12 +45,14 @@ class QueryMemory:
         queries: `[K]` ids of the known queries, sorted.
         links: the items of each, as rows of `item_embeddings.parquet`.
         index: finds the nearest known queries; row i is query i.
+        weights: the weights from item to item of each kind that votes.
     """
 
     settings: MemorySettings
     queries: pa.Array
     links: QueryLinks
     index: Any
+    weights: dict[Kind, sparse.csr_array]
 
 
 def write_query_memory(config: Config, paths: VersionPaths, run: RunPaths, items: pa.Array) -> int:
@@ -66,7 +72,7 @@ def write_query_memory(config: Config, paths: VersionPaths, run: RunPaths, items
     """
     settings = _chosen_settings(paths)
     if settings is None:
-        for file in (paths.query_memory, paths.query_index):
+        for file in (paths.query_memory, paths.query_index, paths.item_weights):
             file.unlink(missing_ok=True)
         return 0
     start = time.monotonic()
@@ -110,6 +116,9 @@ def write_query_memory(config: Config, paths: VersionPaths, run: RunPaths, items
     written = pa.table([ids.take(pa.array(known)), lists], schema=schema)
     with replaced_file(paths.query_memory) as temporary:
         pq.write_table(written, temporary, compression="zstd")
+    kinds = [voter.kind for voter in voters_of(MemorySettings.from_json(settings))]
+    weights = all_item_weights(links, [kind for kind in kinds if kind], len(items), config.memory)
+    write_item_weights(paths.item_weights, weights)
     log.info("memory of %d queries written in %.1f s", len(known), time.monotonic() - start)
     return len(known)
 
@@ -144,7 +153,10 @@ def read_query_memory(paths: VersionPaths, num_items: int) -> QueryMemory:
             "or export the version again"
         )
     queries = table[_QUERY].combine_chunks()
-    return QueryMemory(MemorySettings.from_json(settings), queries, links, index)
+    chosen = MemorySettings.from_json(settings)
+    kinds = [voter.kind for voter in voters_of(chosen) if voter.kind]
+    weights = read_item_weights(paths.item_weights, kinds, num_items) if kinds else {}
+    return QueryMemory(chosen, queries, links, index, weights)
 
 
 def _chosen_settings(paths: VersionPaths) -> dict[str, Any] | None:

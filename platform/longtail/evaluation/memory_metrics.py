@@ -3,34 +3,37 @@
 The memory of an evaluation holds training links alone: no held-out pair of any part is in it.
 """
 
-import itertools
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from scipy import sparse
 
 from longtail.config import Config
 from longtail.dataset.training_set import TrainingSet
 from longtail.encoder.score_vectors import as_queries
 from longtail.encoder.torch_encoder import Encoder
 from longtail.evaluation.held_out import HeldOut, fewer_queries, held_out_pairs
+from longtail.evaluation.memory_choice import NEIGHBOURS, best_setting, choose_settings
 from longtail.evaluation.metrics import Vectors, metrics_by_slice, score_batches
 from longtail.evaluation.results import Memory, MemoryValidation, MetricsBySlice
 from longtail.evaluation.slices import Slices, item_slices
-from longtail.memory.mixture import mix, rank_in_rows
+from longtail.memory.item_votes import links_of
+from longtail.memory.item_weights import KINDS, Kind, all_item_weights
+from longtail.memory.mixture import Parts, items_to_mix, join, mix, rank_in_rows
 from longtail.memory.nearest_queries import make_query_index, nearest_queries
 from longtail.memory.settings import MemorySettings
-from longtail.memory.votes import Entries, Int64Array, QueryLinks, count_votes, group_links
+from longtail.memory.voters import Voter, head_items, voters_of, votes_of
+from longtail.memory.votes import Entries, Int64Array, QueryLinks, group_links
 
 log = logging.getLogger("longtail.evaluation")
 
-# The grid. On a large catalogue few of a hundred neighbours agree, on a small one most do.
-_WEIGHTS = (0.15, 0.3, 0.5, 0.7)
-_NUM_NEIGHBOURS = (20, 100)
-_NEIGHBOUR_TEMPERATURES = (0.03, 0.06)
 PRIOR_LINKS = 1.0
+POWER = 2.0
 NUM_QUERIES = 3_000
 """Validation queries that the settings are chosen on; of more, always the same choice."""
 
@@ -64,20 +67,22 @@ def measure_memory(
     """
     if not config.memory.enabled:
         return {"settings": None, "reason": "`memory.enabled` is false"}
+    began, processor_began = time.monotonic(), time.process_time()
     known = known_queries(training_set, encoder, held_out.candidate, config)
     chosen = fewer_queries(training_set, NUM_QUERIES)
     questions = held_out_pairs(chosen, "validation")
     if not known.links.num_queries or not len(questions.pair_item):
         return {"settings": None, "reason": "there are no training links or no validation pairs"}
     start = MemorySettings(
-        0.0, 1, 1.0, PRIOR_LINKS, temperature, min(config.memory.num_candidates, len(item_vectors))
+        weight=0.0,
+        num_neighbours=NEIGHBOURS[0][0],
+        neighbour_temperature=NEIGHBOURS[0][1],
+        prior_links=PRIOR_LINKS,
+        temperature=temperature,
+        num_candidates=min(config.memory.num_candidates, len(item_vectors)),
+        power=POWER,
+        head_fraction=config.evaluation.head_fraction,
     )
-    grid = [start] + [
-        replace(start, weight=weight, num_neighbours=number, neighbour_temperature=spread)
-        for number, spread, weight in itertools.product(
-            _NUM_NEIGHBOURS, _NEIGHBOUR_TEMPERATURES, _WEIGHTS
-        )
-    ]
     vectors = as_queries(
         encoder.encode("query", training_set.query_rows.take(questions.query_row)),
         item_vectors.shape[1],
@@ -86,19 +91,35 @@ def measure_memory(
         training_set.train_count[questions.candidate], config.evaluation.head_fraction
     )
     batch = config.evaluation.query_batch_size
-    tried = [
-        metrics_by_slice(ranks, questions, own_slices)
-        for ranks in memory_ranks(known, questions, vectors, item_vectors, grid, batch)
-    ]
-    best = best_setting(tried, config.memory.max_tail_loss)
-    validation: MemoryValidation = {"model": tried[0], "memory": tried[best]}
+    # All voters that may get a share vote once; settings only mix what they have said.
+    voters = [Voter(None, number, spread) for number, spread in NEIGHBOURS]
+    voters += [Voter(kind, 0, POWER) for kind in known.weights]
+    parts = list(memory_parts(known, questions, vectors, item_vectors, start, voters, batch))
+
+    def measure(settings: MemorySettings) -> MetricsBySlice:
+        ranks = mixed_ranks(known, questions, parts, voters, settings)
+        return metrics_by_slice(ranks, questions, own_slices)
+
+    tried = choose_settings(
+        start, measure, config.memory.max_tail_loss, with_ease="ease" in known.weights
+    )
+    best = best_setting([metrics for _, metrics in tried], config.memory.max_tail_loss)
+    chosen_settings, of_memory = tried[best]
+    log.info(
+        "the memory is chosen of %d settings on %d queries in %.1f s, processor %.1f s",
+        len(tried) - 1,
+        questions.num_queries,
+        time.monotonic() - began,
+        time.process_time() - processor_began,
+    )
+    validation: MemoryValidation = {"model": tried[0][1], "memory": of_memory}
     if best == 0:
         return {
             "settings": None,
             "reason": "no memory finds more on the validation part",
             "validation": validation,
         }
-    (ranks,) = memory_ranks(known, held_out, query_vectors, item_vectors, [grid[best]], batch)
+    ranks = memory_ranks(known, held_out, query_vectors, item_vectors, chosen_settings, batch)
     metrics = metrics_by_slice(ranks, held_out, slices)
     log.info(
         "with a memory of %d queries: recall@50 %.4f overall, %.4f tail; map@50 %.4f",
@@ -108,37 +129,11 @@ def measure_memory(
         metrics["overall"]["map@50"],
     )
     return {
-        "settings": grid[best].to_json(),
-        "reason": f"best of {len(grid) - 1} on the validation part",
+        "settings": chosen_settings.to_json(),
+        "reason": f"best of {len(tried) - 1} on the validation part",
         "validation": validation,
         "metrics": metrics,
     }
-
-
-def best_setting(tried: Sequence[MetricsBySlice], max_tail_loss: float) -> int:
-    """Return the position of the best of some settings, of which the first is the model alone.
-
-    The best has the largest mean gain over recall@10, recall@50 and MAP@50, each relative to the
-    model's, among those that lose at most a share of the model's recall@50 on tail and cold items.
-    """
-    alone = tried[0]
-
-    def figures(metrics: MetricsBySlice) -> list[float]:
-        overall = metrics["overall"]
-        return [overall["recall@10"], overall["recall@50"], overall["map@50"]]
-
-    def gain(metrics: MetricsBySlice) -> float:
-        pairs = zip(figures(metrics), figures(alone), strict=True)
-        ratios = [own / of_model for own, of_model in pairs if of_model > 0.0]
-        return float(np.mean(ratios)) if ratios else 0.0
-
-    allowed = [
-        number
-        for number, metrics in enumerate(tried)
-        if metrics["tail"]["recall@50"] >= (1.0 - max_tail_loss) * alone["tail"]["recall@50"]
-        and metrics["cold"]["recall@50"] >= (1.0 - max_tail_loss) * alone["cold"]["recall@50"]
-    ]
-    return max(allowed, key=lambda number: (gain(tried[number]), -number))
 
 
 @dataclass(frozen=True)
@@ -150,12 +145,16 @@ class KnownQueries:
         links: their training items, as candidates.
         num_links: `[C]` the known queries that are linked with each candidate.
         index: finds the nearest of them; `nearest_queries.make_query_index`.
+        weights: the weights from item to item of each kind that may vote.
+        head: `[C]` of `voters.head_items`.
     """
 
     query: Int64Array
     links: QueryLinks
     num_links: Int64Array
     index: Any
+    weights: Mapping[Kind, sparse.csr_array]
+    head: npt.NDArray[np.bool_]
 
 
 def known_queries(
@@ -189,7 +188,9 @@ def known_queries(
         # Exact, whatever is served: halves of numbers change a similarity by a thousandth.
         index = make_query_index(vectors, "fp32")
     num_links = np.bincount(links.items, minlength=len(candidate))
-    return KnownQueries(known, links, num_links, index)
+    weights = all_item_weights(links, KINDS, len(candidate), config.memory)
+    head = head_items(num_links, config.evaluation.head_fraction)
+    return KnownQueries(known, links, num_links, index, weights, head)
 
 
 def memory_ranks(
@@ -197,64 +198,119 @@ def memory_ranks(
     held_out: HeldOut,
     query_vectors: Vectors,
     item_vectors: Vectors,
-    settings: Sequence[MemorySettings],
+    settings: MemorySettings,
     query_batch_size: int,
-) -> list[Int64Array]:
-    """Rank every held-out item by the mixture of model and memory, for each of some settings.
+) -> Int64Array:
+    """Rank every held-out item by the mixture of model and memory.
 
     An item that is neither among the model's first candidates nor has a vote has the last rank.
 
     Args:
-        known: the queries that vote.
+        known: who votes.
         held_out: the pairs, and the items that a query is not shown.
         query_vectors: `[Q, dim]`.
         item_vectors: `[C, dim]`.
-        settings: all with the same number of candidates.
+        settings: the memory's numbers.
         query_batch_size: queries scored at a time.
 
     Returns:
-        `[P]` ranks from 1 for each of the settings.
+        `[P]` ranks from 1.
+    """
+    voters = list(voters_of(settings))
+    parts = memory_parts(
+        known, held_out, query_vectors, item_vectors, settings, voters, query_batch_size
+    )
+    return mixed_ranks(known, held_out, parts, voters, settings)
+
+
+def memory_parts(
+    known: KnownQueries,
+    held_out: HeldOut,
+    query_vectors: Vectors,
+    item_vectors: Vectors,
+    settings: MemorySettings,
+    voters: Sequence[Voter],
+    query_batch_size: int,
+) -> Iterator[tuple[int, Parts]]:
+    """Yield what is mixed, for one batch of queries after the other.
+
+    Args:
+        known, held_out, query_vectors, item_vectors, query_batch_size: as for `memory_ranks`.
+        settings: `temperature` and `num_candidates` are read.
+        voters: who votes.
+
+    Yields:
+        The position of the batch's first query, and the parts of its rows.
     """
     import torch
 
     num_items = held_out.num_candidates
-    ranks = [np.full(len(held_out.pair_item), num_items, np.int64) for _ in settings]
-    most = max(each.num_neighbours for each in settings)
+    most = max(voter.num_neighbours for voter in voters)
     place = np.searchsorted(known.query, held_out.query)
     place = np.minimum(place, max(len(known.query) - 1, 0))
     itself = np.where(known.query[place] == held_out.query, place, -1)
-    excluded_query = np.repeat(np.arange(held_out.num_queries), np.diff(held_out.excluded_offsets))
-    excluded = excluded_query * num_items + held_out.excluded_item
     for first, scores in score_batches(query_vectors, item_vectors, held_out, query_batch_size):
-        last = first + len(scores)
-        # The model's first items, and the known queries that vote; both serve all settings.
-        found = torch.from_numpy(scores).topk(settings[0].num_candidates, dim=1)
+        batch = slice(first, first + len(scores))
+        # The model's first items.
+        found = torch.from_numpy(scores).topk(settings.num_candidates, dim=1)
         score = found.values.numpy()
         candidate = np.where(np.isfinite(score), found.indices.numpy(), -1)
-        similarity, neighbour = nearest_queries(
-            known.index, query_vectors[first:last, : known.index.d], most, itself[first:last]
+        # The votes, without those for items that a query is not shown: they have no score.
+        nearest = nearest_queries(
+            known.index, query_vectors[batch, : known.index.d], most, itself[batch]
         )
-        hidden = excluded[slice(*np.searchsorted(excluded_query, (first, last)))]
-        pairs = slice(*np.searchsorted(held_out.pair_query, (first, last)))
-        asked_row = held_out.pair_query[pairs] - first
-        for each, of_setting in zip(settings, ranks, strict=True):
-            votes = count_votes(
-                similarity[:, : each.num_neighbours],
-                neighbour[:, : each.num_neighbours],
-                known.links,
+        linked = links_of(known.links, itself[batch])
+        votes = [
+            _shown(votes_of(voter, nearest, known.links, linked, known.weights, num_items), scores)
+            for voter in voters
+        ]
+        row, item = items_to_mix(candidate, votes, num_items)
+        yield (
+            first,
+            join(
+                row,
+                item,
+                scores[row, item],
+                score,
+                votes,
                 num_items=num_items,
-                temperature=each.neighbour_temperature,
-            )
-            votes = _without(votes, hidden - first * num_items, num_items)
-            voted = scores[votes.row, votes.item]
-            mixed = mix(candidate, score, votes, voted, known.num_links, each)
-            of_setting[pairs] = rank_in_rows(
-                mixed, asked_row, held_out.pair_item[pairs], absent=num_items
-            )
+                temperature=settings.temperature,
+            ),
+        )
+
+
+def mixed_ranks(
+    known: KnownQueries,
+    held_out: HeldOut,
+    parts: Iterable[tuple[int, Parts]],
+    voters: Sequence[Voter],
+    settings: MemorySettings,
+) -> Int64Array:
+    """Return the `[P]` ranks of held-out items in mixtures.
+
+    Args:
+        known, held_out: as for `memory_ranks`.
+        parts: of `memory_parts`.
+        voters: those of the parts. Those that the settings do not have get no share.
+        settings: the memory's numbers.
+    """
+    share_of = voters_of(settings)
+    shares = [share_of.get(voter, 0.0) for voter in voters]
+    ranks = np.full(len(held_out.pair_item), held_out.num_candidates, np.int64)
+    for first, of_batch in parts:
+        mixed = mix(of_batch, known.num_links, known.head, shares, settings)
+        last = first + of_batch.has_votes.shape[1]
+        pairs = slice(*np.searchsorted(held_out.pair_query, (first, last)))
+        ranks[pairs] = rank_in_rows(
+            mixed,
+            held_out.pair_query[pairs] - first,
+            held_out.pair_item[pairs],
+            absent=held_out.num_candidates,
+        )
     return ranks
 
 
-def _without(votes: Entries, hidden: Int64Array, num_items: int) -> Entries:
-    """Leave out the votes for items that a query is not shown."""
-    shown = ~np.isin(votes.row * num_items + votes.item, hidden)
+def _shown(votes: Entries, scores: Vectors) -> Entries:
+    """Leave out the votes for items that a query is not shown, which have no finite score."""
+    shown = np.isfinite(scores[votes.row, votes.item])
     return Entries(votes.row[shown], votes.item[shown], votes.value[shown])

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from longtail.evaluation.baselines import ranks
 from longtail.evaluation.baselines.dense_scores import dense_scores
-from longtail.evaluation.baselines.nearest import largest_of_rows
+from longtail.memory.sparse_rows import largest_of_rows
 from tests.evaluation.baselines.plain import loop_rank
 from tests.evaluation.questions import made_up
 

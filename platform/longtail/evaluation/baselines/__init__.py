@@ -4,7 +4,7 @@
 
 - `known`: the training links and features that every method starts from.
 - `ranks`: exact ranks of held-out items by sparse scores, ties by popularity.
-- `tf_idf`, `nearest`: weighted sparse matrices, and the largest entries of their rows.
+- `tf_idf`: weighted sparse matrices; `longtail.memory` has more, and the weights of items.
 - `method`: the interface of a method: its settings, its limits, its scores.
 - `item_knn`, `query_knn`, `ease`, `ials`, `feature_cosine`: the methods.
 - `untuned`: the popularity ranking and the random ranking, which have nothing to tune.

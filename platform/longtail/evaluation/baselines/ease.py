@@ -1,14 +1,13 @@
 """EASE^R: a linear model of items, in closed form."""
 
 import numpy as np
-import numpy.typing as npt
-from scipy import linalg, sparse
-from threadpoolctl import threadpool_limits
+from scipy import sparse
 
 from longtail.evaluation.baselines.dense_scores import dense_scores
 from longtail.evaluation.baselines.method import Axes, Fitted, Method, Settings, without_links
 from longtail.evaluation.baselines.ranks import popularity_order
 from longtail.evaluation.held_out import HeldOut
+from longtail.memory.item_weights import ridge_weights
 
 # The inverse of n items takes n^3 multiplications and 4 n^2 bytes: 10 to 20 s, and 268 MB.
 MAX_ITEMS = 8_192
@@ -61,29 +60,5 @@ class EASE(Method):
         most = np.argsort(popularity_order(num_links))[:max_items]
         items = np.sort(most[num_links[most] > 0])
         links = sparse.csr_array(self.known.links[:, items])
-        weights = item_weights((links.T @ links).toarray(), regularization)
+        weights = ridge_weights((links.T @ links).toarray(), regularization)
         return lambda query, _row: dense_scores(links[query] @ weights, items, self.known.num_items)
-
-
-def item_weights(gram: npt.NDArray[np.float32], regularization: float) -> npt.NDArray[np.float32]:
-    """Return the matrix B, `[n, n]`, of EASE^R.
-
-    Args:
-        gram: `[n, n]` the queries that two items share; it is overwritten.
-        regularization: lambda, positive.
-    """
-    diagonal = np.diag_indices(len(gram))
-    gram[diagonal] += np.float32(regularization)
-    # Cholesky, because the matrix is positive definite: half the work of a general inverse. LAPACK
-    # takes columns first, and the matrix is symmetric: its transpose is no copy.
-    # On one thread: on the demo, OpenBLAS took four times as long with two.
-    with threadpool_limits(1, "blas"):
-        factor, failed = linalg.lapack.spotrf(gram.T, lower=1, overwrite_a=1)
-        assert not failed
-        inverse, failed = linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
-        assert not failed
-    inverse = np.tril(inverse)
-    inverse += np.tril(inverse, -1).T
-    weights: npt.NDArray[np.float32] = inverse / -np.diag(inverse)
-    weights[diagonal] = 0.0
-    return weights

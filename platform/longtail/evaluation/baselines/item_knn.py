@@ -1,8 +1,5 @@
 """Items that are linked to by the same queries as a query's own items."""
 
-import numpy as np
-from scipy import sparse
-
 from longtail.evaluation.baselines.method import (
     Axes,
     Fitted,
@@ -11,10 +8,8 @@ from longtail.evaluation.baselines.method import (
     too_many_products,
     without_links,
 )
-from longtail.evaluation.baselines.nearest import largest_of_rows
-from longtail.evaluation.baselines.ranks import blocks
-from longtail.evaluation.baselines.tf_idf import idf
 from longtail.evaluation.held_out import HeldOut
+from longtail.memory.item_weights import item_similarity
 
 
 class ItemKNN(Method):
@@ -53,31 +48,3 @@ class ItemKNN(Method):
             by_tf_idf=settings["weights"] == "tf-idf",
         )
         return lambda query, _row: links[query] @ similarity
-
-
-def item_similarity(
-    links: sparse.csr_array, *, popularity: float, k: int, by_tf_idf: bool
-) -> sparse.csr_array:
-    """Return the similarity of items, `[C, C]` float32, for each row its k largest.
-
-    Args:
-        links: `[N, C]` of zeros and ones.
-        popularity: the exponent p.
-        k: the number of similar items of each item; the item itself is not one of them.
-        by_tf_idf: weight each query by its idf, squared.
-    """
-    weighted = links.T.tocsr()
-    if by_tf_idf:
-        weighted.data = weighted.data * idf(weighted)[weighted.indices]
-        weighted.eliminate_zeros()
-    transposed = weighted.T.tocsr()
-    own = np.bincount(transposed.indices, transposed.data.astype(np.float64) ** 2, links.shape[1])
-    parts = []
-    for block in blocks(links.shape[1], links.shape[1]):
-        together = weighted[block] @ transposed
-        first = np.repeat(np.arange(block.start, block.stop), np.diff(together.indptr))
-        second = together.indices
-        scale = own[first] ** (1.0 - popularity) * own[second] ** popularity
-        together.data = np.where(first == second, 0.0, together.data / scale).astype(np.float32)
-        parts.append(largest_of_rows(together, k))
-    return sparse.csr_array(sparse.vstack(parts, format="csr"))

@@ -15,13 +15,13 @@ from longtail.evaluation.baselines.method import (
     too_many_products,
     without_links,
 )
-from longtail.evaluation.baselines.nearest import largest_of_rows
 from longtail.evaluation.baselines.tf_idf import (
     indicator_matrix,
     rare_idf,
     weighted_unit_rows,
 )
 from longtail.evaluation.held_out import HeldOut
+from longtail.memory.sparse_rows import largest_of_rows
 
 Int64Array = npt.NDArray[np.int64]
 

@@ -1,7 +1,7 @@
 """Exact ranks of held-out items by sparse scores: the one ranking that every baseline gives."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from longtail.evaluation.held_out import HeldOut
+from longtail.memory.sparse_rows import blocks
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -17,9 +18,6 @@ Int64Array = npt.NDArray[np.int64]
 # matrix may be changed by who asks.
 Scorer = Callable[[slice], sparse.csr_array]
 
-# Scores held at a time in each thread, 12 bytes each; few queries at a time cost more than a score.
-_MAX_SCORES = 1 << 23
-_MAX_QUERIES = 256
 _MAX_THREADS = 8
 
 
@@ -63,13 +61,6 @@ def ranks_by_score(scorer: Scorer, held_out: HeldOut, place: Int64Array) -> Int6
         for _ in pool.map(rank, blocks(held_out.num_queries, held_out.num_candidates)):
             pass
     return ranks
-
-
-def blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
-    """Yield rows in blocks, so that the memory of their scores does not grow with their number."""
-    size = max(1, min(_MAX_QUERIES, _MAX_SCORES // max(num_columns, 1)))
-    for first in range(0, num_rows, size):
-        yield slice(first, min(first + size, num_rows))
 
 
 def _excluded_before(held_out: HeldOut, place: Int64Array) -> Int64Array:

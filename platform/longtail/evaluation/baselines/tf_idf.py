@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from longtail.features.encoding import EncodedRows
+from longtail.memory.sparse_rows import idf
 
 
 def indicator_matrix(
@@ -46,12 +47,6 @@ def indicator_matrix(
         matrix.data[:] = 1.0
         matrices.append(matrix)
     return matrices
-
-
-def idf(matrix: sparse.csr_array) -> npt.NDArray[np.float32]:
-    """Return the weight of each column of `[R, columns]`: `log((1 + R) / (1 + its rows))`."""
-    count = np.bincount(matrix.indices, minlength=matrix.shape[1])
-    return np.asarray(np.log((1.0 + matrix.shape[0]) / (1.0 + count)), np.float32)
 
 
 def rare_idf(matrix: sparse.csr_array, max_share: float) -> npt.NDArray[np.float32]:

@@ -1,9 +1,29 @@
-"""The largest entries of the rows of a sparse matrix."""
+"""Rows of sparse matrices: in blocks, weighted by idf, and cut to their largest entries."""
+
+from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from longtail.features.encoding import offsets_of
+
+# Scores held at a time in each thread, 12 bytes each; few queries at a time cost more than a score.
+_MAX_SCORES = 1 << 23
+_MAX_QUERIES = 256
+
+
+def blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
+    """Yield rows in blocks, so that the memory of their scores does not grow with their number."""
+    size = max(1, min(_MAX_QUERIES, _MAX_SCORES // max(num_columns, 1)))
+    for first in range(0, num_rows, size):
+        yield slice(first, min(first + size, num_rows))
+
+
+def idf(matrix: sparse.csr_array) -> npt.NDArray[np.float32]:
+    """Return the weight of each column of `[R, columns]`: `log((1 + R) / (1 + its rows))`."""
+    count = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    return np.asarray(np.log((1.0 + matrix.shape[0]) / (1.0 + count)), np.float32)
 
 
 def largest_of_rows(matrix: sparse.csr_array, k: int) -> sparse.csr_array:
