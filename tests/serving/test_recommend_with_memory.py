@@ -15,11 +15,21 @@ from longtail.features.encoding import encode_table
 from longtail.features.vocabulary import load_vocabularies
 from longtail.memory.settings import MemorySettings
 from longtail.serving import Recommender
+from longtail.serving.encoders import load_version_encoder
+from longtail.serving.query_search import load_query_search
 from tests.memory.plain import probabilities
 from tests.publications import DAYS, Published, make_version
 
 DAY = DAYS[0]
-SETTINGS = MemorySettings(0.6, 5, 0.2, 1.0, 0.1, 15)
+SETTINGS = MemorySettings(
+    *(0.6, 5, 0.2, 1.0, 0.1, 15),
+    knn_share=0.3,
+    ease_share=0.3,
+    power=2.0,
+    head_fraction=0.2,
+    tail_factor=1.5,
+    cold_factor=2.0,
+)
 
 
 @pytest.fixture
@@ -34,7 +44,12 @@ def remembering(project: Published) -> Published:
 
 
 def expected(
-    project: Published, query: str, *, known: bool = True, hidden: Collection[str] = ()
+    project: Published,
+    query: str,
+    *,
+    known: bool = True,
+    hidden: Collection[str] = (),
+    own_items: Collection[str] = (),
 ) -> list[tuple[str, float]]:
     """Return what a query is recommended, from the version's files and the day's catalogue."""
     paths = VersionPaths(project.config, project.versions[DAY])
@@ -59,8 +74,21 @@ def expected(
         SETTINGS,
         itself=linked.index(ids.index(query)) if known and items_of[ids.index(query)] else None,
         hidden=[names.index(item) for item in hidden if item in names],
+        linked=items_of[ids.index(query)] if known else [names.index(item) for item in own_items],
+        knn=item_weights(paths, "knn", len(names)),
+        ease=item_weights(paths, "ease", len(names)),
     )
     return [(names[item], mixed[item]) for item in sorted(mixed, key=lambda i: -mixed[i])]
+
+
+def item_weights(paths: VersionPaths, kind: str, num_items: int) -> list[list[float]]:
+    """Return the weights of a kind from the version's file, one list for each item."""
+    weights = [[0.0] * num_items for _ in range(num_items)]
+    for own, row in zip(weights, pq.read_table(paths.item_weights).to_pylist(), strict=True):
+        for item, weight in zip(row[f"{kind}_items"], row[f"{kind}_weights"], strict=True):
+            own[item] = weight
+    assert any(map(any, weights))
+    return weights
 
 
 def assert_same(results: list[Any], wanted: list[tuple[str, float]], k: int) -> None:
@@ -109,6 +137,30 @@ def test_strangers_are_answered_by_their_neighbours(remembering: Published) -> N
     assert_same(answer["results"][0], expected(remembering, "item-020", known=False), 10)
 
 
+def test_a_stranger_is_answered_by_the_items_of_a_session(remembering: Published) -> None:
+    table = pq.read_table(RunPaths(remembering.config, DAY).catalogue_files.queries)
+    encoder = load_version_encoder(remembering.config, remembering.versions[DAY])
+    columns = [feature.name for feature in encoder.schema.query]
+    row = table["query_id"].to_pylist().index("item-020")
+    vectors = encoder.encode("query", table.select(columns).slice(row, 1)).vectors
+    search = load_query_search(remembering.config, remembering.versions[DAY])
+    session = ["item-003", "item-030"]
+    rows = np.array([list(remembering.vectors(DAY)).index(item) for item in session])
+    for linked, items in ((rows, session), (rows[:0], [])):
+        (found,) = search.search(
+            vectors, 10, exclude=[session], allowed=None, queries=[None], linked=[linked]
+        )
+        wanted = expected(remembering, "item-020", known=False, hidden=session, own_items=items)
+        assert_same(found, wanted, 10)
+
+
+def test_damaged_item_weights_are_refused(remembering: Published) -> None:
+    paths = VersionPaths(remembering.config, remembering.versions[DAY])
+    paths.item_weights.write_bytes(paths.item_weights.read_bytes()[:-4])
+    with pytest.raises(LongtailError, match=r"item_weights\.parquet is not the file"):
+        Recommender(remembering.config).recommend("item-000", 5)
+
+
 def test_more_items_than_candidates_come_back(remembering: Published) -> None:
     answer = Recommender(remembering.config).recommend("item-000", 55)
     assert len(answer["results"]) == 55
@@ -125,3 +177,4 @@ def test_a_version_without_a_memory_has_no_such_files(project: Published) -> Non
     paths = VersionPaths(project.config, project.versions[DAY])
     assert not paths.query_memory.exists()
     assert not paths.query_index.exists()
+    assert not paths.item_weights.exists()

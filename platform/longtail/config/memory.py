@@ -1,4 +1,4 @@
-"""The section about the memory: what the nearest known queries add to recommendations."""
+"""The section about the memory: what known queries and links add to recommendations."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from longtail.config.section import Fraction, NonNegativeInt, PositiveInt, Secti
 
 
 class MemoryConfig(Section):
-    """The memory beside the model, which votes for the items of the nearest known queries.
+    """The memory beside the model: votes of the nearest known queries, and of a query's own items.
 
     How much its votes count is chosen on the validation part, version by version; where it finds
     nothing more, the version has none. Embeddings and neighbours of items do not depend on it.
@@ -29,9 +29,9 @@ class MemoryConfig(Section):
         "than 100 items are asked for at a time.",
     )
     item_weights: Annotated[NonNegativeInt, Unit("weights")] = Field(
-        100,
-        description="Largest number of weights that each item has to others, in a memory; 0 for no "
-        "votes of items. Lower it when servers are short of memory.",
+        500,
+        description="Largest number of weights that each item has to others, in a memory, 8 bytes "
+        "each; 0 for no votes of items. Lower it when servers are short of memory.",
     )
     max_ease_items: Annotated[NonNegativeInt, Unit("items")] = Field(
         6_000,

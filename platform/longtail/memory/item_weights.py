@@ -38,11 +38,11 @@ def item_weights(
     num_links = np.bincount(links.indices, minlength=num_items)
     most = np.argsort(-num_links, kind="stable")[:max_ease_items]
     items = np.sort(most[num_links[most] > 0])
+    if not len(items):
+        return sparse.csr_array((num_items, num_items), dtype=np.float32)
     chosen = sparse.csr_array(links[:, items])
     dense = ridge_weights((chosen.T @ chosen).toarray(), _REGULARIZATION)
     kept = [_largest_by_size(dense[block], num_weights) for block in blocks(*dense.shape)]
-    if not kept:
-        return sparse.csr_array((num_items, num_items), dtype=np.float32)
     # From positions among the chosen items to positions among all.
     small = sparse.csr_array(sparse.vstack(kept, format="csr"))
     counts = np.zeros(num_items, np.int64)
