@@ -183,3 +183,11 @@ def test_the_best_setting_gains_most_and_keeps_the_tail() -> None:
     assert best_setting([alone, better, best, coldless], max_tail_loss=0.1) == 2
     assert best_setting([alone, best, coldless], max_tail_loss=0.0) == 0
     assert best_setting([alone, figures(0.5, 0.6, 0.39, 0.3, 0.2)], max_tail_loss=0.0) == 0
+
+
+@pytest.mark.parametrize("name", ["tail", "cold"])
+def test_the_best_setting_keeps_early_places(name: str) -> None:
+    alone, late = figures(0.5, 0.6, 0.4, 0.3, 0.2), figures(0.7, 0.7, 0.5, 0.3, 0.2)
+    alone[name]["recall@10"], late[name]["recall@10"] = 0.1, 0.09
+    assert best_setting([alone, late], max_tail_loss=0.05) == 0
+    assert best_setting([alone, late], max_tail_loss=0.11) == 1

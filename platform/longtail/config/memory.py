@@ -20,8 +20,8 @@ class MemoryConfig(Section):
     )
     max_tail_loss: Fraction = Field(
         0.03,
-        description="Largest share of the model's tail and cold recall@50, on the validation part, "
-        "that a memory may cost. Raise it when overall recall matters more.",
+        description="Largest share of the model's tail and cold recall@10 and recall@50, on "
+        "the validation part, that a memory may cost. Raise it when overall recall matters more.",
     )
     num_candidates: Annotated[PositiveInt, Unit("items")] = Field(
         500,

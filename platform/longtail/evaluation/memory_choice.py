@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -15,9 +16,11 @@ NEIGHBOURS = ((100, 0.03), (20, 0.03), (20, 0.06), (100, 0.06))
 _FIRST_WEIGHT = 0.5
 _WEIGHTS = (0.15, 0.3, 0.7, 0.9)
 # Of item kNN and of EASE^R; the rest is that of the known queries.
-_SHARES = ((0.5, 0.0), (0.0, 0.5), (0.35, 0.35), (0.2, 0.6), (1.0, 0.0), (0.0, 1.0))
+_SHARES = ((0.2, 0.0), (0.0, 0.2), (0.5, 0.0), (0.0, 0.5), (0.35, 0.35), (1.0, 0.0), (0.0, 1.0))
 _WEIGHTS_WITH_FACTORS = (0.3, 0.5, 0.7, 0.9)
-_TAIL_FACTORS = (1.0, 1.4, 2.0, 2.8, 4.0)
+_TAIL_FACTORS = (1.0, 1.2, 1.5, 2.0, 3.0)
+# Items without links need more than others of the tail where the weight is large.
+_COLD_RATIO = 1.25
 
 Measure = Callable[[MemorySettings], MetricsBySlice]
 
@@ -74,7 +77,7 @@ def choose_settings(
             replace(shared, weight=weight, tail_factor=tail, cold_factor=cold)
             for weight in _WEIGHTS_WITH_FACTORS
             for tail in _TAIL_FACTORS
-            for cold in (1.0, tail)
+            for cold in (1.0, tail, _COLD_RATIO * tail)
         ]
     )
     return tried
@@ -83,16 +86,21 @@ def choose_settings(
 def best_setting(tried: Sequence[MetricsBySlice], max_tail_loss: float) -> int:
     """Return the position of the best of some settings, of which the first is the model alone.
 
-    The best has the largest `gain` among those that lose at most a share of the model's recall@50
-    on tail and cold items.
+    The best has the largest `gain` among those that lose at most a share of the model's recall@10
+    and recall@50 on tail and cold items.
     """
     alone = tried[0]
-    allowed = [
-        number
-        for number, metrics in enumerate(tried)
-        if metrics["tail"]["recall@50"] >= (1.0 - max_tail_loss) * alone["tail"]["recall@50"]
-        and metrics["cold"]["recall@50"] >= (1.0 - max_tail_loss) * alone["cold"]["recall@50"]
-    ]
+    slices: tuple[Literal["tail", "cold"], ...] = ("tail", "cold")
+    cutoffs: tuple[Literal["recall@10", "recall@50"], ...] = ("recall@10", "recall@50")
+
+    def keeps_the_tail(metrics: MetricsBySlice) -> bool:
+        return all(
+            metrics[name][cutoff] >= (1.0 - max_tail_loss) * alone[name][cutoff]
+            for name in slices
+            for cutoff in cutoffs
+        )
+
+    allowed = [number for number, metrics in enumerate(tried) if keeps_the_tail(metrics)]
     return max(allowed, key=lambda number: (gain(tried[number], alone), -number))
 
 

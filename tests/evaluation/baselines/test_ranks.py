@@ -8,6 +8,7 @@ from scipy import sparse
 
 from longtail.evaluation.baselines import ranks
 from longtail.evaluation.baselines.dense_scores import dense_scores
+from longtail.memory import sparse_rows
 from longtail.memory.sparse_rows import largest_of_rows
 from tests.evaluation.baselines.plain import loop_rank
 from tests.evaluation.questions import made_up
@@ -40,7 +41,7 @@ def test_sparse_ranks_equal_dense_ones(
         return sparse.csr_array((values, column[order], ends), shape=entry[queries].shape)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranks, "_MAX_QUERIES", block)
+        patch.setattr(sparse_rows, "_MAX_QUERIES", block)
         found = ranks.ranks_by_score(scorer, held_out, ranks.popularity_order(count))
     scores = np.where(entry, dense, 0.0).tolist()
     expected = [
@@ -51,12 +52,12 @@ def test_sparse_ranks_equal_dense_ones(
 
 
 def test_blocks_cover_all_rows_and_hold_few_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "_MAX_SCORES", 1_000)
+    monkeypatch.setattr(sparse_rows, "_MAX_SCORES", 1_000)
     for columns, size in ((1, 256), (100, 10), (5_000, 1)):
-        found = list(ranks.blocks(523, columns))
+        found = list(sparse_rows.blocks(523, columns))
         assert np.concatenate([np.arange(523)[block] for block in found]).tolist() == [*range(523)]
         assert max(block.stop - block.start for block in found) == size
-    assert list(ranks.blocks(0, 0)) == []
+    assert list(sparse_rows.blocks(0, 0)) == []
 
 
 @settings(max_examples=60, deadline=None)
