@@ -22,8 +22,11 @@ from longtail.features.encoding import encode_table
 from longtail.features.feast.catalogue import build_catalogue
 from longtail.features.schema import arrow_type
 from longtail.features.vocabulary import build_vocabularies, load_vocabularies
+from longtail.memory.settings import MemorySettings
 from longtail.serving import QueryEncoder, Recommender
-from tests.publications import DAYS, Published, make_project, make_version
+from longtail.serving.encoders import load_version_encoder
+from longtail.serving.query_search import load_query_search
+from tests.publications import DAYS, Published, make_project, make_version, moved
 
 FIRST, SECOND, *_ = DAYS
 LENGTH = 3
@@ -192,3 +195,28 @@ def test_versions_with_and_without_histories_follow_each_other(tmp_path: Path) -
     assert recommender.recommend("item-002", 5)["version"] == project.versions[SECOND]
     with pytest.raises(InputError, match="trained without histories"):
         recommender.recommend_to({"history": ["item-003"]})
+
+
+def test_the_items_of_a_session_vote_in_the_memory(project: Published, tmp_path: Path) -> None:
+    config = moved(project, tmp_path).config
+    settings = MemorySettings(*(0.6, 5, 0.2, 1.0, 0.1, 15), knn_share=0.5, ease_share=0.3)
+    version = make_version(config, FIRST, "000000fe", memory=settings.to_json())
+    publish(config, FIRST)
+    history = ["item-003", "item-011"]
+    answer = Recommender(config).recommend_to([{"history": history}, {}], 10)
+    assert answer["version"] == version
+    encoder, search = load_version_encoder(config, version), load_query_search(config, version)
+    vectors = encoder.encode("query", [{"history": history}, {}]).vectors
+    rows = np.array([search.catalogue.rows.find(item) for item in history])
+    expected = search.search(
+        vectors,
+        10,
+        exclude=[history, []],
+        allowed=None,
+        queries=[None, None],
+        linked=[rows, rows[:0]],
+    )
+    assert answer["results"] == expected
+    # Without them, known queries alone would vote.
+    (silent,) = search.search(vectors[:1], 10, exclude=[history], allowed=None, queries=[None])
+    assert silent != expected[0]

@@ -162,6 +162,11 @@ class CatalogueIndex:
         pairs = zip(rows.tolist(), scores.tolist(), strict=True)
         return [{"item": self.items[row].as_py(), "score": score} for row, score in pairs]
 
+    def known_rows(self, items: Collection[str]) -> Int64Array:
+        """Return the distinct rows, ascending, of the items that the version has."""
+        found = np.array([self.rows.find(item) for item in items], np.int64)
+        return np.unique(found[found >= 0])
+
     def shown_rows(
         self, rows: Int64Array, exclude: Collection[str], allowed: Collection[str] | None
     ) -> npt.NDArray[np.bool_]:
@@ -246,8 +251,7 @@ class CatalogueIndex:
         """Return the rows of the items that the version has; refuse what is no collection."""
         if isinstance(items, str) or not all(isinstance(item, str) for item in items):
             raise InputError(f"`{argument}` must be a collection of item ids, which are strings")
-        found = np.array([self.rows.find(item) for item in items], np.int64)
-        return np.unique(found[found >= 0])
+        return self.known_rows(items)
 
 
 def _search(

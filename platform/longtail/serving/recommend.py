@@ -228,12 +228,16 @@ class Recommender:
         hidden = [exclude] * len(vectors)
         # A wrong `exclude` goes on to the search, which refuses it.
         listed = isinstance(exclude, Collection) and not isinstance(exclude, str)
-        if exclude_history and snapshot.encoder.schema.history is not None and listed:
+        linked = None
+        if snapshot.encoder.schema.history is not None:
             own = given_histories(rows, len(vectors))
-            hidden = [[*exclude, *items] for items in own]
+            # The items of a session vote in the memory, as the links of a known query do.
+            linked = [snapshot.items.catalogue.known_rows(items) for items in own]
+            if exclude_history and listed:
+                hidden = [[*exclude, *items] for items in own]
         strangers = [None] * len(vectors)
         results = snapshot.items.search(
-            vectors, k, exclude=hidden, allowed=allowed, queries=strangers
+            vectors, k, exclude=hidden, allowed=allowed, queries=strangers, linked=linked
         )
         return {"version": snapshot.version, "results": results}
 
