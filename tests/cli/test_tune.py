@@ -44,9 +44,11 @@ def test_the_best_values_are_written_into_the_file(
     # One epoch at low rates is too few, which the first trial finds out.
     slow = {"num_epochs": 1, "table_learning_rate": 0.02, "tower_learning_rate": 0.005}
     training = {**QUICK["training"], **slow}
+    model = {**QUICK["model"], "start_alike": False}
     config = write_blocks(
         tmp_path,
         training=training,
+        model=model,
         loss={"temperature": 0.2},
         tuning={"max_epochs": 6, "patience": 6},
     )
