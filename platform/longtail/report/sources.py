@@ -83,7 +83,11 @@ class VersionSources:
     @cached_property
     def embeddings(self) -> tuple[pa.Array, npt.NDArray[np.float32]] | None:
         """The `[num_items]` ids and `[num_items, dim]` vectors, in the order of the index."""
-        return read_embeddings(self.paths.embeddings) if self.manifest else None
+        if not self.manifest:
+            return None
+        # Biases move no neighbour: those are found by cosine.
+        items, vectors, _ = read_embeddings(self.paths.embeddings)
+        return items, vectors
 
     @cached_property
     def run_is_its_own(self) -> bool:

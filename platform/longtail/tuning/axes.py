@@ -122,6 +122,7 @@ _ALL = (
     _linear("model.dropout", 0.0, 0.5),
     _one_of("model.hidden", (128, 256, 512, 1024), is_width=True),
     _one_of("model.output_dim", (64, 128, 256)),
+    _one_of("model.item_bias", ("none", "learned"), lambda c: bool(c.model.hidden)),
     _log("loss.temperature", 0.02, 0.5),
     _linear("loss.logq_strength", 0.0, 1.0, lambda c: c.loss.logq != "none"),
     _one_of(
