@@ -49,21 +49,32 @@ def compare_with_reference(
     # Imported here because torch takes seconds, which a version without a reference must not cost.
     from longtail.dataset.training_set import load_training_set
     from longtail.encoder.torch_encoder import load_encoder
+    from longtail.evaluation.encoder_ranks import calibrated_vectors
     from longtail.evaluation.held_out import held_out_pairs
     from longtail.evaluation.served_comparison import compare_with_served
     from longtail.evaluation.slices import item_slices
 
     training_set = load_training_set(RunPaths(config, parse_version_day(version)).training_set)
     held_out = held_out_pairs(training_set, "test")
-    encoder = load_encoder(VersionPaths(config, version).folder)
-    item_rows = training_set.item_rows.take(training_set.catalogue_row[held_out.candidate])
+    paths = VersionPaths(config, version)
+    train_count = training_set.train_count[held_out.candidate]
+    # An evaluation of an older release has no calibration.
+    calibration = read_json(paths.metrics).get("calibration", {}) if paths.metrics.is_file() else {}
+    query_vectors, item_vectors = calibrated_vectors(
+        load_encoder(paths.folder),
+        training_set.query_rows.take(held_out.query_row),
+        training_set.item_rows.take(training_set.catalogue_row[held_out.candidate]),
+        train_count,
+        beta=calibration.get("beta", 0.0),
+        temperature=read_json(paths.config)["loss"]["temperature"],
+    )
     return compare_with_served(
         config,
         version,
         reference,
         training_set,
         held_out,
-        encoder.encode("query", training_set.query_rows.take(held_out.query_row)),
-        encoder.encode("item", item_rows),
-        item_slices(training_set.train_count[held_out.candidate], config.evaluation.head_fraction),
+        query_vectors,
+        item_vectors,
+        item_slices(train_count, config.evaluation.head_fraction),
     )

@@ -18,7 +18,6 @@ from longtail.artifacts import (
 from longtail.config import Config
 from longtail.dataset.histories import Histories, with_newest
 from longtail.dataset.training_set import TrainingSet
-from longtail.encoder.score_vectors import as_queries, calibrated, popularity_bias
 from longtail.evaluation.held_out import HeldOut, held_out_pairs
 from longtail.evaluation.metrics import Vectors, metrics_by_slice, similarity_ranks
 from longtail.evaluation.results import Comparison, Evaluation, MetricsBySlice, NoComparison
@@ -113,17 +112,10 @@ def compare_with_served(
         return metrics_by_slice(ranks, common, common_slices)
 
     from longtail.encoder.torch_encoder import load_encoder
+    from longtail.evaluation.encoder_ranks import calibrated_vectors
 
     encoder = load_encoder(paths.folder)
     vocabularies = load_vocabularies(paths.vocabularies)
-
-    # Its biases are made again: those that it serves count links of the test part.
-    beta = read_json(paths.manifest).get("beta", 0.0) if paths.committed else 0.0
-    popularity = None
-    if beta:
-        temperature = read_json(paths.config)["loss"]["temperature"]
-        train_count = np.asarray(training_set.train_count)[common.candidate]
-        popularity = popularity_bias(train_count, beta, temperature)
 
     def encoded(side: Side, ids: pa.Array) -> EncodedRows:
         return encode_table(_features(run, schema, side, ids), schema.sourced(side), vocabularies)
@@ -136,17 +128,20 @@ def compare_with_served(
         num_sourced = len(schema.sourced("query"))
         queries = with_newest(queries, common.query, histories, num_sourced=num_sourced)
     items = encoded("item", training_set.item_ids.take(pa.array(common.candidate)))
-    scored_queries = encoder.encode_scored("query", queries)
-    scored_items = encoder.encode_scored("item", items)
-    if popularity is not None:
-        scored_items = calibrated(scored_items, encoder.output_dim, popularity)
-        scored_queries = as_queries(scored_queries, scored_items.shape[1])
-
+    # Its biases are made again: those that it serves count links of the test part.
+    served_vectors = calibrated_vectors(
+        encoder,
+        queries,
+        items,
+        np.asarray(training_set.train_count)[common.candidate],
+        beta=read_json(paths.manifest).get("beta", 0.0) if paths.committed else 0.0,
+        temperature=read_json(paths.config)["loss"]["temperature"],
+    )
     return {
         "version": served,
         "num_common_items": common.num_candidates,
         "metrics": measured(query_vectors[chosen_queries], item_vectors[chosen_items]),
-        "served_metrics": measured(scored_queries, scored_items),
+        "served_metrics": measured(*served_vectors),
     }
 
 
