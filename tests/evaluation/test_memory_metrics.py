@@ -13,8 +13,8 @@ from longtail.config import Config
 from longtail.dataset.training_set import Examples, TrainingSet, load_training_set
 from longtail.encoder.torch_encoder import Encoder, load_encoder
 from longtail.evaluation.held_out import HeldOut, held_out_pairs
-from longtail.evaluation.memory_choice import best_setting
-from longtail.evaluation.memory_metrics import (
+from longtail.evaluation.memory.choice import best_setting
+from longtail.evaluation.memory.metrics import (
     known_queries,
     measure_memory,
     memory_ranks,

@@ -114,7 +114,7 @@ def _measure(config: Config, version: str, served: str | None) -> Evaluation:
     from longtail.evaluation.health import embedding_health
     from longtail.evaluation.held_out import held_out_pairs
     from longtail.evaluation.linear_probes import linear_probes
-    from longtail.evaluation.memory_metrics import measure_memory
+    from longtail.evaluation.memory.metrics import measure_memory
     from longtail.evaluation.metrics import metrics_by_slice
     from longtail.evaluation.session_metrics import session_metrics
     from longtail.evaluation.slices import item_slices

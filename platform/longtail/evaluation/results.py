@@ -143,7 +143,7 @@ class MemoryValidation(TypedDict):
 
 @final
 class Memory(TypedDict):
-    """The result of `memory_metrics.measure_memory`; `settings` is None for no memory."""
+    """The result of `memory.metrics.measure_memory`; `settings` is None for no memory."""
 
     settings: dict[str, Any] | None
     reason: str

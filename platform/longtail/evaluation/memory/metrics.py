@@ -18,7 +18,7 @@ from longtail.dataset.training_set import TrainingSet
 from longtail.encoder.score_vectors import as_queries
 from longtail.encoder.torch_encoder import Encoder
 from longtail.evaluation.held_out import HeldOut, fewer_queries, held_out_pairs
-from longtail.evaluation.memory_choice import NEIGHBOURS, best_setting, choose_settings
+from longtail.evaluation.memory.choice import NEIGHBOURS, best_setting, choose_settings
 from longtail.evaluation.metrics import Vectors, metrics_by_slice, score_batches
 from longtail.evaluation.results import Memory, MemoryValidation, MetricsBySlice
 from longtail.evaluation.slices import Slices, item_slices
