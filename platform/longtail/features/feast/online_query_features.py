@@ -134,10 +134,13 @@ class OnlineQueries:
             )
 
     def _first_difference(self, view: FeatureView, rows: list[OnlineRow]) -> int | None:
-        keys, names = [key for key, *_ in rows], list(rows[0][1]) if rows else []
+        keys, names = [key for key, *_ in rows], tuple(rows[0][1]) if rows else ()
+        # Feast's store for Redis adds names of its own to the list that it is given.
         found = self._connection.call(
             "online store",
-            lambda opened: opened.provider.online_read(opened.store.config, view, keys, names),
+            lambda opened: opened.provider.online_read(
+                opened.store.config, view, keys, list(names)
+            ),
         )
         return next(
             (
