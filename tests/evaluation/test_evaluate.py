@@ -250,7 +250,7 @@ def test_the_gate_measures_against_what_is_served_when_it_decides(config: Config
     assert evaluate_version(config, version)["against_served"] is None
     # The served version is published only after the evaluation.
     write_json(published_pointer(config), {"version": served, "as_of": "2023-06-10"})
-    rules = GateConfig(better_than_popularity=False, min_recall_ratio=0.0)
+    rules = GateConfig(better_than_popularity=False, min_recall_ratio=0.0, min_map_ratio=0.0)
     lenient = config.model_copy(update={"gate": rules})
     approved = approve(lenient, SECOND)
     assert approved["served"] == served
