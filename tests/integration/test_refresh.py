@@ -84,7 +84,7 @@ def test_a_day_goes_from_tables_to_served_embeddings(refreshed: Refreshed) -> No
     assert served["num_items"] == NUM_ITEMS
     assert served["version"] == refreshed.metadata("two_tower_model")["version"]
     evaluations = refreshed.result.get_asset_check_evaluations()
-    assert len(evaluations) == 7 + len(OF_TABLES) + len(OF_THE_PROJECT)
+    assert len(evaluations) == 9 + len(OF_TABLES) + len(OF_THE_PROJECT)
     assert [each.check_name for each in evaluations if not each.passed] == []
 
 
