@@ -197,12 +197,13 @@ def served_data_are_fresh(
         config = project.load()
         served = served_pointer(config).served
         hours = data_age(served, datetime.now(UTC)).total_seconds() / 3600
+        age = f"{hours:.1f} hours" if hours < 72 else f"{hours / 24:.0f} days"
         limit = config.schedule.max_age_hours
         return AssetCheckResult(
             passed=hours <= limit,
             severity=AssetCheckSeverity.WARN,
-            description=f"the newest row of version {served.version} is {hours:.1f} hours old; at "
-            f"most {limit:g} are allowed (`schedule.max_age_hours`)",
+            description=f"the newest row of version {served.version} is {age} old; at most "
+            f"{limit:g} hours are allowed (`schedule.max_age_hours`)",
             metadata={
                 "version": served.version,
                 "as_of": served.as_of,

@@ -39,7 +39,7 @@ class Progress:
         log         level, message
         progress    record: a record of losses from the training log (only with `--progress`)
         done        stage, seconds
-        check       stage, check, severity: an asset check did not pass
+        check       stage, check, severity, description if it has one: an asset check did not pass
         failed      stage, error
         finished    exit_code, stage, error, seconds: always the last
 

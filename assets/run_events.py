@@ -81,11 +81,13 @@ class RunReporter:
                 if evaluation.blocking and evaluation.severity == AssetCheckSeverity.ERROR:
                     cause = f"{evaluation.check_name}: {evaluation.description}"
                     self._refusals.setdefault(step, []).append(cause)
+                words = {"description": evaluation.description} if evaluation.description else {}
                 self._send(
                     "check",
                     stage=evaluation.asset_key.to_user_string(),
                     check=evaluation.check_name,
                     severity=evaluation.severity.value,
+                    **words,
                 )
         elif kind == DagsterEventType.STEP_FAILURE:
             self._report_failure(step, entry)

@@ -152,7 +152,8 @@ class _Outcome:
             self._console.print(Text(f"  done in {event['seconds']:.1f} s", style="green"))
         elif kind == "check":
             check, asset = event["check"].replace("_", " "), event["stage"].replace("_", " ")
-            self._console.print(Text(f"  check failed on {asset}: {check}", style="yellow"))
+            words = f" ({event['description']})" if event.get("description") else ""
+            self._console.print(Text(f"  check failed on {asset}: {check}{words}", style="yellow"))
         elif kind == "finished":
             self.finished = event
 
