@@ -298,3 +298,14 @@ def test_the_note_names_a_cure_that_works(tmp_path: Path) -> None:
     renamed = of_queries.rename_columns(["query_id", "bought_items"])
     document = make(tmp_path / "renamed", tables[0], renamed, tables[2])
     assert feature(document, "bought_items", "queries")["table"] == "item_id"
+
+
+def test_a_shared_table_has_no_name_of_torch(tmp_path: Path) -> None:
+    kinds = ["book", "film", "game", "song", "play"]
+    document = make(
+        tmp_path,
+        items(type=[kinds[n % 5] for n in range(60)]),
+        queries(type=[kinds[n % 4] for n in range(40)]),
+    )
+    assert feature(document, "type")["table"] == "type_table"
+    assert feature(document, "type", "queries")["table"] == "type_table"

@@ -16,7 +16,7 @@ CONFIGURATION.md lists every key.
     study.py       study
     tuning.py      tuning
     changes.py     copies with other values, by dotted key
-    objective.py   calibration, and the terms of an objective
+    table_names.py names that an embedding table cannot have
     report.py      report
     loading.py     reads a file, and explains every wrong key at once
     local_paths.py refuses URIs, and expands `~`

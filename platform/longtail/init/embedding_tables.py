@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
+from longtail.config.table_names import is_reserved
 from longtail.init.feature_kinds import Column, left_out_reason
 from longtail.init.opened_table import OpenedTable
 from longtail.init.project_plan import SidePlan
@@ -141,10 +142,11 @@ def _table_name(sharing: Sequence[Vocabulary]) -> str:
     """
     key = next((vocabulary for vocabulary in reversed(sharing) if vocabulary.is_key), None)
     if key is None:
-        return sharing[-1].name
+        name = sharing[-1].name
+        return f"{name.strip('_')}_table" if is_reserved(name) else name
     stem = snake_case(key.name).removesuffix("_id")
     plain = feature_names([stem])[stem]
-    return f"{key.side}_id" if stem in ("id", "item", "query") else plain
+    return f"{key.side}_id" if stem in ("id", "item", "query") or is_reserved(plain) else plain
 
 
 def _with_table(plan: SidePlan, position: int | None, name: str, *, as_text: bool) -> SidePlan:

@@ -146,6 +146,7 @@ CASES = [
     ("items.py", SIZE, SIZE.replace("{}", "{'vocabulary': 'all'}"), r"must be `exact` or `hash`"),
     ("items.py", SIZE, SIZE.replace("{}", "{'buckets': '9'}"), r"buckets counts only with `vocab"),
     ("items.py", SIZE, SIZE.replace("{}", "{'table': 'a/b'}"), r"its table is called 'a/b'"),
+    ("items.py", SIZE, SIZE.replace("{}", "{'table': 'type'}"), r"'type', .* such as `type_table`"),
     (
         "items.py",
         SIZE,

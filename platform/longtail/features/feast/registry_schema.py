@@ -14,6 +14,7 @@ from feast.errors import FeastObjectNotFoundException
 from feast.types import Array, FeastType, Float32, Float64, Int32, Int64, String
 
 from longtail.config import FeaturesConfig
+from longtail.config.table_names import is_reserved
 from longtail.errors import InputError
 from longtail.features.feast.store_errors import store_failures
 from longtail.features.schema import Feature, Schema, Side
@@ -133,6 +134,11 @@ def _feature(
         problems.append(
             f"{where}: its table is called {table!r}: give it a tag `table` of letters, digits "
             "and underscores"
+        )
+    elif is_reserved(table):
+        problems.append(
+            f"{where}: its table is called {table!r}, a name that torch's containers have for "
+            f"themselves: give it another tag `table`, such as `{table.strip('_')}_table`"
         )
     vocabulary: Literal["exact", "hash"] = "exact"
     if tags.get("vocabulary", "exact") == "hash":
