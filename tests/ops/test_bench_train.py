@@ -43,6 +43,7 @@ def write_tables(folder: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_benchmark_runs_small(tmp_path: Path) -> None:
     config = write_tables(tmp_path)
     sizes: dict[str, Any] = {
