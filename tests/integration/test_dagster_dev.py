@@ -25,7 +25,7 @@ from tests.projects import write_tables
 T = TypeVar("T")
 
 DAY = "2024-01-05"
-PUBLISHED_WITHIN_SECONDS = 240.0
+PUBLISHED_WITHIN_SECONDS = 600.0
 LAUNCH = """
 mutation Launch($job: ExecutionParams!) {
   launchPipelineExecution(executionParams: $job) {

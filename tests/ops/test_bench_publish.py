@@ -20,6 +20,7 @@ LABELS = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_benchmark_runs_small() -> None:
     stores = ["sqlite", "redis"] if shutil.which("redis-server") else ["sqlite"]
     sizes = {"--rows": 4_000, "--large-rows": 12_000, "--rounds": 1, "--stores": ",".join(stores)}
