@@ -173,7 +173,7 @@ def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_a_partition_launched_through_the_api_is_published(dagster_dev: DagsterDev) -> None:
     repository = dagster_dev.wait_for("code location", dagster_dev.repository, 120)
     assert sorted(each["name"] for each in repository["schedules"]) == [
@@ -187,7 +187,7 @@ def test_a_partition_launched_through_the_api_is_published(dagster_dev: DagsterD
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_a_tick_of_the_schedule_publishes_the_last_complete_day(dagster_dev: DagsterDev) -> None:
     repository = dagster_dev.wait_for("code location", dagster_dev.repository, 120)
     before = dagster_dev.served_day()
